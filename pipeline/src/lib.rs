@@ -1,0 +1,4 @@
+//! Millstream: telemetry from MQTT to Parquet, with nothing lost and nothing counted twice.
+//!
+//! This crate touches the world (sockets, SQLite, files, clocks) and takes no decision about
+//! telemetry: those are pure functions in the `stages` crate.

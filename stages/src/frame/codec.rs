@@ -1,0 +1,96 @@
+//! The one codec: an Arrow IPC stream per frame, LZ4-compressed buffers, the header in the schema's
+//! metadata.
+//!
+//! Format: [Arrow columnar format, IPC streaming](https://arrow.apache.org/docs/format/Columnar.html#ipc-streaming-format),
+//! metadata keys `millstream.version`, `.id`, `.kind`, `.lane`, `.created_at` (µs), `.epoch` and,
+//! where there is one, `.traceparent`. Any language with Arrow can read and write it.
+
+use std::{str::FromStr, sync::Arc};
+
+use arrow_array::RecordBatch;
+use arrow_ipc::{
+    CompressionType,
+    reader::StreamReader,
+    writer::{IpcWriteOptions, StreamWriter},
+};
+use arrow_schema::{Metadata, Schema};
+
+use super::{Frame, FrameError, Header, Lane};
+
+/// The version that [`encode`] writes and [`decode`] reads.
+pub const FORMAT_VERSION: u32 = 1;
+
+const VERSION: &str = "millstream.version";
+const ID: &str = "millstream.id";
+const KIND: &str = "millstream.kind";
+const LANE: &str = "millstream.lane";
+const CREATED_AT: &str = "millstream.created_at";
+const EPOCH: &str = "millstream.epoch";
+const TRACE: &str = "millstream.traceparent";
+
+/// The bytes of a frame. The same frame always gives the same bytes.
+///
+/// # Errors
+/// When a column is of a type that Arrow IPC cannot carry, which no documented kind has.
+pub fn encode(frame: &Frame) -> Result<Vec<u8>, FrameError> {
+    let schema = frame.rows.schema();
+    let schema = Schema::new_with_metadata(schema.fields().clone(), metadata(&frame.header));
+    let options = IpcWriteOptions::default().try_with_compression(Some(CompressionType::LZ4_FRAME))?;
+    let mut writer = StreamWriter::try_new_with_options(Vec::new(), &schema, options)?;
+    writer.write(&frame.rows)?;
+    Ok(writer.into_inner()?)
+}
+
+/// The frame in `bytes`.
+///
+/// # Errors
+/// When the bytes are no Arrow IPC stream, a header value is missing or unusable, the version is
+/// another one, or there is not exactly one record batch.
+pub fn decode(bytes: &[u8]) -> Result<Frame, FrameError> {
+    let mut batches = StreamReader::try_new(bytes, None)?;
+    let schema = batches.schema();
+    let header = header(schema.metadata())?;
+    let rows = batches.next().ok_or(FrameError::Batches)??;
+    if batches.next().is_some() {
+        return Err(FrameError::Batches);
+    }
+    // Rows compare and join by their columns alone: the header stands beside them.
+    let bare = Arc::new(Schema::new(schema.fields().clone()));
+    let rows = RecordBatch::try_new(bare, rows.columns().to_vec())?;
+    Ok(Frame { header, rows })
+}
+
+fn metadata(header: &Header) -> Metadata {
+    let mut metadata = Metadata::from([
+        (VERSION, FORMAT_VERSION.to_string()),
+        (ID, header.id.to_string()),
+        (KIND, header.kind.to_string()),
+        (LANE, header.lane.to_string()),
+        (CREATED_AT, header.created_at.to_string()),
+        (EPOCH, header.epoch.to_string()),
+    ]);
+    if let Some(trace) = &header.trace {
+        metadata.insert(TRACE, trace);
+    }
+    metadata
+}
+
+fn header(metadata: &Metadata) -> Result<Header, FrameError> {
+    let version: u32 = value(metadata, VERSION)?;
+    if version != FORMAT_VERSION {
+        return Err(FrameError::Header { key: VERSION, value: version.to_string() });
+    }
+    Ok(Header {
+        id: value(metadata, ID)?,
+        kind: value(metadata, KIND)?,
+        lane: Lane(value(metadata, LANE)?),
+        created_at: value(metadata, CREATED_AT)?,
+        epoch: value(metadata, EPOCH)?,
+        trace: metadata.get(TRACE).cloned(),
+    })
+}
+
+fn value<T: FromStr>(metadata: &Metadata, key: &'static str) -> Result<T, FrameError> {
+    let text = metadata.get(key).map(String::as_str).unwrap_or_default();
+    text.parse().map_err(|_| FrameError::Header { key, value: text.to_owned() })
+}

@@ -1,0 +1,218 @@
+//! *messages*: MQTT messages as they came.
+
+use std::sync::Arc;
+
+use arrow_array::{
+    Array, BinaryArray, MapArray, RecordBatch, StringArray, TimestampMicrosecondArray, UInt64Array,
+    builder::{BinaryBuilder, MapBuilder, MapFieldNames, StringBuilder, TimestampMicrosecondBuilder, UInt64Builder},
+};
+use arrow_schema::{DataType, Field, Schema};
+
+use super::{
+    Frame, FrameError, Header, Kind, Micros,
+    columns::{self, Columns, Repeated, Strings},
+};
+
+/// Key and value of each MQTT 5 property that is kept, in the order given; keys may repeat.
+pub type Properties = Vec<(String, String)>;
+
+/// One MQTT PUBLISH.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Message<'a> {
+    /// Unique in the data directory: the ingest epoch in the upper 24 bits, counted in the lower 40.
+    pub message: u64,
+    /// The topic it was published to.
+    pub topic: &'a str,
+    /// The payload, byte for byte.
+    pub payload: &'a [u8],
+    /// When ingest took it.
+    pub received_at: Micros,
+    /// Who published it, as MQTT names the client.
+    pub client_id: &'a str,
+    /// Its MQTT 5 properties.
+    pub properties: &'a [(String, String)],
+}
+
+/// Collects messages, column by column, into a frame.
+#[derive(Debug)]
+pub struct MessagesBuilder {
+    message: UInt64Builder,
+    topic: Repeated,
+    payload: BinaryBuilder,
+    received_at: TimestampMicrosecondBuilder,
+    client_id: Repeated,
+    properties: MapBuilder<StringBuilder, StringBuilder>,
+    bytes: usize,
+}
+
+impl Default for MessagesBuilder {
+    fn default() -> Self {
+        Self {
+            message: UInt64Builder::new(),
+            topic: Repeated::new(),
+            payload: BinaryBuilder::new(),
+            received_at: TimestampMicrosecondBuilder::new().with_timezone("UTC"),
+            client_id: Repeated::new(),
+            properties: properties_builder(),
+            bytes: 0,
+        }
+    }
+}
+
+impl MessagesBuilder {
+    /// Adds a row.
+    pub fn append(&mut self, row: &Message<'_>) {
+        self.message.append_value(row.message);
+        self.topic.append_value(row.topic);
+        self.payload.append_value(row.payload);
+        self.received_at.append_value(row.received_at);
+        self.client_id.append_value(row.client_id);
+        append_properties(&mut self.properties, row.properties);
+        self.bytes += row.payload.len() + ROW_BYTES;
+        self.bytes += row.properties.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>();
+    }
+
+    /// How many rows there are.
+    pub fn rows(&self) -> usize {
+        self.message.values_slice().len()
+    }
+
+    /// About how many bytes the rows take before compression.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The frame of all rows so far; the builder is empty again.
+    ///
+    /// # Errors
+    /// Never for rows that [`MessagesBuilder::append`] took; Arrow checks the lengths of columns.
+    pub fn finish(&mut self, header: Header) -> Result<Frame, FrameError> {
+        self.bytes = 0;
+        let topic = self.topic.finish();
+        let rows = self.message.values_slice().len();
+        let mut schema = Repeated::new();
+        schema.append_nulls(rows);
+        let columns: Vec<Arc<dyn Array>> = vec![
+            Arc::new(self.message.finish()),
+            Arc::new(topic),
+            Arc::new(self.payload.finish()),
+            Arc::new(self.received_at.finish()),
+            Arc::new(self.client_id.finish()),
+            Arc::new(self.properties.finish()),
+            Arc::new(schema.finish()),
+        ];
+        Ok(Frame { header, rows: RecordBatch::try_new(Arc::new(schema_of_messages()), columns)? })
+    }
+}
+
+/// What a row takes beside payload and properties: its number, its time, and its share of topic and client.
+const ROW_BYTES: usize = 40;
+
+fn schema_of_messages() -> Schema {
+    Schema::new(vec![
+        Field::new("message", DataType::UInt64, false),
+        columns::repeated("topic", false),
+        Field::new("payload", DataType::Binary, false),
+        columns::instant("received_at"),
+        columns::repeated("client_id", false),
+        columns::properties("properties"),
+        columns::repeated("schema", true),
+    ])
+}
+
+/// The rows of a *messages* frame.
+#[derive(Debug)]
+pub struct Messages<'a> {
+    message: &'a UInt64Array,
+    topic: Strings<'a>,
+    payload: &'a BinaryArray,
+    received_at: &'a TimestampMicrosecondArray,
+    client_id: Strings<'a>,
+    properties: &'a MapArray,
+    schema: Strings<'a>,
+}
+
+impl<'a> Messages<'a> {
+    /// # Errors
+    /// When the frame is of another kind or lacks a column.
+    pub fn of(frame: &'a Frame) -> Result<Self, FrameError> {
+        let columns = Columns::of(frame, Kind::Messages)?;
+        Ok(Self {
+            message: columns.get("message")?,
+            topic: columns.strings("topic")?,
+            payload: columns.get("payload")?,
+            received_at: columns.get("received_at")?,
+            client_id: columns.strings("client_id")?,
+            properties: columns.get("properties")?,
+            schema: columns.strings("schema")?,
+        })
+    }
+
+    /// How many rows there are.
+    pub fn len(&self) -> usize {
+        self.message.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.message.is_empty()
+    }
+
+    /// [`Message::message`] of `row`.
+    pub fn message(&self, row: usize) -> u64 {
+        self.message.value(row)
+    }
+
+    /// The topics; [`Strings::key`] finds what was worked out for one.
+    pub fn topics(&self) -> Strings<'a> {
+        self.topic
+    }
+
+    /// [`Message::payload`] of `row`.
+    pub fn payload(&self, row: usize) -> &'a [u8] {
+        self.payload.value(row)
+    }
+
+    /// [`Message::received_at`] of `row`.
+    pub fn received_at(&self, row: usize) -> Micros {
+        self.received_at.value(row)
+    }
+
+    /// [`Message::client_id`] of `row`.
+    pub fn client_id(&self, row: usize) -> &'a str {
+        self.client_id.get(row).unwrap_or_default()
+    }
+
+    /// [`Message::properties`] of `row`.
+    pub fn properties(&self, row: usize) -> Properties {
+        if self.properties.is_null(row) {
+            return Properties::new();
+        }
+        let entries = self.properties.value(row);
+        let text = |column: usize| entries.column(column).as_any().downcast_ref::<StringArray>();
+        let (Some(keys), Some(values)) = (text(0), text(1)) else {
+            return Properties::new();
+        };
+        let pairs = keys.iter().zip(values.iter());
+        pairs.map(|(key, value)| (key.unwrap_or_default().to_owned(), value.unwrap_or_default().to_owned())).collect()
+    }
+
+    /// The id of the schema that `row` was checked against, once it was.
+    pub fn schema(&self, row: usize) -> Option<&'a str> {
+        self.schema.get(row)
+    }
+}
+
+pub(super) fn properties_builder() -> MapBuilder<StringBuilder, StringBuilder> {
+    let names = MapFieldNames { entry: "entries".into(), key: "keys".into(), value: "values".into() };
+    MapBuilder::new(Some(names), StringBuilder::new(), StringBuilder::new())
+}
+
+pub(super) fn append_properties(builder: &mut MapBuilder<StringBuilder, StringBuilder>, pairs: &[(String, String)]) {
+    for (key, value) in pairs {
+        builder.keys().append_value(key);
+        builder.values().append_value(value);
+    }
+    // Keys and values grow together above, which is all that Arrow checks here.
+    let _lengths_agree = builder.append(!pairs.is_empty());
+}
