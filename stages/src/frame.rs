@@ -202,9 +202,7 @@ impl FromStr for FrameId {
         if hex.len() != 32 {
             return Err(refused());
         }
-        u128::from_str_radix(hex, 16)
-            .map(|id| Self(id.to_be_bytes()))
-            .map_err(|_| refused())
+        u128::from_str_radix(hex, 16).map(|id| Self(id.to_be_bytes())).map_err(|_| refused())
     }
 }
 

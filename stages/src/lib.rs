@@ -6,3 +6,4 @@
 //! `millstream` crate carries frames between stages and keeps their state.
 
 pub mod frame;
+pub mod plan;

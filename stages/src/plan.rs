@@ -1,4 +1,43 @@
-//! What one delivery leads to.
+//! What one delivery leads to: the join between the pure core and the shells that call it.
+
+use crate::frame::Frame;
+
+/// What a stage makes of one frame.
+#[derive(Debug, Default, PartialEq)]
+pub struct Plan {
+    /// The frames to publish, and where each goes; never one without rows.
+    pub publish: Vec<(Port, Frame)>,
+    /// What changed in the lane's state.
+    pub delta: Delta,
+    /// The books of this frame.
+    pub counts: Counts,
+}
+
+/// A way out of a stage. Which queue lies behind it is the topology's business.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Port {
+    /// To the next stage.
+    Next,
+    /// To the quarantine.
+    Refused,
+    /// To whoever is told of alerts.
+    Alerts,
+}
+
+impl Port {
+    /// The name that ids of frames are made with.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Next => "next",
+            Self::Refused => "refused",
+            Self::Alerts => "alerts",
+        }
+    }
+}
+
+/// A change of a lane's state, as bytes that only its stage reads; empty where nothing changed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Delta(pub Vec<u8>);
 
 /// What became of a frame's rows: `input rows = consumed + quarantined + repeated + filtered`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

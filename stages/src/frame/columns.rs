@@ -27,7 +27,8 @@ pub(super) fn properties(name: &str) -> Field {
     let entries = Field::new(
         "entries",
         DataType::Struct(
-            vec![Field::new("keys", DataType::Utf8, false), Field::new("values", DataType::Utf8, true)].into(),
+            vec![Field::new("keys", DataType::Utf8, false), Field::new("values", DataType::Utf8, true)]
+                .into(),
         ),
         false,
     );

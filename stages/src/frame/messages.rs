@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use arrow_array::{
     Array, BinaryArray, MapArray, RecordBatch, StringArray, TimestampMicrosecondArray, UInt64Array,
-    builder::{BinaryBuilder, MapBuilder, MapFieldNames, StringBuilder, TimestampMicrosecondBuilder, UInt64Builder},
+    builder::{
+        BinaryBuilder, MapBuilder, MapFieldNames, StringBuilder, TimestampMicrosecondBuilder, UInt64Builder,
+    },
 };
 use arrow_schema::{DataType, Field, Schema};
 
@@ -34,7 +36,6 @@ pub struct Message<'a> {
 }
 
 /// Collects messages, column by column, into a frame.
-#[derive(Debug)]
 pub struct MessagesBuilder {
     message: UInt64Builder,
     topic: Repeated,
@@ -194,7 +195,9 @@ impl<'a> Messages<'a> {
             return Properties::new();
         };
         let pairs = keys.iter().zip(values.iter());
-        pairs.map(|(key, value)| (key.unwrap_or_default().to_owned(), value.unwrap_or_default().to_owned())).collect()
+        pairs
+            .map(|(key, value)| (key.unwrap_or_default().to_owned(), value.unwrap_or_default().to_owned()))
+            .collect()
     }
 
     /// The id of the schema that `row` was checked against, once it was.
@@ -208,7 +211,10 @@ pub(super) fn properties_builder() -> MapBuilder<StringBuilder, StringBuilder> {
     MapBuilder::new(Some(names), StringBuilder::new(), StringBuilder::new())
 }
 
-pub(super) fn append_properties(builder: &mut MapBuilder<StringBuilder, StringBuilder>, pairs: &[(String, String)]) {
+pub(super) fn append_properties(
+    builder: &mut MapBuilder<StringBuilder, StringBuilder>,
+    pairs: &[(String, String)],
+) {
     for (key, value) in pairs {
         builder.keys().append_value(key);
         builder.values().append_value(value);
