@@ -55,7 +55,8 @@ impl Pattern {
             return Err(refused(Fault::Empty));
         }
         if text.len() > TOPIC_BYTES_MAX {
-            return Err(refused(Fault::TooLong));
+            let start = text.chars().take(40).collect();
+            return Err(PatternError { pattern: start, fault: Fault::TooLong });
         }
         if text.contains('\0') {
             return Err(refused(Fault::Nul));
@@ -159,9 +160,7 @@ enum Fault {
     MixedWildcard(String),
     #[error("the level {0:?} mixes a capture with other text; `{{name}}` must be a whole level")]
     MixedCapture(String),
-    #[error(
-        "{0:?} cannot name a capture; use ASCII letters, digits, `_` and `-`, a letter or `_` first"
-    )]
+    #[error("{0:?} cannot name a capture; use ASCII letters, digits, `_` and `-`, a letter or `_` first")]
     Name(String),
     #[error("it captures {0:?} twice; give one of the levels another name, or write `+`")]
     Repeated(String),

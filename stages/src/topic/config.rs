@@ -44,7 +44,10 @@ impl Topics {
             let mut mistake =
                 |message| mistakes.push(ConfigMistake { pointer: format!("/{index}/pattern"), message });
             if let Some(first) = topics[..index].iter().position(|other| other.pattern == topic.pattern) {
-                mistake(format!("pattern {:?} is that of entry {first} already; join the two", topic.pattern));
+                mistake(format!(
+                    "pattern {:?} is that of entry {first} already; join the two",
+                    topic.pattern
+                ));
             }
             match Pattern::parse(&topic.pattern) {
                 Ok(pattern) => patterns.push(pattern),
