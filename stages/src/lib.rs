@@ -5,5 +5,9 @@
 //! number: the same frame on the same state gives the same plan, today and after a crash. The
 //! `millstream` crate carries frames between stages and keeps their state.
 
+pub mod alert;
+pub mod analyze;
 pub mod frame;
 pub mod plan;
+pub mod topic;
+pub mod transform;

@@ -1,6 +1,6 @@
 //! What one delivery leads to: the join between the pure core and the shells that call it.
 
-use crate::frame::Frame;
+use crate::frame::{Frame, FrameError};
 
 /// What a stage makes of one frame.
 #[derive(Debug, Default, PartialEq)]
@@ -54,4 +54,36 @@ pub struct Counts {
     pub produced: u64,
     /// Rows that came after the watermark: a mark, not a fate.
     pub late: u64,
+}
+
+/// Why a frame led to no plan. Another try on the same state would end the same.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// The frame is not what the stage reads.
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    /// The state is not what the stage wrote.
+    #[error(transparent)]
+    State(#[from] StateError),
+}
+
+impl From<arrow_schema::ArrowError> for PlanError {
+    fn from(error: arrow_schema::ArrowError) -> Self {
+        Self::Frame(error.into())
+    }
+}
+
+/// State that its stage cannot read.
+#[derive(Debug, thiserror::Error)]
+#[error("the state of a lane cannot be used: {0}")]
+pub struct StateError(String);
+
+impl StateError {
+    pub(crate) fn new(error: postcard::Error) -> Self {
+        Self(error.to_string())
+    }
+
+    pub(crate) fn foreign(stage: &str) -> Self {
+        Self(format!("it is not a state of {stage}"))
+    }
 }
