@@ -9,5 +9,6 @@ pub mod alert;
 pub mod analyze;
 pub mod frame;
 pub mod plan;
+pub mod store;
 pub mod topic;
 pub mod transform;

@@ -1,0 +1,161 @@
+//! store: which partition of the lake each row belongs to, and in which order rows are written.
+//!
+//! The Parquet files themselves, and when to write them, are the business of the shell.
+
+mod partition;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use arrow_array::{
+    Array, BooleanArray, DictionaryArray, RecordBatch, StringArray, TimestampMicrosecondArray,
+    types::Int32Type,
+};
+use arrow_select::filter::filter_record_batch;
+
+pub use self::partition::{Granularity, Partition};
+use crate::frame::{Frame, FrameError, Kind, Micros};
+
+/// The name of the stage: in ids, books and logs.
+pub const STAGE: &str = "store";
+
+/// A dataset of the lake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Dataset {
+    /// Readings, by event time.
+    Readings,
+    /// Alerts, by transition.
+    Alerts,
+    /// Refused messages, by receipt.
+    Quarantine,
+}
+
+impl Dataset {
+    /// Where rows of this kind belong; *messages* are not stored.
+    pub fn of(kind: Kind) -> Option<Self> {
+        match kind {
+            Kind::Messages => None,
+            Kind::Readings => Some(Self::Readings),
+            Kind::Alerts => Some(Self::Alerts),
+            Kind::Quarantine => Some(Self::Quarantine),
+        }
+    }
+
+    /// The name of its directory in the lake.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Readings => "readings",
+            Self::Alerts => "alerts",
+            Self::Quarantine => "quarantine",
+        }
+    }
+
+    /// The columns that its files are sorted by: a name, then an instant.
+    pub fn sorted_by(self) -> [&'static str; 2] {
+        match self {
+            Self::Readings | Self::Alerts => ["device_id", "ts"],
+            Self::Quarantine => ["topic", "received_at"],
+        }
+    }
+
+    fn kind(self) -> Kind {
+        match self {
+            Self::Readings => Kind::Readings,
+            Self::Alerts => Kind::Alerts,
+            Self::Quarantine => Kind::Quarantine,
+        }
+    }
+
+    fn names(self, rows: &RecordBatch) -> Result<&DictionaryArray<Int32Type>, FrameError> {
+        self.column(rows, self.sorted_by()[0])
+    }
+
+    fn instants(self, rows: &RecordBatch) -> Result<&TimestampMicrosecondArray, FrameError> {
+        self.column(rows, self.sorted_by()[1])
+    }
+
+    fn column<'a, T: Array + 'static>(self, rows: &'a RecordBatch, name: &str) -> Result<&'a T, FrameError> {
+        let column = rows.column_by_name(name).and_then(|column| column.as_any().downcast_ref());
+        column.ok_or_else(|| FrameError::Column { kind: self.kind(), column: name.to_owned() })
+    }
+}
+
+/// The rows of one partition as (batch, row) pairs, sorted for writing.
+pub type Run = (Partition, Vec<(usize, usize)>);
+
+/// Sorts the rows of `batches` by partition, name and instant, and cuts them at partitions. Rows
+/// equal in all three keep their order.
+///
+/// # Errors
+/// When a batch lacks a column that the dataset is sorted by.
+pub fn arrange(
+    dataset: Dataset,
+    granularity: Granularity,
+    batches: &[RecordBatch],
+) -> Result<Vec<Run>, FrameError> {
+    let ranks = Ranks::of(dataset, batches)?;
+    let mut order = Vec::with_capacity(batches.iter().map(RecordBatch::num_rows).sum());
+    for (batch, rows) in batches.iter().enumerate() {
+        let (names, instants) = (dataset.names(rows)?, dataset.instants(rows)?);
+        let mut partition: Option<Partition> = None;
+        for row in 0..rows.num_rows() {
+            let ts = instants.value(row);
+            let current = partition.filter(|partition| partition.contains(ts));
+            let current = current.unwrap_or_else(|| granularity.partition(ts));
+            partition = Some(current);
+            order.push((current.start, ranks.of_row(batch, names.key(row)), ts, batch, row));
+        }
+    }
+    order.sort_unstable();
+    let mut runs: Vec<Run> = Vec::new();
+    for (start, _, ts, batch, row) in order {
+        match runs.last_mut() {
+            Some((partition, rows)) if partition.start == start => rows.push((batch, row)),
+            _ => runs.push((granularity.partition(ts), vec![(batch, row)])),
+        }
+    }
+    Ok(runs)
+}
+
+/// The place of each name among all names of several batches, so that sorting compares numbers.
+struct Ranks(Vec<Vec<usize>>);
+
+impl Ranks {
+    fn of(dataset: Dataset, batches: &[RecordBatch]) -> Result<Self, FrameError> {
+        let mut names = Vec::with_capacity(batches.len());
+        for rows in batches {
+            let values = dataset.names(rows)?.values().as_any().downcast_ref::<StringArray>();
+            let column = || dataset.sorted_by()[0].to_owned();
+            names.push(values.ok_or_else(|| FrameError::Column { kind: dataset.kind(), column: column() })?);
+        }
+        let mut ranks: BTreeMap<&str, usize> =
+            names.iter().flat_map(|batch| batch.iter().flatten()).map(|name| (name, 0)).collect();
+        for (rank, place) in ranks.values_mut().enumerate() {
+            *place = rank;
+        }
+        let rank = |name: Option<&str>| name.and_then(|name| ranks.get(name).copied()).unwrap_or_default();
+        Ok(Self(names.iter().map(|batch| batch.iter().map(rank).collect()).collect()))
+    }
+
+    fn of_row(&self, batch: usize, key: Option<usize>) -> usize {
+        let ranks = self.0.get(batch);
+        key.and_then(|key| ranks?.get(key).copied()).unwrap_or_default()
+    }
+}
+
+/// The frame without the rows that lie in `written`: what an interrupted writer already put into
+/// the lake.
+///
+/// # Errors
+/// When the frame lacks the column that the dataset is partitioned by.
+pub fn without_written(
+    dataset: Dataset,
+    frame: &Frame,
+    written: &[Partition],
+) -> Result<RecordBatch, FrameError> {
+    let instants = dataset.instants(&frame.rows)?;
+    let open = |ts: Micros| !written.iter().any(|partition| partition.contains(ts));
+    let keep: BooleanArray = instants.values().iter().map(|ts| Some(open(*ts))).collect();
+    Ok(filter_record_batch(&frame.rows, &keep)?)
+}
