@@ -9,6 +9,8 @@ pub mod alert;
 pub mod analyze;
 pub mod frame;
 pub mod plan;
+mod refused;
 pub mod store;
 pub mod topic;
 pub mod transform;
+pub mod validate;

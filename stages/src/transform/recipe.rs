@@ -1,0 +1,296 @@
+//! A pattern's transform, made ready: presets filled in, pointers joined, every mistake found.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::DateTime;
+
+use super::{
+    config::{
+        DeviceSource, Preset, ReadingField, ReadingsSource, TagSource, TimeField, TimeFormat, TimeSource,
+        TransformConfig,
+    },
+    pointers::{Pointer, Pointers},
+};
+use crate::{
+    frame::Micros,
+    topic::{ConfigMistake, Pattern},
+};
+
+/// How the messages of one pattern become readings.
+#[derive(Debug)]
+pub(super) struct Recipe {
+    pub(super) pointers: Pointers,
+    pub(super) device: Device,
+    pub(super) time: Time,
+    pub(super) readings: Readings,
+    pub(super) seq: Option<Pointer>,
+    pub(super) rename: BTreeMap<String, String>,
+    pub(super) drop: BTreeSet<String>,
+    pub(super) units: BTreeMap<String, String>,
+    /// One for each tag column of the stage, in their order.
+    pub(super) tags: Vec<Tag>,
+    pub(super) max_future: Micros,
+    pub(super) min_time: Option<Micros>,
+}
+
+#[derive(Debug)]
+pub(super) enum Device {
+    Capture(String),
+    Payload(Pointer),
+}
+
+#[derive(Debug)]
+pub(super) enum Time {
+    Received,
+    Payload(Pointer, TimeFormat),
+}
+
+#[derive(Debug)]
+pub(super) enum Readings {
+    Object(Pointer),
+    Fields(Vec<Field>),
+}
+
+#[derive(Debug)]
+pub(super) struct Field {
+    pub(super) metric: String,
+    pub(super) pointer: Pointer,
+    pub(super) unit: Option<String>,
+}
+
+#[derive(Debug)]
+pub(super) enum Tag {
+    /// Of another pattern.
+    Absent,
+    Capture(String),
+    Constant(String),
+    Payload(Pointer),
+}
+
+/// What is wrong with the transform of one entry.
+pub(super) struct Mistakes<'a> {
+    pub(super) entry: usize,
+    pub(super) list: &'a mut Vec<ConfigMistake>,
+}
+
+impl Mistakes<'_> {
+    fn add(&mut self, key: &str, message: impl Into<String>) {
+        let pointer = format!("/{}/transform/{key}", self.entry);
+        self.list.push(ConfigMistake { pointer, message: message.into() });
+    }
+}
+
+impl Recipe {
+    /// The recipe of `config`, or of the preset for `device-sim` where there is none. `tags` are
+    /// those of all patterns. With mistakes it is of no use.
+    pub(super) fn new(
+        pattern: &Pattern,
+        config: Option<&TransformConfig>,
+        tags: &[String],
+        mistakes: Mistakes<'_>,
+    ) -> Self {
+        let preset = TransformConfig { preset: Some(Preset::DeviceSim), ..TransformConfig::default() };
+        let config = config.unwrap_or(&preset);
+        let mut builder = Builder { pattern, config, pointers: Pointers::default(), mistakes };
+        let (device, time) = (builder.device(), builder.time());
+        let (readings, seq) = (builder.readings(), builder.seq());
+        let tags = builder.tags(tags);
+        builder.check_names();
+        let (max_future, min_time) = (builder.max_future(), builder.min_time());
+        Self {
+            pointers: builder.pointers,
+            device,
+            time,
+            readings,
+            seq,
+            rename: config.rename.clone(),
+            drop: config.drop.clone(),
+            units: config.units.clone(),
+            tags,
+            max_future,
+            min_time,
+        }
+    }
+}
+
+struct Builder<'a> {
+    pattern: &'a Pattern,
+    config: &'a TransformConfig,
+    pointers: Pointers,
+    mistakes: Mistakes<'a>,
+}
+
+impl Builder<'_> {
+    fn device(&mut self) -> Device {
+        match &self.config.device {
+            Some(DeviceSource::Capture(name)) => {
+                self.check_capture("device/capture", name);
+                Device::Capture(name.clone())
+            }
+            Some(DeviceSource::Pointer(pointer)) => Device::Payload(self.pointer("device/pointer", pointer)),
+            None if self.captures("device") => Device::Capture("device".to_owned()),
+            None => {
+                if self.config.preset.is_none() {
+                    self.mistakes.add(
+                        "device",
+                        "where is the device named? write `{device}` for a level of the pattern, or set \
+                         `device: { pointer: … }`",
+                    );
+                }
+                Device::Payload(self.pointer("preset", "/device_id"))
+            }
+        }
+    }
+
+    fn time(&mut self) -> Time {
+        match &self.config.time {
+            Some(TimeSource::Received(_)) => Time::Received,
+            Some(TimeSource::Payload(TimeField { pointer, format })) => {
+                Time::Payload(self.pointer("time/pointer", pointer), *format)
+            }
+            None => {
+                if self.config.preset.is_none() {
+                    self.mistakes.add(
+                        "time",
+                        "where is the time? set `time: { pointer: /ts }`, or `time: received` for the time of receipt",
+                    );
+                }
+                Time::Payload(self.pointer("preset", "/ts"), TimeFormat::Rfc3339)
+            }
+        }
+    }
+
+    fn readings(&mut self) -> Readings {
+        match &self.config.readings {
+            None => Readings::Object(self.pointer("readings", "/metrics")),
+            Some(ReadingsSource::Object(pointer)) => {
+                Readings::Object(self.pointer("readings/object", pointer))
+            }
+            Some(ReadingsSource::Fields(fields)) => {
+                if fields.is_empty() {
+                    self.mistakes.add(
+                        "readings/fields",
+                        "there are no fields; name at least one metric and its pointer",
+                    );
+                }
+                Readings::Fields(
+                    fields.iter().enumerate().map(|(index, field)| self.field(index, field)).collect(),
+                )
+            }
+        }
+    }
+
+    fn field(&mut self, index: usize, field: &ReadingField) -> Field {
+        let key = format!("readings/fields/{index}");
+        if let Some(ReadingsSource::Fields(fields)) = &self.config.readings
+            && fields[..index].iter().any(|other| other.metric == field.metric)
+        {
+            let message =
+                format!("the metric {:?} has a field already; give this one another name", field.metric);
+            self.mistakes.add(&format!("{key}/metric"), message);
+        }
+        Field {
+            metric: field.metric.clone(),
+            pointer: self.pointer(&format!("{key}/pointer"), &field.pointer),
+            unit: field.unit.clone(),
+        }
+    }
+
+    fn seq(&mut self) -> Option<Pointer> {
+        match (&self.config.seq, self.config.preset) {
+            (Some(pointer), _) => Some(self.pointer("seq", pointer)),
+            (None, Some(Preset::DeviceSim)) => Some(self.pointer("preset", "/seq")),
+            (None, None) => None,
+        }
+    }
+
+    fn tags(&mut self, tags: &[String]) -> Vec<Tag> {
+        for name in self.config.tags.keys() {
+            let usable = |char: char| char.is_ascii_alphanumeric() || char == '_';
+            if name.is_empty() || !name.chars().all(usable) {
+                let message = format!("{name:?} cannot name a tag; use ASCII letters, digits and `_`");
+                self.mistakes.add(&format!("tags/{name}"), message);
+            }
+        }
+        let config = self.config;
+        tags.iter()
+            .map(|name| match config.tags.get(name) {
+                None => Tag::Absent,
+                Some(TagSource::Constant(text)) => Tag::Constant(text.clone()),
+                Some(TagSource::Pointer(pointer)) => {
+                    Tag::Payload(self.pointer(&format!("tags/{name}/pointer"), pointer))
+                }
+                Some(TagSource::Capture(capture)) => {
+                    self.check_capture(&format!("tags/{name}/capture"), capture);
+                    Tag::Capture(capture.clone())
+                }
+            })
+            .collect()
+    }
+
+    /// Two metrics that get the same name, and a metric that is both dropped and renamed.
+    fn check_names(&mut self) {
+        let mut taken: BTreeMap<&str, &str> = BTreeMap::new();
+        for (metric, stored) in &self.config.rename {
+            if let Some(other) = taken.insert(stored, metric) {
+                let message = format!("{other:?} is renamed to {stored:?} already; choose another name");
+                self.mistakes.add(&format!("rename/{metric}"), message);
+            }
+            if self.config.drop.contains(metric) {
+                let message = format!("{metric:?} is also dropped; take it out of `rename` or `drop`");
+                self.mistakes.add(&format!("rename/{metric}"), message);
+            }
+        }
+    }
+
+    fn max_future(&mut self) -> Micros {
+        let micros =
+            i64::try_from(self.config.max_future_secs).ok().and_then(|secs| secs.checked_mul(1_000_000));
+        micros.unwrap_or_else(|| {
+            let message =
+                format!("{} seconds are too many; 315360000 are ten years", self.config.max_future_secs);
+            self.mistakes.add("max_future_secs", message);
+            0
+        })
+    }
+
+    fn min_time(&mut self) -> Option<Micros> {
+        let text = self.config.min_time.as_deref()?;
+        match DateTime::parse_from_rfc3339(text) {
+            Ok(instant) => Some(instant.timestamp_micros()),
+            Err(error) => {
+                let message =
+                    format!("{text:?} is no RFC 3339 time ({error}); write it as 2000-01-01T00:00:00Z");
+                self.mistakes.add("min_time", message);
+                None
+            }
+        }
+    }
+
+    fn pointer(&mut self, key: &str, text: &str) -> Pointer {
+        self.pointers.add(text).unwrap_or_else(|message| {
+            self.mistakes.add(key, message);
+            Pointer::default()
+        })
+    }
+
+    fn captures(&self, name: &str) -> bool {
+        self.pattern.captures().any(|capture| capture == name)
+    }
+
+    fn check_capture(&mut self, key: &str, name: &str) {
+        if !self.captures(name) {
+            let known: Vec<_> = self.pattern.captures().collect();
+            let message = match known.as_slice() {
+                [] => format!(
+                    "the pattern {} captures nothing; write `{{{name}}}` for one of its levels",
+                    self.pattern
+                ),
+                known => {
+                    format!("the pattern {} captures no {name:?}, but {}", self.pattern, known.join(", "))
+                }
+            };
+            self.mistakes.add(key, message);
+        }
+    }
+}

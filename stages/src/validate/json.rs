@@ -1,0 +1,123 @@
+//! Checks one payload.
+
+use std::fmt::{self, Write};
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{MapAccess, SeqAccess, Visitor},
+};
+use serde_json::Value;
+
+use super::schemas::Schema;
+use crate::{frame::Fault, refused::Refused};
+
+/// How many faults of a message are kept.
+const FAULTS_MAX: usize = 10;
+
+/// The longest message of a fault, in bytes: some quote the payload.
+const FAULT_BYTES_MAX: usize = 300;
+
+/// Whether `payload` is JSON at all.
+pub(super) fn check(payload: &[u8]) -> Result<(), Refused> {
+    parse::<Sound>(payload).map(|_| ())
+}
+
+/// Whether `payload` is JSON that keeps to `schema`.
+pub(super) fn check_schema(payload: &[u8], schema: &Schema) -> Result<(), Refused> {
+    let refused = |refused| Refused { schema: Some(schema.id.clone()), ..refused };
+    let document: Value = parse(payload).map_err(refused)?;
+    // Most messages are in order, and finding that out is faster than collecting faults.
+    if schema.validator.is_valid(&document) {
+        return Ok(());
+    }
+    let errors = schema.validator.iter_errors(&document).take(FAULTS_MAX).map(|error| Fault {
+        pointer: error.instance_path().as_str().to_owned(),
+        keyword: error.kind().keyword().to_owned(),
+        message: bounded(&error),
+    });
+    Err(refused(Refused { reason: "schema", errors: errors.collect(), schema: None }))
+}
+
+fn parse<'a, T: Deserialize<'a>>(payload: &'a [u8]) -> Result<T, Refused> {
+    let text = std::str::from_utf8(payload)
+        .map_err(|error| Refused::new("not_utf8", "", "utf8", error.to_string()))?;
+    serde_json::from_str(text).map_err(|error| {
+        let message = error.to_string();
+        // The library has no code for it.
+        let reason = if message.starts_with("recursion limit") { "too_deep" } else { "not_json" };
+        Refused::new(reason, "", "json", message)
+    })
+}
+
+/// The text of `shown`, cut at [`FAULT_BYTES_MAX`].
+fn bounded(shown: &impl fmt::Display) -> String {
+    struct Bounded(String);
+
+    impl Write for Bounded {
+        fn write_str(&mut self, text: &str) -> fmt::Result {
+            let room = FAULT_BYTES_MAX - self.0.len();
+            if text.len() <= room {
+                self.0.push_str(text);
+                return Ok(());
+            }
+            self.0.push_str(&text[..text.floor_char_boundary(room)]);
+            Err(fmt::Error)
+        }
+    }
+
+    let mut text = Bounded(String::new());
+    let whole = write!(text, "{shown}").is_ok();
+    if whole { text.0 } else { text.0 + "…" }
+}
+
+/// Any JSON, looked through and forgotten. Unlike [`serde::de::IgnoredAny`] it finds what
+/// [`Value`] would: nesting that is too deep and numbers that no float can be.
+struct Sound;
+
+impl<'de> Deserialize<'de> for Sound {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Self)
+    }
+}
+
+impl<'de> Visitor<'de> for Sound {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self, A::Error> {
+        while items.next_element::<Self>()?.is_some() {}
+        Ok(self)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self, A::Error> {
+        while entries.next_entry::<Self, Self>()?.is_some() {}
+        Ok(self)
+    }
+}
