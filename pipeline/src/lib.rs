@@ -2,3 +2,9 @@
 //!
 //! This crate touches the world (sockets, SQLite, files, clocks) and takes no decision about
 //! telemetry: those are pure functions in the `stages` crate.
+
+pub mod config;
+pub mod database;
+pub mod error;
+pub mod queue;
+pub mod state;

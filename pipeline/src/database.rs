@@ -1,0 +1,201 @@
+//! The one SQLite file of a data directory: queues, state, sessions and books, written in group
+//! commits.
+//!
+//! Every write is a job for one writer thread, which runs whatever is waiting in one transaction, each
+//! job in its own savepoint, and answers after the commit. So a hundred publishers, stages and
+//! settlements share one fsync, and a job that fails takes nothing with it.
+
+mod error;
+mod job;
+mod open;
+mod owner;
+mod writer;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    thread::{self, JoinHandle},
+};
+
+use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot, watch};
+
+pub(crate) use self::owner::Registration;
+pub use self::{error::DatabaseError, owner::Owner};
+use self::{
+    job::{Job, Task},
+    writer::Writer,
+};
+
+/// What a write survives once it is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Durability {
+    /// The death of this process, not a power cut: written, not fsynced. For leases and the like,
+    /// which mean nothing after a reboot.
+    Process,
+    /// A power cut: the write-ahead log is fsynced.
+    Fsync,
+}
+
+/// A handle of an open data file; clones share it.
+///
+/// Dropping the last handle waits for the writes in hand and ends the writer thread.
+#[derive(Clone)]
+pub struct Database {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    path: PathBuf,
+    registration: Arc<Registration>,
+    reader: Arc<Mutex<Connection>>,
+    others: watch::Receiver<u64>,
+    /// `None` only while the last handle is dropped.
+    jobs: Option<mpsc::Sender<Box<dyn Job>>>,
+    writer: Option<JoinHandle<()>>,
+}
+
+/// How many writes may wait for the writer thread before callers wait to hand theirs in.
+const JOBS_MAX: usize = 1024;
+
+impl Database {
+    /// Opens the data file at `path`, usually `DIR/millstream.db`, and creates it and its directory
+    /// where they are missing. This process is registered as an owner in `owners/` beside the file.
+    ///
+    /// # Errors
+    /// When the file cannot be created or read, is of another program, or was written by a version
+    /// of Millstream with another format.
+    pub fn open(path: &Path) -> Result<Self, DatabaseError> {
+        let (connection, registration) = open::open(path)?;
+        let reader = Arc::new(Mutex::new(open::reader(path)?));
+        let (jobs, waiting) = mpsc::channel(JOBS_MAX);
+        let (changed, others) = watch::channel(0);
+        let writer = Writer::new(connection, waiting, changed)?;
+        let writer =
+            thread::Builder::new().name("database".into()).spawn(move || writer.run()).map_err(|source| {
+                DatabaseError::Io {
+                    path: path.into(),
+                    doing: "start the writer of",
+                    source: Arc::new(source),
+                }
+            })?;
+        let registration = Arc::new(registration);
+        let inner =
+            Inner { path: path.into(), registration, reader, others, jobs: Some(jobs), writer: Some(writer) };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Runs `work` in its own savepoint within the next group commit and answers after that commit.
+    ///
+    /// `Ok` is durable. When `work` answers an error, what it changed is undone and nothing else is.
+    /// When the future is dropped, the work may still be done.
+    ///
+    /// # Errors
+    /// That of `work`, or why the commit failed: then nothing of it is kept.
+    pub async fn write<T, E>(
+        &self,
+        durability: Durability,
+        work: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<DatabaseError> + Send + 'static,
+    {
+        self.submit(durability, work, |_| ()).await.answer().await
+    }
+
+    /// Hands in `work` like [`Database::write`], without waiting for its commit: writes are done in the
+    /// order they were submitted. `then` sees the result on the writer thread, after the commit and
+    /// before the answer, also when nobody waits for it any more.
+    pub(crate) async fn submit<T, E>(
+        &self,
+        durability: Durability,
+        work: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static,
+        then: impl FnOnce(&Result<T, E>) + Send + 'static,
+    ) -> Pending<T, E>
+    where
+        T: Send + 'static,
+        E: From<DatabaseError> + Send + 'static,
+    {
+        let (answer, pending) = oneshot::channel();
+        if let Some(jobs) = &self.inner.jobs {
+            // A writer that is gone drops the job, which the pending answer tells.
+            let _sent = jobs.send(Box::new(Task::new(durability, work, then, answer))).await;
+        }
+        Pending { answer: pending }
+    }
+
+    /// Hands in `work` when the writer has room for it, and never waits: for what is good to do and
+    /// harmless to leave.
+    pub(crate) fn post(&self, work: impl FnOnce(&Connection) -> Result<(), DatabaseError> + Send + 'static) {
+        let (answer, _nobody) = oneshot::channel();
+        if let Some(jobs) = &self.inner.jobs {
+            let _sent = jobs.try_send(Box::new(Task::new(Durability::Process, work, |_| (), answer)));
+        }
+    }
+
+    /// Runs `work` on one consistent view of the file, beside the writer.
+    ///
+    /// # Errors
+    /// That of `work`.
+    pub async fn read<T, E>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<DatabaseError> + Send + 'static,
+    {
+        let reader = self.inner.reader.clone();
+        let read = move || {
+            let reader = reader.lock().unwrap_or_else(PoisonError::into_inner);
+            // Dropped without a commit: there is nothing to commit.
+            let view = reader.unchecked_transaction().map_err(DatabaseError::from)?;
+            work(&view)
+        };
+        tokio::task::spawn_blocking(read).await.unwrap_or_else(|_| Err(DatabaseError::Closed.into()))
+    }
+
+    /// Where the file is.
+    pub fn path(&self) -> &Path {
+        &self.inner.path
+    }
+
+    /// This process's registration.
+    pub fn owner(&self) -> Owner {
+        self.inner.registration.owner()
+    }
+
+    /// Tells which other owners live.
+    pub(crate) fn registration(&self) -> Arc<Registration> {
+        self.inner.registration.clone()
+    }
+
+    /// Changes whenever another process, or another handle of this one, has written to the file: noticed
+    /// within about 25 ms.
+    pub(crate) fn others(&self) -> watch::Receiver<u64> {
+        self.inner.others.clone()
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.jobs = None;
+        // The last handle may be dropped by a job, on the writer thread, which cannot wait for itself.
+        if let Some(writer) = self.writer.take_if(|writer| writer.thread().id() != thread::current().id()) {
+            let _panicked = writer.join();
+        }
+    }
+}
+
+/// A write that was handed in.
+pub(crate) struct Pending<T, E> {
+    answer: oneshot::Receiver<Result<T, E>>,
+}
+
+impl<T, E: From<DatabaseError>> Pending<T, E> {
+    /// Waits for the commit.
+    pub(crate) async fn answer(self) -> Result<T, E> {
+        self.answer.await.unwrap_or_else(|_| Err(DatabaseError::Closed.into()))
+    }
+}

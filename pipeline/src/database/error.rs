@@ -1,0 +1,94 @@
+use std::{io, path::PathBuf, sync::Arc};
+
+use rusqlite::ErrorCode;
+
+use super::open::{APPLICATION, FORMAT};
+use crate::error::Class;
+
+/// Why the data file could not be opened, read or written.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum DatabaseError {
+    /// A file or directory beside SQLite's own could not be used.
+    #[error("cannot {doing} {}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What was tried.
+        doing: &'static str,
+        /// What the system says.
+        source: Arc<io::Error>,
+    },
+    /// SQLite could not open the file or make it ready.
+    #[error("cannot open {} as a database: {source}", path.display())]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite says.
+        source: Arc<rusqlite::Error>,
+    },
+    /// A database of another program.
+    #[error(
+        "{} is a database of another program (application id {found:#x}, not {APPLICATION:#x}): \
+         choose another data directory", path.display()
+    )]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// The application id in it.
+        found: i32,
+    },
+    /// Written by another version of Millstream.
+    #[error(
+        "{} has format version {found}, this program reads {FORMAT}: run the version of millstream that \
+         wrote it until its queues are empty, then start with a new data directory", path.display()
+    )]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// The version in it.
+        found: i32,
+    },
+    /// SQLite refused a statement, a commit or a read.
+    #[error("database: {0}")]
+    Sqlite(Arc<rusqlite::Error>),
+    /// A statement of another write in the same group made SQLite undo the whole group.
+    #[error("the group of writes was undone because one of them found no room or memory: try again")]
+    Undone,
+    /// A write could not be made durable, so no later one is tried: what the disk holds is not known
+    /// until the file is opened anew.
+    #[error("the database stopped after a failed write ({0}): check the disk, then start again")]
+    Stopped(Arc<rusqlite::Error>),
+    /// The writer has ended.
+    #[error("the database is closed")]
+    Closed,
+}
+
+impl DatabaseError {
+    /// What a caller can do about it.
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Sqlite(error) => class(error),
+            Self::Undone => Class::Retry,
+            _ => Class::Fatal,
+        }
+    }
+}
+
+fn class(error: &rusqlite::Error) -> Class {
+    match error.sqlite_error_code() {
+        Some(
+            ErrorCode::DatabaseBusy
+            | ErrorCode::DatabaseLocked
+            | ErrorCode::DiskFull
+            | ErrorCode::OutOfMemory,
+        ) => Class::Retry,
+        Some(ErrorCode::TooBig) => Class::Dead,
+        _ => Class::Fatal,
+    }
+}
+
+impl From<rusqlite::Error> for DatabaseError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(Arc::new(error))
+    }
+}

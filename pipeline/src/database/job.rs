@@ -1,0 +1,72 @@
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+
+use super::{DatabaseError, Durability};
+
+/// A write that waits for its group.
+pub(super) trait Job: Send {
+    /// What it asks of the commit.
+    fn durability(&self) -> Durability;
+
+    /// Does the work; answers whether to keep what it changed.
+    fn run(&mut self, connection: &Connection) -> bool;
+
+    /// Tells the caller, once the commit is over.
+    fn answer(self: Box<Self>, committed: Result<(), DatabaseError>);
+}
+
+/// The one kind of job: a closure, and who waits for its result.
+pub(super) struct Task<W, N, T, E> {
+    durability: Durability,
+    work: Option<W>,
+    then: N,
+    result: Option<Result<T, E>>,
+    answer: oneshot::Sender<Result<T, E>>,
+}
+
+impl<W, N, T, E> Task<W, N, T, E>
+where
+    W: FnOnce(&Connection) -> Result<T, E> + Send,
+    N: FnOnce(&Result<T, E>) + Send,
+    T: Send,
+    E: From<DatabaseError> + Send,
+{
+    pub(super) fn new(
+        durability: Durability,
+        work: W,
+        then: N,
+        answer: oneshot::Sender<Result<T, E>>,
+    ) -> Self {
+        Self { durability, work: Some(work), then, result: None, answer }
+    }
+}
+
+impl<W, N, T, E> Job for Task<W, N, T, E>
+where
+    W: FnOnce(&Connection) -> Result<T, E> + Send,
+    N: FnOnce(&Result<T, E>) + Send,
+    T: Send,
+    E: From<DatabaseError> + Send,
+{
+    fn durability(&self) -> Durability {
+        self.durability
+    }
+
+    fn run(&mut self, connection: &Connection) -> bool {
+        self.result = self.work.take().map(|work| work(connection));
+        matches!(self.result, Some(Ok(_)))
+    }
+
+    fn answer(self: Box<Self>, committed: Result<(), DatabaseError>) {
+        let result = match (committed, self.result) {
+            // Its own error says more than what became of the group.
+            (_, Some(Err(error))) => Err(error),
+            (Ok(()), Some(Ok(value))) => Ok(value),
+            (Ok(()), None) => Err(DatabaseError::Closed.into()),
+            (Err(error), _) => Err(error.into()),
+        };
+        (self.then)(&result);
+        // Whoever asked may have gone: then there is nobody to tell.
+        let _told = self.answer.send(result);
+    }
+}

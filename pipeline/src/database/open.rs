@@ -1,0 +1,106 @@
+//! Opening and creating the file, one process at a time.
+
+use std::{
+    fs::{self, File},
+    io,
+    path::Path,
+    sync::Arc,
+    thread,
+    time::Duration,
+};
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension};
+
+use super::{DatabaseError, Owner, Registration};
+
+/// `PRAGMA application_id` of the file: "MILL".
+pub(super) const APPLICATION: i32 = 0x4d49_4c4c;
+
+/// `PRAGMA user_version` of the file. Another layout of the tables is another version.
+pub(super) const FORMAT: i32 = 1;
+
+/// The tables of every module.
+const SCHEMA: &str = include_str!("schema.sql");
+
+/// How many statements stay prepared: all that the queues and stages use.
+const STATEMENTS: usize = 128;
+
+/// How often a lock held by another process is asked for, a millisecond apart, before the write fails.
+const PATIENCE: i32 = 30_000;
+
+/// The writer's connection, and the registration of this process.
+pub(super) fn open(path: &Path) -> Result<(Connection, Registration), DatabaseError> {
+    let directory = path.parent().unwrap_or(Path::new(".")).join("owners");
+    fs::create_dir_all(&directory).map_err(io_error(&directory, "create"))?;
+    let gate_path = directory.join("gate");
+    let gate = File::create(&gate_path).map_err(io_error(&gate_path, "create"))?;
+    gate.lock().map_err(io_error(&gate_path, "lock"))?;
+
+    let failed = |source| DatabaseError::Open { path: path.into(), source: Arc::new(source) };
+    let mut connection = Connection::open(path).map_err(failed)?;
+    configure(&mut connection).map_err(failed)?;
+    let application: i32 =
+        connection.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(failed)?;
+    let version: i32 =
+        connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)?;
+    if application == 0 && is_new(&connection).map_err(failed)? {
+        create(&connection).map_err(failed)?;
+    } else if application != APPLICATION {
+        return Err(DatabaseError::Foreign { path: path.into(), found: application });
+    } else if version != FORMAT {
+        return Err(DatabaseError::Format { path: path.into(), found: version });
+    }
+    let owner = connection
+        .query_row("UPDATE meta SET value = value + 1 WHERE key = 'owner' RETURNING value", [], |row| {
+            row.get(0)
+        })
+        .map_err(failed)?;
+    let registration = Registration::new(&directory, Owner(owner))?;
+    Ok((connection, registration))
+}
+
+/// A connection that only reads.
+pub(super) fn reader(path: &Path) -> Result<Connection, DatabaseError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let open = || {
+        let mut reader = Connection::open_with_flags(path, flags)?;
+        be_patient(&mut reader)?;
+        Ok(reader)
+    };
+    open().map_err(|source| DatabaseError::Open { path: path.into(), source: Arc::new(source) })
+}
+
+fn configure(connection: &mut Connection) -> rusqlite::Result<()> {
+    be_patient(connection)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    Ok(())
+}
+
+/// SQLite's own waiting sleeps up to 100 ms between tries, which is long among processes that commit
+/// every few milliseconds.
+fn be_patient(connection: &mut Connection) -> rusqlite::Result<()> {
+    connection.busy_handler(Some(|tries| {
+        thread::sleep(Duration::from_millis(1));
+        tries < PATIENCE
+    }))
+}
+
+fn is_new(connection: &Connection) -> rusqlite::Result<bool> {
+    let table: Option<i32> =
+        connection.query_row("SELECT 1 FROM sqlite_schema LIMIT 1", [], |row| row.get(0)).optional()?;
+    Ok(table.is_none())
+}
+
+fn create(connection: &Connection) -> rusqlite::Result<()> {
+    // Before the first table: neither can be changed afterwards.
+    connection.execute_batch(
+        "PRAGMA page_size = 4096; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL;",
+    )?;
+    connection.execute_batch(&format!(
+        "BEGIN IMMEDIATE; {SCHEMA} PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {FORMAT}; COMMIT;"
+    ))
+}
+
+fn io_error(path: &Path, doing: &'static str) -> impl FnOnce(io::Error) -> DatabaseError {
+    move |source| DatabaseError::Io { path: path.into(), doing, source: Arc::new(source) }
+}

@@ -1,0 +1,105 @@
+-- Every table of the data file, format version 1. Times are microseconds since 1970, UTC.
+
+-- Single numbers: the last owner id given out, the number of ingest runs, the number of lanes (0 = not yet fixed).
+CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+INSERT INTO meta VALUES ('owner', 0), ('ingest_epoch', 0), ('lanes', 0);
+
+-- What each queue holds, kept by whoever adds or removes a frame.
+CREATE TABLE queue (
+    queue  INTEGER PRIMARY KEY,
+    frames INTEGER NOT NULL DEFAULT 0,
+    rows   INTEGER NOT NULL DEFAULT 0,
+    bytes  INTEGER NOT NULL DEFAULT 0,
+    dead   INTEGER NOT NULL DEFAULT 0
+);
+INSERT INTO queue (queue) VALUES (0), (1), (2), (3), (4), (5);
+
+-- A frame in a queue. seq is the order of publishing. line is what it stands in: its lane in an ordered
+-- queue, 0 in an unordered one. holder is NULL while it waits, 0 while it is put off until held_until,
+-- else (owner << 32 | worker), with the lease it holds it by until held_until. In a line of an ordered
+-- queue, those held or put off stand before those that wait.
+CREATE TABLE frame (
+    seq          INTEGER PRIMARY KEY,
+    queue        INTEGER NOT NULL,
+    line         INTEGER NOT NULL,
+    lane         INTEGER NOT NULL,
+    id           BLOB NOT NULL,
+    rows         INTEGER NOT NULL,
+    bytes        INTEGER NOT NULL,
+    published_at INTEGER NOT NULL,
+    attempts     INTEGER NOT NULL DEFAULT 0,
+    losses       INTEGER NOT NULL DEFAULT 0,
+    holder       INTEGER,
+    lease        INTEGER,
+    held_until   INTEGER
+);
+CREATE INDEX frame_line ON frame (queue, line, holder, seq);
+CREATE INDEX frame_held ON frame (held_until, holder) WHERE holder IS NOT NULL;
+CREATE INDEX frame_suspect ON frame (queue, holder) WHERE losses >= 3;
+
+-- The bytes of a frame, apart: a lease never rewrites them.
+CREATE TABLE body (seq INTEGER PRIMARY KEY, bytes BLOB NOT NULL);
+
+-- Frames that are given up, with the reason.
+CREATE TABLE dead (
+    letter       INTEGER PRIMARY KEY,
+    queue        INTEGER NOT NULL,
+    lane         INTEGER NOT NULL,
+    id           BLOB NOT NULL,
+    rows         INTEGER NOT NULL,
+    published_at INTEGER NOT NULL,
+    attempts     INTEGER NOT NULL,
+    reason       TEXT NOT NULL,
+    died_at      INTEGER NOT NULL,
+    bytes        BLOB NOT NULL
+);
+
+-- Ids published of late. bucket is the time in whole dedupe windows: an old one goes as one range.
+CREATE TABLE published (
+    bucket INTEGER NOT NULL,
+    queue  INTEGER NOT NULL,
+    id     BLOB NOT NULL,
+    at     INTEGER NOT NULL,
+    PRIMARY KEY (bucket, queue, id)
+) WITHOUT ROWID;
+
+-- State of stages by lane: a snapshot, and what changed since.
+CREATE TABLE snapshot (
+    stage TEXT NOT NULL, lane INTEGER NOT NULL, number INTEGER NOT NULL, bytes BLOB NOT NULL,
+    PRIMARY KEY (stage, lane)
+);
+CREATE TABLE delta (
+    stage TEXT NOT NULL, lane INTEGER NOT NULL, number INTEGER NOT NULL, bytes BLOB NOT NULL,
+    PRIMARY KEY (stage, lane, number)
+);
+
+-- What became of rows, by stage: consumed + quarantined + repeated + filtered = rows taken.
+CREATE TABLE books (
+    stage       TEXT PRIMARY KEY,
+    consumed    INTEGER NOT NULL,
+    quarantined INTEGER NOT NULL,
+    repeated    INTEGER NOT NULL,
+    filtered    INTEGER NOT NULL,
+    produced    INTEGER NOT NULL,
+    late        INTEGER NOT NULL
+) WITHOUT ROWID;
+
+-- MQTT sessions of the listener.
+CREATE TABLE session (client_id TEXT PRIMARY KEY, expires_at INTEGER);
+
+-- What store is about to write: see the module lake. While open, a roll belongs to a worker that may be
+-- only asleep; once resolved, its files are those that are there.
+CREATE TABLE roll (roll TEXT PRIMARY KEY, resolved INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE roll_file (
+    roll      TEXT NOT NULL,
+    path      TEXT NOT NULL,
+    dataset   TEXT NOT NULL,
+    starts_at INTEGER NOT NULL,
+    ends_at   INTEGER NOT NULL,
+    PRIMARY KEY (roll, path)
+) WITHOUT ROWID;
+CREATE TABLE roll_frame (
+    frame BLOB NOT NULL,
+    roll  TEXT NOT NULL,
+    PRIMARY KEY (frame, roll)
+) WITHOUT ROWID;

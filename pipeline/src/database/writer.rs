@@ -1,0 +1,164 @@
+//! The writer thread: takes every job that waits, and commits them together.
+
+use std::{
+    io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use rusqlite::{Connection, ErrorCode};
+use tokio::{
+    runtime::{Builder, Runtime},
+    sync::{mpsc, watch},
+    time::timeout,
+};
+
+use super::{DatabaseError, Durability, job::Job};
+
+/// How many jobs share a commit at most: what waits longer than theirs waits for the next.
+const GROUP_MAX: usize = 256;
+
+/// How often the file is asked whether another process wrote to it.
+const LOOK_EVERY: Duration = Duration::from_millis(25);
+
+/// Pages in the write-ahead log (4 KiB each) after which a commit also brings it into the file.
+const CHECKPOINT_PAGES: i32 = 4096;
+
+pub(super) struct Writer {
+    connection: Connection,
+    runtime: Runtime,
+    jobs: mpsc::Receiver<Box<dyn Job>>,
+    others: watch::Sender<u64>,
+    synchronous: Durability,
+    data_version: i64,
+    looked_at: Instant,
+    stopped: Option<DatabaseError>,
+}
+
+impl Writer {
+    pub(super) fn new(
+        connection: Connection,
+        jobs: mpsc::Receiver<Box<dyn Job>>,
+        others: watch::Sender<u64>,
+    ) -> Result<Self, DatabaseError> {
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+        let data_version = data_version(&connection)?;
+        // Of the runtime only the timer is used: to wait for a job, but not longer than until the next look.
+        let runtime = Builder::new_current_thread().enable_time().build().map_err(no_runtime)?;
+        let synchronous = Durability::Fsync;
+        Ok(Self {
+            connection,
+            runtime,
+            jobs,
+            others,
+            synchronous,
+            data_version,
+            looked_at: Instant::now(),
+            stopped: None,
+        })
+    }
+
+    /// Until every handle is gone and every job is done.
+    pub(super) fn run(mut self) {
+        loop {
+            let next = self.runtime.block_on(async { timeout(LOOK_EVERY, self.jobs.recv()).await });
+            match next {
+                Ok(Some(first)) => self.commit(first),
+                Ok(None) => return,
+                Err(_quiet) => {}
+            }
+            self.look_for_others();
+        }
+    }
+
+    fn commit(&mut self, first: Box<dyn Job>) {
+        let mut group = vec![first];
+        while group.len() < GROUP_MAX
+            && let Ok(job) = self.jobs.try_recv()
+        {
+            group.push(job);
+        }
+        let committed = match &self.stopped {
+            Some(error) => Err(error.clone()),
+            None => self.transact(&mut group).inspect_err(|error| self.recover(error)),
+        };
+        for job in group {
+            job.answer(committed.clone());
+        }
+    }
+
+    fn transact(&mut self, group: &mut [Box<dyn Job>]) -> Result<(), DatabaseError> {
+        let durability = group.iter().map(|job| job.durability()).max().unwrap_or(Durability::Fsync);
+        self.synchronise(durability)?;
+        self.execute("BEGIN IMMEDIATE")?;
+        for job in group {
+            self.execute("SAVEPOINT job")?;
+            let keep = job.run(&self.connection);
+            if self.connection.is_autocommit() {
+                return Err(DatabaseError::Undone);
+            }
+            if !keep {
+                self.execute("ROLLBACK TO job")?;
+            }
+            self.execute("RELEASE job")?;
+        }
+        Ok(self.execute("COMMIT")?)
+    }
+
+    fn execute(&self, sql: &str) -> rusqlite::Result<()> {
+        self.connection.prepare_cached(sql)?.execute([]).map(drop)
+    }
+
+    /// In WAL mode `FULL` fsyncs the log at each commit, `NORMAL` only before a checkpoint.
+    fn synchronise(&mut self, durability: Durability) -> rusqlite::Result<()> {
+        if self.synchronous != durability {
+            let level = match durability {
+                Durability::Process => "NORMAL",
+                Durability::Fsync => "FULL",
+            };
+            self.connection.pragma_update(None, "synchronous", level)?;
+            self.synchronous = durability;
+        }
+        Ok(())
+    }
+
+    /// Nothing of a failed group is kept. After an IO error nothing is known of the file either: a
+    /// kernel may report a failed fsync once and then forget the pages it could not write.
+    fn recover(&mut self, error: &DatabaseError) {
+        let undone = self.connection.is_autocommit() || self.execute("ROLLBACK").is_ok();
+        if let DatabaseError::Sqlite(cause) = error
+            && (!undone || cause.sqlite_error_code() == Some(ErrorCode::SystemIoFailure))
+        {
+            tracing::error!(error = %cause, "the database stops: no write is tried after one that failed");
+            self.stopped = Some(DatabaseError::Stopped(cause.clone()));
+        }
+    }
+
+    fn look_for_others(&mut self) {
+        if self.looked_at.elapsed() < LOOK_EVERY {
+            return;
+        }
+        self.looked_at = Instant::now();
+        // A look that fails is made again; the next write tells what is wrong.
+        if let Ok(version) = data_version(&self.connection)
+            && version != self.data_version
+        {
+            self.data_version = version;
+            self.others.send_modify(|changes| *changes += 1);
+        }
+    }
+}
+
+/// Changes when another connection commits, not when this one does.
+fn data_version(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))
+}
+
+fn no_runtime(source: io::Error) -> DatabaseError {
+    DatabaseError::Io {
+        path: Default::default(),
+        doing: "start the timer of the writer",
+        source: Arc::new(source),
+    }
+}

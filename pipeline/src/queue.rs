@@ -1,0 +1,139 @@
+//! Durable queues between stages, named after the stage that reads them.
+//!
+//! [`Queues`] is one of the engines. What every engine keeps, clause by clause, is written down as the
+//! conformance tests:
+//!
+//! * Q1 an accepted frame survives the death of this process and of the engine;
+//! * Q2 a delivery that is not settled before its lease ends is handed out again;
+//! * Q3 a lease can be extended; one that is lost is answered as lost, and settles nothing any more;
+//! * Q4 an ordered queue gives the frames of a lane, in order, to one holder at a time;
+//! * Q5 failures count as attempts, lost leases only when the frame was held alone;
+//! * Q6 a frame id published again within the dedupe window adds nothing;
+//! * Q7 bytes come back as they went in, up to a size that is refused before sending;
+//! * Q8 one bad entry of a batch neither fails nor acknowledges the others;
+//! * Q9 a full queue makes publishers wait, and drops nothing.
+
+mod entry;
+mod error;
+mod name;
+pub mod sqlite;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use stages::plan::Counts;
+
+pub use self::{
+    entry::{
+        Commit, Delivery, Depth, EncodedFrame, Holder, NumberedDelta, Publish, Receipt, ReceiveLimits,
+        Verdict,
+    },
+    error::QueueError,
+    name::QueueName,
+    sqlite::{Clock, SqliteOptions, SqliteQueues},
+};
+
+/// The queues of one of the engines; clones share them.
+///
+/// Calls that take several entries answer for each, in their order.
+#[derive(Clone)]
+pub enum Queues {
+    /// The embedded engine.
+    Sqlite(SqliteQueues),
+}
+
+impl Queues {
+    /// Adds frames to queues; waits while one of them is full. `Ok` means that the frame is durable.
+    ///
+    /// # Errors
+    /// Per frame: [`QueueError::TooLarge`] and [`QueueError::Lane`] before anything is sent, else what
+    /// kept the engine from storing it.
+    pub async fn publish(&self, entries: Vec<Publish>) -> Vec<Result<(), QueueError>> {
+        match self {
+            Self::Sqlite(queues) => queues.publish(entries).await,
+        }
+    }
+
+    /// Leases the frames that are next in `queue` to `holder`, at least one and at most `limits`; of an
+    /// ordered queue a run of one lane. Waits up to `limits.wait` for one; none then is no error.
+    ///
+    /// The future may be dropped at any time: what it had leased goes back, uncounted.
+    ///
+    /// # Errors
+    /// When the engine cannot be asked.
+    pub async fn receive(
+        &self,
+        queue: QueueName,
+        holder: Holder,
+        limits: ReceiveLimits,
+    ) -> Result<Vec<Delivery>, QueueError> {
+        match self {
+            Self::Sqlite(queues) => queues.receive(queue, holder, limits).await,
+        }
+    }
+
+    /// Ends leases, each with its verdict, in this order.
+    ///
+    /// # Errors
+    /// Per delivery: [`QueueError::Lost`] when its lease is gone, else what kept the engine from it.
+    pub async fn settle(&self, verdicts: Vec<(Receipt, Verdict)>) -> Vec<Result<(), QueueError>> {
+        match self {
+            Self::Sqlite(queues) => queues.settle(verdicts).await,
+        }
+    }
+
+    /// Gives leases their full time again, from now.
+    ///
+    /// # Errors
+    /// As [`Queues::settle`].
+    pub async fn extend(&self, receipts: Vec<Receipt>) -> Vec<Result<(), QueueError>> {
+        match self {
+            Self::Sqlite(queues) => queues.extend(receipts).await,
+        }
+    }
+
+    /// Consumes, publishes, changes state and counts: on this engine all of a [`Commit`] or nothing.
+    /// Waits while a queue published to is full.
+    ///
+    /// # Errors
+    /// Per commit: [`QueueError::Lost`] when a lease is gone, [`QueueError::Fenced`] when the state has
+    /// moved on, and those of [`Queues::publish`].
+    pub async fn commit(&self, commits: Vec<Commit>) -> Vec<Result<(), QueueError>> {
+        match self {
+            Self::Sqlite(queues) => queues.commit(commits).await,
+        }
+    }
+
+    /// What `queue` holds.
+    ///
+    /// # Errors
+    /// When the engine cannot be asked.
+    pub async fn depth(&self, queue: QueueName) -> Result<Depth, QueueError> {
+        match self {
+            Self::Sqlite(queues) => queues.depth(queue).await,
+        }
+    }
+
+    /// What became of rows so far, by stage.
+    ///
+    /// # Errors
+    /// When the engine cannot be asked.
+    pub async fn books(&self) -> Result<BTreeMap<String, Counts>, QueueError> {
+        match self {
+            Self::Sqlite(queues) => queues.books().await,
+        }
+    }
+
+    /// A new identity for one worker task of this process.
+    pub fn holder(&self) -> Holder {
+        match self {
+            Self::Sqlite(queues) => queues.holder(),
+        }
+    }
+
+    /// How long a delivery is leased for, unless it is extended.
+    pub fn lease(&self) -> Duration {
+        match self {
+            Self::Sqlite(queues) => queues.options().lease,
+        }
+    }
+}

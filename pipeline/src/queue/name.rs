@@ -1,0 +1,52 @@
+use std::fmt;
+
+/// A queue, named after the stage that reads it. The numbers stand in data files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum QueueName {
+    /// *messages* as they came.
+    Validate = 0,
+    /// *messages* that fit their schema.
+    Transform = 1,
+    /// *readings*.
+    Analyze = 2,
+    /// *readings* with scores.
+    Alert = 3,
+    /// Whatever goes to the lake.
+    Store = 4,
+    /// *alerts* for people.
+    Notify = 5,
+}
+
+impl QueueName {
+    /// Every queue, in the order of the way of a reading.
+    pub const ALL: [Self; 6] =
+        [Self::Validate, Self::Transform, Self::Analyze, Self::Alert, Self::Store, Self::Notify];
+
+    /// The name in configs, logs and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Validate => "validate",
+            Self::Transform => "transform",
+            Self::Analyze => "analyze",
+            Self::Alert => "alert",
+            Self::Store => "store",
+            Self::Notify => "notify",
+        }
+    }
+
+    /// The queue with this number in a data file.
+    pub(super) fn numbered(number: i64) -> Option<Self> {
+        Self::ALL.into_iter().find(|queue| *queue as i64 == number)
+    }
+
+    /// Whether the frames of a lane go to one holder at a time, in order.
+    pub fn is_ordered(self) -> bool {
+        matches!(self, Self::Transform | Self::Analyze | Self::Alert)
+    }
+}
+
+impl fmt::Display for QueueName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

@@ -1,0 +1,137 @@
+//! The embedded engine: queues in the data file, for any number of processes on one host.
+//!
+//! A frame is a small row and, apart from it, its bytes. What it waits for is in the row's `holder`: nobody, a
+//! time, or the end of a lease; so every change of a delivery is one small update, and consuming,
+//! publishing and changing state are one transaction.
+
+mod commit;
+mod depth;
+mod lease;
+mod line;
+mod options;
+mod publish;
+mod receive;
+mod settle;
+mod signals;
+mod tally;
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, AtomicU32, Ordering},
+};
+
+use rusqlite::Connection;
+
+pub use self::options::{Clock, SqliteOptions};
+use self::{
+    signals::Signals,
+    tally::{Tally, Touched},
+};
+use super::{Holder, Publish, QueueError};
+use crate::database::{Database, Durability, Pending};
+
+/// The queues in one data file; clones share them. Open them once for each [`Database`].
+///
+/// Dropping the last clone gives back what its holders still have, uncounted.
+#[derive(Clone)]
+pub struct SqliteQueues {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    database: Database,
+    options: SqliteOptions,
+    signals: Arc<Signals>,
+    owners_checked_at: AtomicI64,
+}
+
+/// Workers and leases are counted through the process, so that no two are ever taken for each other.
+static WORKERS: AtomicU32 = AtomicU32::new(1);
+static LEASES: AtomicI64 = AtomicI64::new(1);
+
+impl SqliteQueues {
+    /// Opens the queues in `database`. The first to do so fixes the number of lanes.
+    ///
+    /// # Errors
+    /// [`QueueError::Lanes`] when they were created with another number of lanes; when the file cannot be
+    /// written or read.
+    pub async fn open(database: Database, options: SqliteOptions) -> Result<Self, QueueError> {
+        let (path, lanes) = (database.path().to_owned(), options.lanes);
+        let bytes = database
+            .write(Durability::Fsync, move |connection| match depth::fix_lanes(connection, lanes)? {
+                stored if stored == lanes => Ok(depth::bytes(connection)?),
+                stored => Err(QueueError::Lanes { path, stored, asked: lanes }),
+            })
+            .await?;
+        let inner = Inner {
+            database,
+            options,
+            signals: Arc::new(Signals::new(bytes)),
+            owners_checked_at: AtomicI64::new(i64::MIN),
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// The data file.
+    pub fn database(&self) -> &Database {
+        &self.inner.database
+    }
+
+    /// What the queues were opened with.
+    pub fn options(&self) -> &SqliteOptions {
+        &self.inner.options
+    }
+
+    /// See [`Queues::holder`](super::Queues::holder).
+    pub fn holder(&self) -> Holder {
+        Holder { owner: self.inner.database.owner(), worker: WORKERS.fetch_add(1, Ordering::Relaxed) }
+    }
+
+    /// Hands in a change to queues; who waits for what it brings about is woken after its commit.
+    async fn change<T: Send + 'static>(
+        &self,
+        durability: Durability,
+        work: impl FnOnce(&Connection, &mut Tally) -> Result<T, QueueError> + Send + 'static,
+    ) -> Pending<(T, Touched), QueueError> {
+        let signals = self.inner.signals.clone();
+        let counted = move |connection: &Connection| {
+            let mut tally = Tally::default();
+            let value = work(connection, &mut tally)?;
+            Ok((value, tally.write(connection)?))
+        };
+        let wake = move |result: &Result<(T, Touched), QueueError>| {
+            if let Ok((_, touched)) = result {
+                signals.send(touched);
+            }
+        };
+        self.inner.database.submit(durability, counted, wake).await
+    }
+
+    /// What can be refused before anything is sent.
+    fn check(&self, entry: &Publish) -> Result<(), QueueError> {
+        let SqliteOptions { frame_bytes_max: max, lanes, .. } = self.inner.options;
+        let frame = &entry.frame;
+        if frame.bytes.len() > max {
+            return Err(QueueError::TooLarge { frame: frame.id, bytes: frame.bytes.len(), max });
+        }
+        if frame.lane.0 >= lanes {
+            return Err(QueueError::Lane { frame: frame.id, lane: frame.lane, lanes });
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        let owner = self.database.owner();
+        // When the writer has no room, the leases end with this process's registration.
+        self.database.post(move |connection| Ok(lease::release(connection, owner)?));
+    }
+}
+
+impl Holder {
+    /// How the holder stands in a frame's row.
+    fn key(self) -> i64 {
+        i64::from(self.owner.0) << 32 | i64::from(self.worker)
+    }
+}

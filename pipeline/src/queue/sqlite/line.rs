@@ -1,0 +1,109 @@
+//! Which frames are next: the oldest that wait, by the rules of order and of suspicion.
+
+use bytes::Bytes;
+use rusqlite::{Connection, Row, params};
+use stages::frame::{FrameId, Lane};
+
+use super::{
+    lease::{SUSPECT, company},
+    receive::Look,
+};
+use crate::queue::{Delivery, EncodedFrame, Holder, Receipt};
+
+/// Leases what is next to `holder`; nothing when all that waits is kept from it.
+pub(super) fn hand_out(
+    connection: &Connection,
+    look: &Look,
+    holder: Holder,
+) -> rusqlite::Result<Vec<Delivery>> {
+    let Some(line) = choose(connection, look)? else { return Ok(Vec::new()) };
+    if holds_suspect(connection, look)? {
+        return Ok(Vec::new());
+    }
+    let run = collect(connection, look, holder, line)?;
+    if run.first().is_some_and(|first| first.suspect) && holds_any(connection, look)? {
+        return Ok(Vec::new());
+    }
+    let mut lease = connection
+        .prepare_cached("UPDATE frame SET holder = ?2, lease = ?3, held_until = ?4 WHERE seq = ?1")?;
+    for delivery in &run {
+        lease.execute(params![delivery.receipt.seq, look.holder, look.lease, look.until])?;
+    }
+    Ok(run)
+}
+
+/// The line with the oldest frame that waits. In an ordered queue, one that nobody else holds and where
+/// nothing is put off.
+fn choose(connection: &Connection, look: &Look) -> rusqlite::Result<Option<u16>> {
+    let mut lines = connection.prepare_cached(
+        "SELECT (SELECT min(seq) FROM frame WHERE queue = ?1 AND line = ?2 AND holder IS NULL),
+                (SELECT min(holder) FROM frame WHERE queue = ?1 AND line = ?2 AND holder >= 0)",
+    )?;
+    let mut oldest: Option<(i64, u16)> = None;
+    for line in 0..look.lanes {
+        let (next, held_by): (Option<i64>, Option<i64>) =
+            lines.query_row(params![look.queue as i64, line], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let free = !look.queue.is_ordered() || held_by.is_none_or(|other| other == look.holder);
+        if let Some(seq) = next
+            && free
+            && oldest.is_none_or(|(first, _)| seq < first)
+        {
+            oldest = Some((seq, line));
+        }
+    }
+    Ok(oldest.map(|(_, line)| line))
+}
+
+/// The run at the head of a line, within the limits; suspects stand apart from the others.
+fn collect(
+    connection: &Connection,
+    look: &Look,
+    holder: Holder,
+    line: u16,
+) -> rusqlite::Result<Vec<Delivery>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT seq, lane, id, frame.rows, frame.bytes, attempts, losses, body.bytes
+         FROM frame JOIN body USING (seq)
+         WHERE queue = ?1 AND line = ?2 AND holder IS NULL ORDER BY seq",
+    )?;
+    let mut waiting = statement.query(params![look.queue as i64, line])?;
+    let mut run: Vec<Delivery> = Vec::new();
+    let (mut frames, mut bytes) = (look.limits.frames.max(1), 0);
+    while run.len() < frames
+        && let Some(row) = waiting.next()?
+    {
+        let losses = row.get(6)?;
+        bytes += row.get::<_, u32>(4)? as usize;
+        frames = frames.min(company(losses));
+        let suspect = losses >= SUSPECT;
+        if let Some(first) = run.first()
+            && (bytes > look.limits.bytes || suspect != first.suspect || run.len() >= frames)
+        {
+            break;
+        }
+        run.push(delivery(row, look, holder, suspect)?);
+    }
+    Ok(run)
+}
+
+fn delivery(row: &Row<'_>, look: &Look, holder: Holder, suspect: bool) -> rusqlite::Result<Delivery> {
+    let id = FrameId(row.get(2)?);
+    let bytes = Bytes::copy_from_slice(row.get_ref(7)?.as_blob()?);
+    let frame = EncodedFrame { id, lane: Lane(row.get(1)?), rows: row.get(3)?, bytes };
+    let receipt = Receipt { queue: look.queue, frame: id, seq: row.get(0)?, holder, lease: look.lease };
+    Ok(Delivery { receipt, frame, attempts: row.get(5)?, suspect })
+}
+
+fn holds_suspect(connection: &Connection, look: &Look) -> rusqlite::Result<bool> {
+    connection
+        .prepare_cached(
+            "SELECT 1 FROM frame INDEXED BY frame_suspect WHERE queue = ?1 AND holder = ?2 AND losses >= 3",
+        )?
+        .exists(params![look.queue as i64, look.holder])
+}
+
+fn holds_any(connection: &Connection, look: &Look) -> rusqlite::Result<bool> {
+    connection
+        .prepare_cached("SELECT 1 FROM frame INDEXED BY frame_held WHERE holder IS NOT NULL AND holder = ?2 AND queue = ?1")?
+        .exists(params![look.queue as i64, look.holder])
+}

@@ -1,0 +1,72 @@
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use stages::frame::Micros;
+
+/// Limits and times of the embedded engine.
+#[derive(Debug, Clone)]
+pub struct SqliteOptions {
+    /// How many lanes there are; fixed when the queues are created.
+    pub lanes: u16,
+    /// How long a delivery is leased for.
+    pub lease: Duration,
+    /// Bytes in a queue above which publishers to it wait.
+    pub queue_bytes_max: u64,
+    /// The largest frame that is taken.
+    pub frame_bytes_max: usize,
+    /// For how long a frame id that is published again adds nothing; zero remembers none.
+    pub dedupe_window: Duration,
+    /// How many attempts are counted for lost leases before the engine gives a frame up.
+    pub max_attempts: u32,
+    /// What leases, retries and the dedupe window are measured by.
+    pub clock: Clock,
+}
+
+impl Default for SqliteOptions {
+    fn default() -> Self {
+        Self {
+            lanes: 4,
+            lease: Duration::from_secs(30),
+            queue_bytes_max: 4 << 30,
+            frame_bytes_max: 8 << 20,
+            dedupe_window: Duration::from_secs(300),
+            max_attempts: 5,
+            clock: Clock::default(),
+        }
+    }
+}
+
+/// Tells the time: the system's, unless a test brings its own.
+#[derive(Clone)]
+pub struct Clock(Arc<dyn Fn() -> Micros + Send + Sync>);
+
+impl Clock {
+    /// A clock that shows what `now` answers.
+    pub fn new(now: impl Fn() -> Micros + Send + Sync + 'static) -> Self {
+        Self(Arc::new(now))
+    }
+
+    pub(super) fn now(&self) -> Micros {
+        (self.0)()
+    }
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self::new(|| micros(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()))
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Clock").field(&self.now()).finish()
+    }
+}
+
+/// A duration in microseconds, at most about 290,000 years.
+pub(super) fn micros(duration: Duration) -> Micros {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}

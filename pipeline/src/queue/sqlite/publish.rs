@@ -1,0 +1,152 @@
+//! Publishing, and waiting for room.
+
+use std::{mem, time::Duration};
+
+use rusqlite::{Connection, params};
+use stages::frame::Micros;
+use tokio::{select, time::sleep};
+
+use super::{SqliteQueues, depth, options::micros, tally::Tally};
+use crate::{
+    database::Durability,
+    queue::{Publish, QueueError, QueueName},
+};
+
+/// A full queue is looked at this often even when nothing tells of room.
+const RECHECK: Duration = Duration::from_secs(1);
+
+impl SqliteQueues {
+    /// See [`Queues::publish`](crate::queue::Queues::publish).
+    ///
+    /// # Errors
+    /// Those given there, per frame.
+    pub async fn publish(&self, entries: Vec<Publish>) -> Vec<Result<(), QueueError>> {
+        let mut answers: Vec<_> = entries.iter().map(|entry| self.check(entry)).collect();
+        let sound = entries.into_iter().zip(&answers).filter(|(_, answer)| answer.is_ok());
+        let sound: Vec<Publish> = sound.map(|(entry, _)| entry).collect();
+        if !sound.is_empty()
+            && let Err(error) = self.publish_sound(sound).await
+        {
+            for answer in answers.iter_mut().filter(|answer| answer.is_ok()) {
+                *answer = Err(error.clone());
+            }
+        }
+        answers
+    }
+
+    async fn publish_sound(&self, entries: Vec<Publish>) -> Result<(), QueueError> {
+        self.wait_for_room(entries.iter().map(|entry| entry.queue)).await?;
+        let window = self.window();
+        let add = move |connection: &Connection, tally: &mut Tally| {
+            Ok(insert(connection, tally, &entries, window)?)
+        };
+        self.change(Durability::Fsync, add).await.answer().await.map(drop)
+    }
+
+    /// Waits until each of these queues holds less than its limit.
+    pub(super) async fn wait_for_room(
+        &self,
+        queues: impl Iterator<Item = QueueName>,
+    ) -> Result<(), QueueError> {
+        let mut asked = [false; QueueName::ALL.len()];
+        for queue in queues {
+            if !mem::replace(&mut asked[queue as usize], true) {
+                self.wait_for_room_in(queue).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn wait_for_room_in(&self, queue: QueueName) -> Result<(), QueueError> {
+        let signal = self.inner.signals.of(queue);
+        let max = self.options().queue_bytes_max;
+        let mut others = self.database().others();
+        while signal.bytes() >= max {
+            let room = signal.room.notified();
+            others.mark_unchanged();
+            // Another process may have made room without this one knowing.
+            let bytes =
+                self.database().read(|connection| Ok::<_, QueueError>(depth::bytes(connection)?)).await?;
+            signal.saw(bytes[queue as usize]);
+            if signal.bytes() >= max {
+                select! {
+                    () = room => {}
+                    _ = others.changed() => {}
+                    () = sleep(RECHECK) => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The dedupe window as it stands now.
+    pub(super) fn window(&self) -> Window {
+        Window { now: self.options().clock.now(), length: micros(self.options().dedupe_window) }
+    }
+}
+
+/// The time up to now in which a frame id counts as published.
+#[derive(Clone, Copy)]
+pub(super) struct Window {
+    pub(super) now: Micros,
+    length: Micros,
+}
+
+/// Adds the frames whose ids are new.
+pub(super) fn insert(
+    connection: &Connection,
+    tally: &mut Tally,
+    entries: &[Publish],
+    window: Window,
+) -> rusqlite::Result<()> {
+    let mut frames = connection.prepare_cached(
+        "INSERT INTO frame (queue, line, lane, id, rows, bytes, published_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    )?;
+    let mut bodies = connection.prepare_cached("INSERT INTO body (seq, bytes) VALUES (?1, ?2)")?;
+    for Publish { queue, frame } in entries {
+        if window.length > 0 && is_repeated(connection, *queue, &frame.id.0, window)? {
+            continue;
+        }
+        let line = if queue.is_ordered() { frame.lane.0 } else { 0 };
+        let bytes = i64::try_from(frame.bytes.len()).unwrap_or(i64::MAX);
+        let row = params![*queue as i64, line, frame.lane.0, frame.id.0, frame.rows, bytes, window.now];
+        let seq = frames.insert(row)?;
+        bodies.execute(params![seq, &*frame.bytes])?;
+        tally.added(*queue, frame.rows.into(), bytes);
+    }
+    forget(connection, entries.len(), window)
+}
+
+/// Whether the id was published within the window; from now on it was.
+fn is_repeated(
+    connection: &Connection,
+    queue: QueueName,
+    id: &[u8],
+    window: Window,
+) -> rusqlite::Result<bool> {
+    let bucket = window.now.div_euclid(window.length);
+    let since = window.now.saturating_sub(window.length);
+    let mut seen = connection.prepare_cached(
+        "SELECT 1 FROM published WHERE bucket IN (?1, ?1 - 1) AND queue = ?2 AND id = ?3 AND at > ?4",
+    )?;
+    if seen.exists(params![bucket, queue as i64, id, since])? {
+        return Ok(true);
+    }
+    connection
+        .prepare_cached("REPLACE INTO published (bucket, queue, id, at) VALUES (?1, ?2, ?3, ?4)")?
+        .execute(params![bucket, queue as i64, id, window.now])?;
+    Ok(false)
+}
+
+/// Forgets ids that left the window, a few more than came in, so that no single write has to forget many.
+fn forget(connection: &Connection, added: usize, window: Window) -> rusqlite::Result<()> {
+    let Some(bucket) = window.now.checked_div_euclid(window.length) else { return Ok(()) };
+    let at_once = i64::try_from(2 * added).unwrap_or(i64::MAX);
+    connection
+        .prepare_cached(
+            "DELETE FROM published WHERE (bucket, queue, id) IN
+             (SELECT bucket, queue, id FROM published WHERE bucket < ?1 - 1 LIMIT ?2)",
+        )?
+        .execute(params![bucket, at_once])
+        .map(drop)
+}

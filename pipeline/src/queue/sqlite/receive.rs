@@ -1,0 +1,168 @@
+//! Handing out frames, and waiting for them.
+
+use std::{mem, sync::Arc, sync::atomic::Ordering, time::Duration};
+
+use rusqlite::Connection;
+use stages::frame::Micros;
+use tokio::{
+    select,
+    time::{Instant, sleep},
+};
+
+use super::{LEASES, SqliteQueues, lease, line, signals::Signals, tally::Tally};
+use crate::{
+    database::{Durability, Registration},
+    queue::{Delivery, Holder, QueueError, QueueName, ReceiveLimits},
+};
+
+/// A queue is looked at this often even when nothing tells of a frame, and other owners' lives with it.
+const RECHECK: Duration = Duration::from_secs(1);
+
+impl SqliteQueues {
+    /// See [`Queues::receive`](crate::queue::Queues::receive).
+    ///
+    /// # Errors
+    /// When the file cannot be written or read.
+    pub async fn receive(
+        &self,
+        queue: QueueName,
+        holder: Holder,
+        limits: ReceiveLimits,
+    ) -> Result<Vec<Delivery>, QueueError> {
+        let started = Instant::now();
+        let mut others = self.database().others();
+        loop {
+            // From here on nothing is missed: what comes while looking ends the wait after it.
+            let ready = self.inner.signals.of(queue).ready.notified();
+            others.mark_unchanged();
+            let found = self.look(queue, holder, limits).await?;
+            let waited = started.elapsed();
+            if !found.deliveries.is_empty() || waited >= limits.wait {
+                return Ok(found.claim());
+            }
+            let nap = (limits.wait - waited).min(RECHECK).min(found.due_in.unwrap_or(RECHECK));
+            select! {
+                () = ready => {}
+                _ = others.changed() => {}
+                () = sleep(nap) => {}
+            }
+        }
+    }
+
+    async fn look(
+        &self,
+        queue: QueueName,
+        holder: Holder,
+        limits: ReceiveLimits,
+    ) -> Result<Found, QueueError> {
+        let options = self.options();
+        let now = options.clock.now();
+        let checked_at = &self.inner.owners_checked_at;
+        let recheck = now.saturating_sub(checked_at.load(Ordering::Relaxed)) >= 1_000_000;
+        if recheck {
+            checked_at.store(now, Ordering::Relaxed);
+        }
+        let look = Look {
+            queue,
+            holder: holder.key(),
+            limits,
+            lanes: if queue.is_ordered() { options.lanes } else { 1 },
+            lease: LEASES.fetch_add(1, Ordering::Relaxed),
+            until: self.lease_until(),
+            now,
+            max_attempts: options.max_attempts,
+            recheck,
+            registration: self.database().registration(),
+        };
+        let signals = self.inner.signals.clone();
+        let work = move |connection: &Connection, tally: &mut Tally| {
+            look.return_unclaimed(connection, tally, &signals)?;
+            let (deliveries, due) = look.find(connection, tally, holder)?;
+            let due_in = due.map(|due| Duration::from_micros((due - now).max(0).cast_unsigned()));
+            Ok(Found { deliveries, due_in, signals })
+        };
+        self.change(Durability::Process, work).await.answer().await.map(|(found, _)| found)
+    }
+}
+
+/// What a look came back with. Dropped before it is claimed, its frames are handed out anew: a caller may stop
+/// waiting at any time.
+struct Found {
+    deliveries: Vec<Delivery>,
+    /// When the next lease ends or the next frame that was put off comes back, where nothing was found.
+    due_in: Option<Duration>,
+    signals: Arc<Signals>,
+}
+
+impl Found {
+    fn claim(mut self) -> Vec<Delivery> {
+        mem::take(&mut self.deliveries)
+    }
+}
+
+impl Drop for Found {
+    fn drop(&mut self) {
+        let unclaimed = mem::take(&mut self.deliveries);
+        self.signals.leave_unclaimed(unclaimed.into_iter().map(|delivery| delivery.receipt));
+    }
+}
+
+/// One look for frames, inside a transaction.
+pub(super) struct Look {
+    pub(super) queue: QueueName,
+    pub(super) holder: i64,
+    pub(super) limits: ReceiveLimits,
+    /// How many lines the queue has.
+    pub(super) lanes: u16,
+    pub(super) lease: i64,
+    pub(super) until: Micros,
+    now: Micros,
+    max_attempts: u32,
+    recheck: bool,
+    registration: Arc<Registration>,
+}
+
+impl Look {
+    fn return_unclaimed(
+        &self,
+        connection: &Connection,
+        tally: &mut Tally,
+        signals: &Signals,
+    ) -> Result<(), QueueError> {
+        for receipt in signals.take_unclaimed() {
+            match lease::find(connection, &receipt) {
+                Ok(held) => {
+                    lease::give_back(connection, &held)?;
+                    tally.freed(held.queue);
+                }
+                Err(QueueError::Lost { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// The deliveries, and where there are none the time of the next change that comes by itself.
+    fn find(
+        &self,
+        connection: &Connection,
+        tally: &mut Tally,
+        holder: Holder,
+    ) -> rusqlite::Result<(Vec<Delivery>, Option<Micros>)> {
+        lease::free_due(connection, tally, self.now, self.max_attempts)?;
+        if self.recheck {
+            self.free_dead(connection, tally)?;
+        }
+        let mut deliveries = line::hand_out(connection, self, holder)?;
+        // Blocked, perhaps by somebody who is no more.
+        if deliveries.is_empty() && self.free_dead(connection, tally)? {
+            deliveries = line::hand_out(connection, self, holder)?;
+        }
+        let due = if deliveries.is_empty() { lease::next_due(connection)? } else { None };
+        Ok((deliveries, due))
+    }
+
+    fn free_dead(&self, connection: &Connection, tally: &mut Tally) -> rusqlite::Result<bool> {
+        lease::free_dead(connection, tally, &self.registration, self.now, self.max_attempts)
+    }
+}

@@ -1,0 +1,166 @@
+//! Verdicts, and leases that are extended.
+
+use rusqlite::{Connection, OptionalExtension, params};
+use stages::frame::Micros;
+
+use super::{
+    SqliteQueues,
+    lease::{self, Held},
+    options::micros,
+    tally::Tally,
+};
+use crate::{
+    database::Durability,
+    queue::{QueueError, Receipt, Verdict},
+};
+
+impl SqliteQueues {
+    /// See [`Queues::settle`](crate::queue::Queues::settle).
+    ///
+    /// # Errors
+    /// Those given there, per delivery.
+    pub async fn settle(&self, verdicts: Vec<(Receipt, Verdict)>) -> Vec<Result<(), QueueError>> {
+        let (entries, now) = (verdicts.len(), self.options().clock.now());
+        let work = move |connection: &Connection, tally: &mut Tally| {
+            each(verdicts, |(receipt, verdict)| settle(connection, tally, receipt, verdict, now))
+        };
+        self.each_answer(Durability::Fsync, entries, work).await
+    }
+
+    /// See [`Queues::extend`](crate::queue::Queues::extend).
+    ///
+    /// # Errors
+    /// Those given there, per delivery.
+    pub async fn extend(&self, receipts: Vec<Receipt>) -> Vec<Result<(), QueueError>> {
+        let (entries, until) = (receipts.len(), self.lease_until());
+        let work = move |connection: &Connection, _: &mut Tally| {
+            let mut update = connection.prepare_cached(
+                "UPDATE frame SET held_until = ?4 WHERE seq = ?1 AND holder = ?2 AND lease = ?3",
+            )?;
+            each(receipts, |receipt| {
+                match update.execute(params![receipt.seq, receipt.holder.key(), receipt.lease, until])? {
+                    0 => Err(lease::lost(receipt)),
+                    _ => Ok(()),
+                }
+            })
+        };
+        self.each_answer(Durability::Process, entries, work).await
+    }
+
+    /// When a lease that begins now ends.
+    pub(super) fn lease_until(&self) -> Micros {
+        self.options().clock.now().saturating_add(micros(self.options().lease))
+    }
+
+    /// Makes a change that answers for each of its entries; what fails the whole is the answer for all.
+    async fn each_answer(
+        &self,
+        durability: Durability,
+        entries: usize,
+        work: impl FnOnce(&Connection, &mut Tally) -> Result<Answers, QueueError> + Send + 'static,
+    ) -> Answers {
+        match self.change(durability, work).await.answer().await {
+            Ok((answers, _)) => answers,
+            Err(error) => vec![Err(error); entries],
+        }
+    }
+}
+
+type Answers = Vec<Result<(), QueueError>>;
+
+/// Does each entry; a lost one is its own answer, any other error fails the whole.
+fn each<T>(
+    entries: Vec<T>,
+    mut work: impl FnMut(&T) -> Result<(), QueueError>,
+) -> Result<Answers, QueueError> {
+    let mut answers = Vec::with_capacity(entries.len());
+    for entry in &entries {
+        match work(entry) {
+            Err(error @ QueueError::Database(_)) => return Err(error),
+            answer => answers.push(answer),
+        }
+    }
+    Ok(answers)
+}
+
+fn settle(
+    connection: &Connection,
+    tally: &mut Tally,
+    receipt: &Receipt,
+    verdict: &Verdict,
+    now: Micros,
+) -> Result<(), QueueError> {
+    match verdict {
+        Verdict::Done => consume(connection, tally, receipt),
+        Verdict::Retry(after) => {
+            let held = lease::find(connection, receipt)?;
+            lease::give_back(connection, &held)?;
+            put_off(connection, &held, now, micros(*after))?;
+            tally.freed(held.queue);
+            Ok(())
+        }
+        Verdict::Dead(reason) => {
+            let held = lease::find(connection, receipt)?;
+            Ok(bury(connection, tally, &held, reason, 1, now)?)
+        }
+    }
+}
+
+/// Removes a delivered frame that is dealt with.
+///
+/// # Errors
+/// [`QueueError::Lost`] when its lease is gone.
+pub(super) fn consume(
+    connection: &Connection,
+    tally: &mut Tally,
+    receipt: &Receipt,
+) -> Result<(), QueueError> {
+    let (rows, bytes) = connection
+        .prepare_cached(
+            "DELETE FROM frame WHERE seq = ?1 AND holder = ?2 AND lease = ?3 RETURNING rows, bytes",
+        )?
+        .query_row(params![receipt.seq, receipt.holder.key(), receipt.lease], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
+        .optional()?
+        .ok_or_else(|| lease::lost(receipt))?;
+    connection.prepare_cached("DELETE FROM body WHERE seq = ?1")?.execute([receipt.seq])?;
+    tally.removed(receipt.queue, rows, bytes);
+    Ok(())
+}
+
+/// Counts a failure of a frame that was given back, and keeps it from everybody for a while.
+fn put_off(connection: &Connection, held: &Held, now: Micros, after: Micros) -> rusqlite::Result<()> {
+    let until = (after > 0).then(|| now.saturating_add(after));
+    connection
+        .prepare_cached(
+            "UPDATE frame SET attempts = attempts + 1, held_until = ?2, holder = iif(?2 IS NULL, NULL, 0)
+             WHERE seq = ?1",
+        )?
+        .execute(params![held.seq, until])
+        .map(drop)
+}
+
+/// Moves a frame to the dead letters, with `failures` more attempts than were counted.
+pub(super) fn bury(
+    connection: &Connection,
+    tally: &mut Tally,
+    held: &Held,
+    reason: &str,
+    failures: u32,
+    now: Micros,
+) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "INSERT INTO dead (queue, lane, id, rows, published_at, attempts, reason, died_at, bytes)
+             SELECT queue, lane, id, rows, published_at, attempts + ?2, ?3, ?4, body.bytes
+             FROM frame JOIN body USING (seq) WHERE seq = ?1",
+        )?
+        .execute(params![held.seq, failures, reason, now])?;
+    let (rows, bytes) = connection
+        .prepare_cached("DELETE FROM frame WHERE seq = ?1 RETURNING rows, bytes")?
+        .query_row([held.seq], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    connection.prepare_cached("DELETE FROM body WHERE seq = ?1")?.execute([held.seq])?;
+    tally.buried(held.queue, rows, bytes);
+    Ok(())
+}
