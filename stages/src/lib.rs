@@ -9,6 +9,7 @@ pub mod alert;
 pub mod analyze;
 pub mod frame;
 pub mod plan;
+pub mod stage;
 mod refused;
 pub mod store;
 pub mod topic;

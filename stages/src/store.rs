@@ -15,7 +15,7 @@ use arrow_array::{
 use arrow_select::filter::filter_record_batch;
 
 pub use self::partition::{Granularity, Partition};
-use crate::frame::{Frame, FrameError, Kind, Micros};
+use crate::frame::{FrameError, Kind, Micros};
 
 /// The name of the stage: in ids, books and logs.
 pub const STAGE: &str = "store";
@@ -144,18 +144,19 @@ impl Ranks {
     }
 }
 
-/// The frame without the rows that lie in `written`: what an interrupted writer already put into
-/// the lake.
+/// The rows that do not lie in `written`: what an interrupted writer already put into the lake.
 ///
 /// # Errors
-/// When the frame lacks the column that the dataset is partitioned by.
+/// When the column that the dataset is partitioned by is missing.
 pub fn without_written(
     dataset: Dataset,
-    frame: &Frame,
+    rows: &RecordBatch,
     written: &[Partition],
 ) -> Result<RecordBatch, FrameError> {
-    let instants = dataset.instants(&frame.rows)?;
+    if written.is_empty() {
+        return Ok(rows.clone());
+    }
     let open = |ts: Micros| !written.iter().any(|partition| partition.contains(ts));
-    let keep: BooleanArray = instants.values().iter().map(|ts| Some(open(*ts))).collect();
-    Ok(filter_record_batch(&frame.rows, &keep)?)
+    let keep: BooleanArray = dataset.instants(rows)?.values().iter().map(|ts| Some(open(*ts))).collect();
+    Ok(filter_record_batch(rows, &keep)?)
 }

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::frame::{FrameId, Header, Lane, Reading, ReadingsBuilder};
+use crate::frame::{Frame, FrameId, Header, Lane, Reading, ReadingsBuilder};
 
 fn micros(text: &str) -> Micros {
     chrono::DateTime::parse_from_rfc3339(text).unwrap().timestamp_micros()
@@ -69,7 +69,7 @@ fn rows_are_cut_at_partitions_and_sorted_by_device_and_time() {
 fn what_is_already_in_the_lake_is_left_out() {
     let frame = readings(&[("a", "2024-01-01T23:59:59Z", 1.0), ("a", "2024-01-02T00:00:00Z", 2.0)]);
     let written = [Granularity::Day.partition(micros("2024-01-01T00:00:00Z"))];
-    let rows = without_written(Dataset::Readings, &frame, &written).unwrap();
+    let rows = without_written(Dataset::Readings, &frame.rows, &written).unwrap();
     let left = Frame { rows, ..frame };
     assert_eq!(crate::frame::Readings::of(&left).unwrap().value(0), Some(2.0));
     assert_eq!(left.rows.num_rows(), 1);
