@@ -6,5 +6,10 @@
 pub mod config;
 pub mod database;
 pub mod error;
+pub mod ingest;
+pub mod lake;
+pub mod process;
 pub mod queue;
 pub mod state;
+pub mod topology;
+pub mod worker;

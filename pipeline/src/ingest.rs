@@ -1,0 +1,210 @@
+//! The intake: MQTT messages, packed into frames and published.
+//!
+//! A message is acknowledged only after the frame it is in is durable in its queue, and
+//! acknowledgements leave in the order of receipt. When the queues are full, publishing waits; then
+//! the packer's buffers fill; then acknowledgements are withheld, sockets are no longer read, and
+//! nobody's keep-alive counts. Nothing is dropped.
+//!
+//! The packer and its publisher know nothing of who brings the messages. Here that is the *listener*, an
+//! MQTT 3.1.1 and 5.0 endpoint of our own.
+
+mod connection;
+mod counters;
+mod hello;
+mod listener;
+mod packer;
+mod publisher;
+mod replies;
+mod sessions;
+mod window;
+mod wire;
+
+use std::{io, net::SocketAddr, sync::Arc, time::SystemTime};
+
+use stages::{
+    frame::{FrameError, Micros},
+    topic::Topics,
+};
+use tokio::{
+    sync::watch,
+    task::{JoinError, JoinSet},
+};
+
+use self::{
+    counters::Counters,
+    listener::Shared,
+    packer::Packer,
+    publisher::{Publisher, next_epoch},
+    sessions::Sessions,
+};
+pub use self::{counters::IngestStats, listener::ListenerOptions, packer::PackerOptions};
+use crate::{
+    database::{Database, DatabaseError},
+    queue::{QueueError, Queues},
+};
+
+/// A running intake. Dropping it ends it at once: what is not durable yet is not acknowledged either.
+pub struct Ingest {
+    local_addr: SocketAddr,
+    packer: Arc<Packer>,
+    counters: Arc<Counters>,
+    phase: watch::Sender<Phase>,
+    listener: JoinSet<()>,
+    publisher: JoinSet<()>,
+}
+
+/// Where an intake is between its start and its end.
+#[derive(Debug, Clone)]
+enum Phase {
+    /// Messages are taken.
+    Serving,
+    /// None are taken any more, those that were taken are made durable and acknowledged.
+    Stopping,
+    /// Publishing cannot work any more.
+    Failed(Arc<IngestError>),
+}
+
+/// Why there is no intake, or none any more.
+#[derive(Debug, thiserror::Error)]
+pub enum IngestError {
+    /// The address can be reached from elsewhere, and nobody has allowed that.
+    #[error(
+        "refused to listen on {listen}: whoever reaches it could publish, since clients are not \
+         authenticated; listen on 127.0.0.1, or set allow_anonymous: true where the network is trusted"
+    )]
+    Anonymous {
+        /// Where it should have listened.
+        listen: SocketAddr,
+    },
+    /// Another process listens there.
+    #[error(
+        "cannot listen on {listen}: the address is taken; stop the process that has it, or listen \
+         elsewhere (`--listen {}` picks a free port)", SocketAddr::new(listen.ip(), 0)
+    )]
+    Taken {
+        /// Where it should have listened.
+        listen: SocketAddr,
+    },
+    /// The system does not let us listen there.
+    #[error("cannot listen on {listen}: {source}; choose another address (`--listen ADDR:PORT`)")]
+    Listen {
+        /// Where it should have listened.
+        listen: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The data file cannot be used.
+    #[error("ingest: {0}")]
+    Database(#[from] DatabaseError),
+    /// A queue does not take what was packed.
+    #[error("ingest cannot publish: {0}")]
+    Queue(#[from] QueueError),
+    /// A frame could not be made.
+    #[error("ingest cannot make a frame: {0}")]
+    Frame(#[from] FrameError),
+    /// The publisher ended by a bug.
+    #[error("ingest's publisher ended by a bug in this program: {0}")]
+    Publisher(JoinError),
+}
+
+impl Ingest {
+    /// Listens, and takes messages from then on.
+    ///
+    /// # Errors
+    /// When it may not or cannot listen there, or the database cannot be written.
+    pub async fn start(
+        queues: Queues,
+        database: Database,
+        topics: Arc<Topics>,
+        packer: PackerOptions,
+        listener: ListenerOptions,
+    ) -> Result<Self, IngestError> {
+        let socket = listener::bind(&listener).await?;
+        let local_addr =
+            socket.local_addr().map_err(|source| IngestError::Listen { listen: listener.listen, source })?;
+        let epoch = next_epoch(&database).await?;
+        let packer = Packer::new(packer, topics, epoch);
+        let sessions =
+            Sessions::open(database.clone(), listener.sessions_max, listener.session_expiry_secs_max).await?;
+        let counters = Arc::new(Counters::default());
+        let publisher = Publisher {
+            packer: Arc::clone(&packer),
+            queues,
+            database,
+            counters: Arc::clone(&counters),
+            epoch,
+            frames: 0,
+        };
+        let shared = Shared::new(listener, Arc::clone(&packer), sessions, Arc::clone(&counters));
+        let (phase, watched) = watch::channel(Phase::Serving);
+        let mut ingest =
+            Self { local_addr, packer, counters, phase, listener: JoinSet::new(), publisher: JoinSet::new() };
+        ingest.listener.spawn(listener::listen(socket, shared, watched));
+        ingest.publisher.spawn(publish(publisher, ingest.phase.clone()));
+        Ok(ingest)
+    }
+
+    /// Where it listens, with the port that was picked.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// What it has done since the start.
+    pub fn stats(&self) -> IngestStats {
+        self.counters.stats(self.packer.buffered_bytes())
+    }
+
+    /// Waits until it fails; for ever, if it never does.
+    pub async fn failed(&self) -> Arc<IngestError> {
+        let mut phase = self.phase.subscribe();
+        loop {
+            if let Phase::Failed(error) = &*phase.borrow_and_update() {
+                return Arc::clone(error);
+            }
+            if phase.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// Takes no more messages, makes durable and acknowledges what it has, tells the clients (MQTT 5)
+    /// and hangs up. This waits while the queues are full; drop the future to leave it at that.
+    ///
+    /// # Errors
+    /// Why it failed, now or before.
+    pub async fn stop(mut self) -> Result<(), Arc<IngestError>> {
+        self.phase.send_if_modified(|phase| {
+            let serving = matches!(phase, Phase::Serving);
+            if serving {
+                *phase = Phase::Stopping;
+            }
+            serving
+        });
+        while self.listener.join_next().await.is_some() {}
+        self.packer.finish();
+        while self.publisher.join_next().await.is_some() {}
+        match &*self.phase.borrow() {
+            Phase::Failed(error) => Err(Arc::clone(error)),
+            Phase::Serving | Phase::Stopping => Ok(()),
+        }
+    }
+}
+
+/// Publishes, and tells everybody when that fails.
+async fn publish(publisher: Publisher, phase: watch::Sender<Phase>) {
+    let mut task = JoinSet::new();
+    task.spawn(publisher.run());
+    let error = match task.join_next().await {
+        Some(Ok(Err(error))) => error,
+        Some(Err(panic)) => IngestError::Publisher(panic),
+        Some(Ok(Ok(()))) | None => return,
+    };
+    tracing::error!(%error, "ingest stops");
+    phase.send_replace(Phase::Failed(Arc::new(error)));
+}
+
+/// The time of receipt, and the time that sessions expire by.
+fn now() -> Micros {
+    let since_1970 = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+    Micros::try_from(since_1970.as_micros()).unwrap_or(Micros::MAX)
+}

@@ -1,0 +1,119 @@
+//! From the first byte to the CONNACK.
+
+use std::net::SocketAddr;
+
+use mqtt_protocol_core::mqtt::{
+    packet::{Packet, v3_1_1, v5_0},
+    result_code::{ConnectReasonCode, ConnectReturnCode, MqttError},
+};
+use tokio::{sync::watch, time::timeout};
+
+use super::{End, is_topic_name};
+use crate::ingest::{
+    Phase,
+    hello::Hello,
+    listener::Shared,
+    sessions::{BeginError, Session},
+    wire::{Read, Wire},
+};
+
+/// Waits for the CONNECT and answers it; none when the client was not let in.
+pub(super) async fn greet(
+    wire: &mut Wire,
+    shared: &Shared,
+    peer: SocketAddr,
+    phase: &mut watch::Receiver<Phase>,
+) -> Option<(Hello, Session)> {
+    let first = tokio::select! {
+        first = timeout(shared.options.connect_timeout, first_packet(wire)) => first.ok()?,
+        _ = phase.wait_for(|phase| !matches!(phase, Phase::Serving)) => return None,
+    };
+    let refused = match first {
+        Ok(Packet::V3_1_1Connect(connect)) => return greet_v3(wire, shared, &connect).await,
+        Ok(Packet::V5_0Connect(connect)) => return greet_v5(wire, shared, &connect).await,
+        // The state machine takes nothing else first.
+        Ok(_) => "the first packet is no CONNECT".to_owned(),
+        Err(End::Broken(MqttError::UnsupportedProtocolVersion)) => {
+            let code = ConnectReturnCode::UnacceptableProtocolVersion;
+            if let Ok(refusal) = v3_1_1::Connack::builder().session_present(false).return_code(code).build() {
+                wire.send_raw(&refusal.to_continuous_buffer());
+            }
+            "it speaks neither MQTT 3.1.1 nor 5.0".to_owned()
+        }
+        Err(End::Broken(error)) => error.to_string(),
+        Err(_) => return None,
+    };
+    if shared.complains(&peer.ip().to_string(), "connect") {
+        tracing::warn!(%peer, "refused a connection: {refused}");
+    }
+    None
+}
+
+async fn first_packet(wire: &mut Wire) -> Result<Packet, End> {
+    loop {
+        if let Some(packet) = wire.next()? {
+            return Ok(packet);
+        }
+        let ready = wire.ready(true).await?;
+        if ready.is_readable() && wire.read()? == Read::End {
+            return Err(End::Lost(None));
+        }
+    }
+}
+
+async fn greet_v3(wire: &mut Wire, shared: &Shared, connect: &v3_1_1::Connect) -> Option<(Hello, Session)> {
+    let greeted = match Hello::of_v3(connect, &shared.options) {
+        // This version has no word for it: such a connection is just closed.
+        Ok(hello) if !has_proper_will(&hello) => return None,
+        Ok(hello) => begin(shared, hello).await.map_err(|_refused| ConnectReturnCode::ServerUnavailable),
+        Err(code) => Err(code),
+    };
+    let connack = v3_1_1::Connack::builder();
+    let (connack, welcomed) = match greeted {
+        Ok((hello, session, present)) => (
+            connack.session_present(present).return_code(ConnectReturnCode::Accepted),
+            Some((hello, session)),
+        ),
+        Err(code) => (connack.session_present(false).return_code(code), None),
+    };
+    wire.send(connack.build().ok()?).ok()?;
+    welcomed
+}
+
+async fn greet_v5(wire: &mut Wire, shared: &Shared, connect: &v5_0::Connect) -> Option<(Hello, Session)> {
+    let greeted = match Hello::of_v5(connect, &shared.options) {
+        Ok(hello) if !has_proper_will(&hello) => Err(ConnectReasonCode::TopicNameInvalid),
+        Ok(hello) => begin(shared, hello).await.map_err(|refused| match refused {
+            BeginError::Full(_) => ConnectReasonCode::QuotaExceeded,
+            BeginError::Database(_) => ConnectReasonCode::ServerUnavailable,
+        }),
+        Err(code) => Err(code),
+    };
+    let (connack, welcomed) = match greeted {
+        Ok((hello, session, present)) => (hello.welcome_v5(present, &shared.options), Some((hello, session))),
+        Err(code) => (v5_0::Connack::builder().session_present(false).reason_code(code).build(), None),
+    };
+    wire.send(connack.ok()?).ok()?;
+    welcomed
+}
+
+fn has_proper_will(hello: &Hello) -> bool {
+    hello.will.as_ref().is_none_or(|will| is_topic_name(&will.topic))
+}
+
+/// Names the client if it has no name, and begins its session.
+async fn begin(shared: &Shared, mut hello: Hello) -> Result<(Hello, Session, bool), BeginError> {
+    if hello.anonymous {
+        hello.client_id = format!("auto-{:x}", shared.packer.number());
+    }
+    let begun = shared.sessions.begin(&hello.client_id, hello.clean, hello.expiry_secs).await;
+    match begun {
+        Ok((session, present)) => Ok((hello, session, present)),
+        Err(error) => {
+            if shared.complains("", "session") {
+                tracing::error!(client = hello.client_id, %error, "refused a client: cannot begin its session");
+            }
+            Err(error)
+        }
+    }
+}

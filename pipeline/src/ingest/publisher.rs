@@ -1,0 +1,119 @@
+//! The one task that makes frames durable.
+
+use std::{sync::Arc, time::Duration};
+
+use rusqlite::Connection;
+use stages::{
+    frame::{Frame, FrameError, FrameId, Header, Kind, Lane},
+    plan::Counts,
+};
+
+use super::{
+    IngestError,
+    counters::Counters,
+    now,
+    packer::{Batch, Packer, Rows},
+};
+use crate::{
+    database::{Database, DatabaseError, Durability},
+    error::Class,
+    queue::{Commit, EncodedFrame, Publish, QueueError, QueueName, Queues},
+};
+
+/// The first pause before a failed publish is tried again; each further one is twice as long…
+const PAUSE_MIN: Duration = Duration::from_millis(50);
+
+/// … up to this.
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+
+/// Takes what is due out of the packer, one publish at a time: what comes meanwhile is due together
+/// when it is over.
+pub(super) struct Publisher {
+    pub(super) packer: Arc<Packer>,
+    pub(super) queues: Queues,
+    pub(super) database: Database,
+    pub(super) counters: Arc<Counters>,
+    pub(super) epoch: u64,
+    pub(super) frames: u64,
+}
+
+/// Begins an epoch: message numbers and frame ids are unique within one.
+///
+/// # Errors
+/// When it cannot be written.
+pub(super) async fn next_epoch(database: &Database) -> Result<u64, DatabaseError> {
+    let next = |connection: &Connection| -> Result<u64, DatabaseError> {
+        let sql = "UPDATE meta SET value = value + 1 WHERE key = 'ingest_epoch' RETURNING value";
+        let epoch: i64 = connection.query_row(sql, [], |row| row.get(0))?;
+        Ok(epoch.unsigned_abs())
+    };
+    database.write(Durability::Fsync, next).await
+}
+
+impl Publisher {
+    /// Publishes until the packer is finished and empty.
+    ///
+    /// # Errors
+    /// When publishing cannot work again in this process.
+    pub(super) async fn run(mut self) -> Result<(), IngestError> {
+        while let Some(mut batches) = self.packer.due().await {
+            let mut commit = Commit::default();
+            let mut counts = Counts::default();
+            for batch in &mut batches {
+                commit.publish.push(self.close(batch, &mut counts)?);
+            }
+            commit.counts = Some(("ingest", counts));
+            self.commit(commit).await?;
+            self.counters.published(batches.len(), &counts);
+            self.packer.settle(batches);
+            if self.packer.wants_epoch() {
+                self.epoch = next_epoch(&self.database).await?;
+                self.packer.renumber(self.epoch);
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes a batch into the frame that goes to a queue.
+    fn close(&mut self, batch: &mut Batch, counts: &mut Counts) -> Result<Publish, FrameError> {
+        let id = FrameId::ingested(self.epoch, self.frames);
+        self.frames += 1;
+        let header =
+            |kind, lane| Header { id, kind, lane, created_at: now(), epoch: self.epoch, trace: None };
+        let rows = u64::try_from(batch.rows.len()).unwrap_or(u64::MAX);
+        let (queue, frame): (QueueName, Frame) = match &mut batch.rows {
+            Rows::Messages(lane, builder) => {
+                counts.consumed += rows;
+                counts.produced += rows;
+                (QueueName::Validate, builder.finish(header(Kind::Messages, *lane))?)
+            }
+            // The store takes frames in any order, so that their lane says nothing.
+            Rows::Refused(builder) => {
+                counts.quarantined += rows;
+                (QueueName::Store, builder.finish(header(Kind::Quarantine, Lane(0)))?)
+            }
+        };
+        Ok(Publish { queue, frame: EncodedFrame::of(&frame)? })
+    }
+
+    /// Commits, again and again while that may help: the ids of the frames make a repeat harmless.
+    async fn commit(&self, commit: Commit) -> Result<(), QueueError> {
+        let mut pause = PAUSE_MIN;
+        loop {
+            let answers = self.queues.commit(vec![commit.clone()]).await;
+            let Some(error) = answers.into_iter().find_map(Result::err) else { break };
+            if error.class() != Class::Retry {
+                return Err(error);
+            }
+            if pause == PAUSE_MIN {
+                tracing::warn!(%error, "cannot publish; acknowledgements wait until it works again");
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(PAUSE_MAX);
+        }
+        if pause > PAUSE_MIN {
+            tracing::info!("publishing works again");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,195 @@
+//! A socket and the MQTT state machine on it: bytes in, packets out, and back.
+
+use std::{io, time::Duration};
+
+use mqtt_protocol_core::mqtt::{
+    Connection, Version,
+    common::Cursor,
+    connection::{ConnectionOptions, Event, Sendable},
+    packet::{GenericPacketTrait, Packet},
+    result_code::MqttError,
+    role::Server,
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, Interest, Ready},
+    net::TcpStream,
+    time::timeout,
+};
+
+/// A read that fills the buffer doubles it, from here…
+const READ_BYTES_MIN: usize = 4 << 10;
+
+/// … to here.
+const READ_BYTES_MAX: usize = 64 << 10;
+
+/// With so many bytes unsent, the peer reads too little to be read from.
+const UNSENT_BYTES_MAX: usize = 64 << 10;
+
+/// How long a peer may take to hang up after us. Closing before it has read everything would throw
+/// away what is still on its way to it.
+const HANG_UP: Duration = Duration::from_secs(1);
+
+/// One connection, as packets.
+pub(super) struct Wire {
+    socket: TcpStream,
+    protocol: Connection<Server>,
+    incoming: Vec<u8>,
+    parsed: usize,
+    filled: usize,
+    outgoing: Vec<u8>,
+    written: usize,
+}
+
+/// What a read brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Read {
+    /// Bytes; `more` when there may be more of them right away.
+    Bytes { more: bool },
+    /// Nothing yet.
+    Nothing,
+    /// The peer will send no more.
+    End,
+}
+
+impl Wire {
+    /// Takes packets of at most `packet_bytes_max`.
+    pub(super) fn new(socket: TcpStream, packet_bytes_max: u32) -> Self {
+        let options = ConnectionOptions::new().maximum_packet_size_recv(packet_bytes_max);
+        let mut protocol = Connection::with_options(Version::Undetermined, options);
+        protocol.set_auto_pub_response(false);
+        protocol.set_auto_ping_response(true);
+        Self {
+            socket,
+            protocol,
+            incoming: vec![0; READ_BYTES_MIN],
+            parsed: 0,
+            filled: 0,
+            outgoing: Vec::new(),
+            written: 0,
+        }
+    }
+
+    /// The version of MQTT that the peer speaks, once it has said so.
+    pub(super) fn version(&self) -> Version {
+        self.protocol.get_protocol_version()
+    }
+
+    /// Whether bytes have been read that no packet has been made of yet.
+    pub(super) fn has_unparsed(&self) -> bool {
+        self.parsed < self.filled
+    }
+
+    /// Whether the peer leaves too many of our bytes unread.
+    pub(super) fn is_congested(&self) -> bool {
+        self.unsent() >= UNSENT_BYTES_MAX
+    }
+
+    /// How many bytes are still to be written.
+    pub(super) fn unsent(&self) -> usize {
+        self.outgoing.len() - self.written
+    }
+
+    /// Waits until a read (if `reads`) or a write (if there is something to write) can do something.
+    pub(super) async fn ready(&self, reads: bool) -> io::Result<Ready> {
+        let interest = match (reads, self.unsent() > 0) {
+            (true, true) => Interest::READABLE | Interest::WRITABLE,
+            (true, false) => Interest::READABLE,
+            (false, _) => Interest::WRITABLE,
+        };
+        self.socket.ready(interest).await
+    }
+
+    /// Reads what there is, after everything that was read before has been parsed.
+    pub(super) fn read(&mut self) -> io::Result<Read> {
+        match self.socket.try_read(&mut self.incoming) {
+            Ok(0) => Ok(Read::End),
+            Ok(count) => {
+                (self.parsed, self.filled) = (0, count);
+                Ok(Read::Bytes { more: count == self.incoming.len() })
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Read::Nothing),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The next packet of the bytes read, if they hold a whole one.
+    ///
+    /// # Errors
+    /// When they break the protocol. What MQTT wants the peer to be told is ready to be written;
+    /// after that the connection is to be closed.
+    pub(super) fn next(&mut self) -> Result<Option<Packet>, MqttError> {
+        while self.parsed < self.filled {
+            let mut cursor = Cursor::new(&self.incoming[self.parsed..self.filled]);
+            let events = self.protocol.recv(&mut cursor);
+            self.parsed += usize::try_from(cursor.position()).unwrap_or(usize::MAX);
+            if let Some(packet) = self.carry_out(events)? {
+                return Ok(Some(packet));
+            }
+        }
+        if self.filled == self.incoming.len() && self.filled < READ_BYTES_MAX {
+            self.incoming.resize(self.filled * 2, 0);
+        }
+        Ok(None)
+    }
+
+    /// Makes a packet ready to be written.
+    ///
+    /// # Errors
+    /// When it may not be sent now, or is larger than the peer takes.
+    pub(super) fn send(&mut self, packet: impl Sendable<Server, u16>) -> Result<(), MqttError> {
+        let events = self.protocol.checked_send(packet);
+        self.carry_out(events).map(|_none| ())
+    }
+
+    /// Makes bytes ready to be written that the state machine would not make.
+    pub(super) fn send_raw(&mut self, bytes: &[u8]) {
+        self.outgoing.extend_from_slice(bytes);
+    }
+
+    /// Timers are not taken from the state machine: only the connection knows when it listens.
+    fn carry_out(&mut self, events: Vec<Event>) -> Result<Option<Packet>, MqttError> {
+        let (mut received, mut failed) = (None, None);
+        for event in events {
+            match event {
+                Event::NotifyPacketReceived(packet) => received = Some(packet),
+                Event::RequestSendPacket { packet, .. } => {
+                    for part in packet.to_buffers() {
+                        self.outgoing.extend_from_slice(&part);
+                    }
+                }
+                Event::NotifyError(error) => failed = Some(error),
+                Event::RequestClose
+                | Event::NotifyPacketIdReleased(_)
+                | Event::RequestTimerReset { .. }
+                | Event::RequestTimerCancel(_) => {}
+            }
+        }
+        failed.map_or(Ok(received), Err)
+    }
+
+    /// Writes as much as goes without waiting.
+    pub(super) fn flush(&mut self) -> io::Result<()> {
+        while self.written < self.outgoing.len() {
+            match self.socket.try_write(&self.outgoing[self.written..]) {
+                Ok(count) => self.written += count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
+        self.outgoing.clear();
+        self.written = 0;
+        Ok(())
+    }
+
+    /// Writes what is left, then waits a little for the peer to hang up.
+    pub(super) async fn close(mut self) {
+        let ending = async {
+            self.socket.write_all(&self.outgoing[self.written..]).await?;
+            self.socket.shutdown().await?;
+            while self.socket.read(&mut self.incoming).await? > 0 {}
+            io::Result::Ok(())
+        };
+        // However this ends, nobody is left to be told.
+        let _ended = timeout(HANG_UP, ending).await;
+    }
+}

@@ -1,0 +1,196 @@
+//! A client that sends exactly the bytes it is told to.
+
+use std::{net::SocketAddr, time::Duration};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
+
+/// How long anything may take that is to happen.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+pub const V3: u8 = 4;
+pub const V5: u8 = 5;
+
+/// A packet: the first byte, and what follows the remaining length.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Packet {
+    pub kind: u8,
+    pub body: Vec<u8>,
+}
+
+/// What a server sends.
+pub const CONNACK: u8 = 0x20;
+pub const PUBACK: u8 = 0x40;
+pub const SUBACK: u8 = 0x90;
+pub const UNSUBACK: u8 = 0xb0;
+pub const PINGRESP: u8 = 0xd0;
+pub const DISCONNECT: u8 = 0xe0;
+
+/// A packet's bytes.
+pub fn packet(kind: u8, body: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![kind];
+    let mut left = body.len();
+    loop {
+        let low = (left % 128) as u8;
+        left /= 128;
+        bytes.push(if left > 0 { low | 0x80 } else { low });
+        if left == 0 {
+            break;
+        }
+    }
+    bytes.extend_from_slice(body);
+    bytes
+}
+
+/// A string or bytes with their length in front.
+pub fn text(text: &[u8]) -> Vec<u8> {
+    let mut bytes = u16::try_from(text.len()).unwrap().to_be_bytes().to_vec();
+    bytes.extend_from_slice(text);
+    bytes
+}
+
+/// What a CONNECT says.
+#[derive(Debug, Clone)]
+pub struct Connect {
+    pub version: u8,
+    pub client_id: &'static str,
+    pub clean: bool,
+    pub keep_alive: u16,
+    /// MQTT 5 only.
+    pub expiry: Option<u32>,
+    pub will: Option<(&'static str, &'static [u8])>,
+}
+
+impl Connect {
+    pub fn new(version: u8, client_id: &'static str) -> Self {
+        Self { version, client_id, clean: true, keep_alive: 0, expiry: None, will: None }
+    }
+
+    pub fn bytes(&self) -> Vec<u8> {
+        let mut body = text(b"MQTT");
+        let flags = u8::from(self.clean) << 1 | u8::from(self.will.is_some()) << 2;
+        body.extend([self.version, flags]);
+        body.extend(self.keep_alive.to_be_bytes());
+        if self.version == V5 {
+            let mut properties = Vec::new();
+            if let Some(expiry) = self.expiry {
+                properties.push(0x11);
+                properties.extend(expiry.to_be_bytes());
+            }
+            body.push(properties.len() as u8);
+            body.extend(properties);
+        }
+        body.extend(text(self.client_id.as_bytes()));
+        if let Some((topic, payload)) = self.will {
+            if self.version == V5 {
+                body.push(0);
+            }
+            body.extend(text(topic.as_bytes()));
+            body.extend(text(payload));
+        }
+        packet(0x10, &body)
+    }
+}
+
+/// A PUBLISH with QoS 1.
+pub fn publish(version: u8, id: u16, topic: &str, payload: &[u8]) -> Vec<u8> {
+    publish_with(version, id, topic, &[], payload)
+}
+
+/// A PUBLISH with QoS 1 and, in MQTT 5, properties as they are on the wire.
+pub fn publish_with(version: u8, id: u16, topic: &str, properties: &[u8], payload: &[u8]) -> Vec<u8> {
+    let mut body = text(topic.as_bytes());
+    body.extend(id.to_be_bytes());
+    if version == V5 {
+        body.push(properties.len() as u8);
+        body.extend_from_slice(properties);
+    }
+    body.extend_from_slice(payload);
+    packet(0x32, &body)
+}
+
+pub const PINGREQ: [u8; 2] = [0xc0, 0];
+pub const GOODBYE: [u8; 2] = [0xe0, 0];
+
+pub struct Raw {
+    socket: TcpStream,
+    version: u8,
+}
+
+impl Raw {
+    /// A connection that has said nothing yet.
+    pub async fn open(addr: SocketAddr, version: u8) -> Self {
+        let socket = TcpStream::connect(addr).await.unwrap();
+        socket.set_nodelay(true).unwrap();
+        Self { socket, version }
+    }
+
+    /// Connects, and answers whether there was a session.
+    pub async fn connect(addr: SocketAddr, connect: &Connect) -> (Self, bool) {
+        let mut raw = Self::open(addr, connect.version).await;
+        raw.send(&connect.bytes()).await;
+        let connack = raw.receive().await.expect("a CONNACK");
+        assert_eq!((connack.kind, connack.body[1]), (CONNACK, 0), "let in: {connack:?}");
+        (raw, connack.body[0] == 1)
+    }
+
+    /// Connects with a clean session and no keep-alive.
+    pub async fn enter(addr: SocketAddr, version: u8, client_id: &'static str) -> Self {
+        Self::connect(addr, &Connect::new(version, client_id)).await.0
+    }
+
+    pub async fn send(&mut self, bytes: &[u8]) {
+        timeout(PATIENCE, self.socket.write_all(bytes)).await.expect("sent in time").unwrap();
+    }
+
+    pub async fn publish(&mut self, id: u16, topic: &str, payload: &[u8]) {
+        self.send(&publish(self.version, id, topic, payload)).await;
+    }
+
+    /// The next packet; none when the server has hung up.
+    pub async fn receive(&mut self) -> Option<Packet> {
+        timeout(PATIENCE, self.read_packet()).await.expect("a packet in time")
+    }
+
+    /// The ids of the next `count` packets, all of them PUBACKs.
+    pub async fn pubacks(&mut self, count: usize) -> Vec<u16> {
+        let mut ids = Vec::new();
+        for _ in 0..count {
+            let packet = self.receive().await.expect("a PUBACK");
+            assert_eq!(packet.kind, PUBACK, "{packet:?}");
+            ids.push(u16::from_be_bytes([packet.body[0], packet.body[1]]));
+        }
+        ids
+    }
+
+    /// The reason that the server gives for hanging up, if it gives one.
+    pub async fn end(&mut self) -> Option<u8> {
+        let reason = self.receive().await.map(|packet| {
+            assert_eq!(packet.kind, DISCONNECT, "{packet:?}");
+            packet.body.first().copied().unwrap_or_default()
+        });
+        if reason.is_some() {
+            assert_eq!(self.receive().await, None, "the server hangs up");
+        }
+        reason
+    }
+
+    async fn read_packet(&mut self) -> Option<Packet> {
+        let kind = self.socket.read_u8().await.ok()?;
+        let (mut length, mut shift) = (0, 0);
+        loop {
+            let byte = self.socket.read_u8().await.ok()?;
+            length |= usize::from(byte & 0x7f) << shift;
+            shift += 7;
+            if byte & 0x80 == 0 {
+                break;
+            }
+        }
+        let mut body = vec![0; length];
+        self.socket.read_exact(&mut body).await.ok()?;
+        Some(Packet { kind, body })
+    }
+}
