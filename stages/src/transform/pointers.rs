@@ -121,3 +121,119 @@ fn array_index(token: &str) -> Option<usize> {
     let canonical = token == "0" || token.starts_with(|first: char| ('1'..='9').contains(&first));
     canonical.then(|| token.parse().ok()).flatten()
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn find(document: &str, pointers: &[&str]) -> Vec<Option<String>> {
+        let mut tree = Pointers::default();
+        let pointers: Vec<_> = pointers.iter().map(|pointer| tree.add(pointer).unwrap()).collect();
+        let mut found = Found::default();
+        tree.find(document, &mut found).unwrap();
+        pointers.iter().map(|pointer| found.get(pointer).map(str::to_owned)).collect()
+    }
+
+    #[track_caller]
+    fn check(document: &str, pointer: &str, expected: Option<&str>) {
+        assert_eq!(find(document, &[pointer]), [expected.map(str::to_owned)], "{pointer} in {document}");
+    }
+
+    #[test]
+    fn the_examples_of_the_rfc() {
+        let document =
+            r#"{"foo":["bar","baz"],"":0,"a/b":1,"c%d":2,"e^f":3,"g|h":4,"i\\j":5,"k\"l":6," ":7,"m~n":8}"#;
+        for (pointer, expected) in [
+            ("", document),
+            ("/foo", r#"["bar","baz"]"#),
+            ("/foo/0", r#""bar""#),
+            ("/", "0"),
+            ("/a~1b", "1"),
+            ("/c%d", "2"),
+            ("/e^f", "3"),
+            ("/g|h", "4"),
+            ("/i\\j", "5"),
+            ("/k\"l", "6"),
+            ("/ ", "7"),
+            ("/m~0n", "8"),
+        ] {
+            check(document, pointer, Some(expected));
+        }
+    }
+
+    #[test]
+    fn a_pointer_may_lead_nowhere() {
+        for (document, pointer) in [
+            ("{}", "/a"),
+            ("1", "/a"),
+            (r#"{"a":1}"#, "/a/b"),
+            (r#"{"a":"b"}"#, "/a/0"),
+            ("[1]", "/1"),
+            ("[1,2]", "/01"),
+            ("[1]", "/-"),
+            ("[1]", "/99999999999999999999"),
+        ] {
+            check(document, pointer, None);
+        }
+        check(r#"{"01":1}"#, "/01", Some("1"));
+        check(r#"{"0":1}"#, "/0", Some("1"));
+    }
+
+    #[test]
+    fn the_last_of_a_repeated_key_counts() {
+        check(r#"{"a":1,"a": 2 }"#, "/a", Some("2"));
+        check(r#"{"a":{"b":1},"a":{}}"#, "/a/b", None);
+        check(r#"{"\u0061":1}"#, "/a", Some("1"));
+    }
+
+    #[test]
+    fn what_is_no_pointer_is_refused() {
+        for (text, message) in [("a", "as `/a`"), ("/a~", "`~0`"), ("/~2", "`~0`")] {
+            let error = Pointers::default().add(text).unwrap_err();
+            assert!(error.contains(message) && error.contains(&format!("{text:?}")), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_json_is_refused() {
+        for text in ["", "{", "{}{}", "nul", r#"{"a":}"#, "[1,]"] {
+            let mut tree = Pointers::default();
+            tree.add("/a").unwrap();
+            assert!(tree.find(text, &mut Found::default()).is_err(), "{text}");
+        }
+    }
+
+    fn document() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(json!(null)),
+            any::<i32>().prop_map(Value::from),
+            "[a\"\\\\]{0,3}".prop_map(Value::from)
+        ];
+        leaf.prop_recursive(4, 30, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::btree_map("[ab0~/]", inner, 0..4)
+                    .prop_map(|map| Value::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn values_are_those_of_the_tree(
+            document in document(),
+            pointers in prop::collection::vec("(/([ab02]|~0|~1)){0,3}", 1..5),
+        ) {
+            let texts: Vec<&str> = pointers.iter().map(String::as_str).collect();
+            for text in [document.to_string(), serde_json::to_string_pretty(&document).unwrap()] {
+                for (pointer, found) in pointers.iter().zip(find(&text, &texts)) {
+                    let found = found.map(|json| serde_json::from_str::<Value>(&json).unwrap());
+                    prop_assert_eq!(found.as_ref(), document.pointer(pointer), "{} in {}", pointer, text);
+                }
+            }
+        }
+    }
+}

@@ -36,3 +36,83 @@ pub(super) fn epoch(number: &str, format: TimeFormat) -> Option<Micros> {
     let micros = if shift < 0 { digits.div_euclid(power) } else { digits.checked_mul(power)? };
     Micros::try_from(micros).ok().filter(|micros| RANGE.contains(micros))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn rfc3339_in_all_its_spellings() {
+        for (text, expected) in [
+            ("1970-01-01T00:00:00Z", Some(0)),
+            ("1970-01-01t00:00:01z", Some(1_000_000)),
+            ("1970-01-01 00:00:01Z", Some(1_000_000)),
+            ("1970-01-01T02:00:00+02:00", Some(0)),
+            ("1970-01-01T00:00:00-00:00", Some(0)),
+            ("1970-01-01T00:00:00.5Z", Some(500_000)),
+            ("1970-01-01T00:00:00.123456999Z", Some(123_456)),
+            ("1970-01-01T00:00:00.1234569999999999Z", Some(123_456)),
+            ("1969-12-31T23:59:59.9999999Z", Some(-1)),
+            ("1969-12-31T23:59:59.0000001Z", Some(-1_000_000)),
+            ("2016-12-31T23:59:60Z", Some(1_483_228_800_000_000)),
+            ("2024-02-29T00:00:00Z", Some(1_709_164_800_000_000)),
+            ("2023-02-29T00:00:00Z", None),
+            ("2024-01-01T24:00:00Z", None),
+            ("2024-01-01T00:00:00", None),
+            ("2024-01-01", None),
+            ("2024-01-01T00:00:00Z ", None),
+            ("0001-01-01T00:00:00Z", Some(*RANGE.start())),
+            ("0000-12-31T23:59:59Z", None),
+            ("9999-12-31T23:59:59.999999Z", Some(*RANGE.end())),
+            ("9999-12-31T23:59:59-01:00", None),
+            ("", None),
+        ] {
+            assert_eq!(rfc3339(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn epochs_are_floored_by_their_digits() {
+        use TimeFormat::{EpochMs, EpochNs, EpochS, EpochUs};
+        for (number, format, expected) in [
+            ("0", EpochS, Some(0)),
+            ("-0", EpochS, Some(0)),
+            ("1700000000", EpochS, Some(1_700_000_000_000_000)),
+            ("1700000000.1234567", EpochS, Some(1_700_000_000_123_456)),
+            ("1700000000.123457", EpochS, Some(1_700_000_000_123_457)),
+            ("1.7e9", EpochS, Some(1_700_000_000_000_000)),
+            ("17E+8", EpochS, Some(1_700_000_000_000_000)),
+            ("-0.5", EpochS, Some(-500_000)),
+            ("-0.0000001", EpochS, Some(-1)),
+            ("1700000000123", EpochMs, Some(1_700_000_000_123_000)),
+            ("1700000000123.4567", EpochMs, Some(1_700_000_000_123_456)),
+            ("1700000000123456", EpochUs, Some(1_700_000_000_123_456)),
+            ("1700000000123456789", EpochNs, Some(1_700_000_000_123_456)),
+            ("-1", EpochNs, Some(-1)),
+            ("-1000.5", EpochNs, Some(-2)),
+            ("1700000000123", EpochS, None),
+            ("1e400", EpochS, None),
+            ("1e-400", EpochS, None),
+            ("123456789012345678901234567890123456789012", EpochNs, None),
+        ] {
+            assert_eq!(epoch(number, format), expected, "{number} as {format:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_instant_comes_back(micros in RANGE) {
+            let instant = DateTime::from_timestamp_micros(micros).unwrap();
+            prop_assert_eq!(rfc3339(&instant.to_rfc3339()), Some(micros));
+            let (sign, size) = (if micros < 0 { "-" } else { "" }, micros.unsigned_abs());
+            let seconds = format!("{sign}{}.{:06}", size / 1_000_000, size % 1_000_000);
+            prop_assert_eq!(epoch(&seconds, TimeFormat::EpochS), Some(micros));
+            let millis = format!("{sign}{}.{:03}", size / 1_000, size % 1_000);
+            prop_assert_eq!(epoch(&millis, TimeFormat::EpochMs), Some(micros));
+            prop_assert_eq!(epoch(&micros.to_string(), TimeFormat::EpochUs), Some(micros));
+            prop_assert_eq!(epoch(&format!("{micros}000"), TimeFormat::EpochNs), Some(micros));
+        }
+    }
+}
