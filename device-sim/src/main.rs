@@ -1,2 +1,7 @@
-//! x
-fn main() {}
+//! The `device-sim` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    device_sim::cli::main()
+}
