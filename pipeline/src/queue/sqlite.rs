@@ -6,6 +6,7 @@
 
 mod commit;
 mod depth;
+mod guard;
 mod lease;
 mod line;
 mod options;

@@ -140,20 +140,20 @@ fn lose(
     let sql = if held.queue.is_ordered() {
         "UPDATE frame SET holder = NULL, lease = NULL, held_until = NULL,
                 attempts = attempts + (losses >= ?4), losses = losses + 1
-         WHERE queue = ?1 AND line = ?2 AND holder > 0 AND seq >= ?3 RETURNING seq, attempts"
+         WHERE queue = ?1 AND line = ?2 AND holder > 0 AND seq >= ?3 RETURNING seq, attempts, losses"
     } else {
         "UPDATE frame SET holder = NULL, lease = NULL, held_until = NULL,
                 attempts = attempts + (losses >= ?4), losses = losses + 1
-         WHERE queue = ?1 AND line = ?2 AND holder > 0 AND seq = ?3 RETURNING seq, attempts"
+         WHERE queue = ?1 AND line = ?2 AND holder > 0 AND seq = ?3 RETURNING seq, attempts, losses"
     };
-    let lost: Vec<(i64, u32)> = connection
+    let lost: Vec<(i64, u32, u32)> = connection
         .prepare_cached(sql)?
         .query_map(params![held.queue as i64, held.line, held.seq, ALONE], |row| {
-            Ok((row.get(0)?, row.get(1)?))
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
         })?
         .collect::<Result<_, _>>()?;
-    for (seq, attempts) in lost {
-        if attempts > max_attempts {
+    for (seq, attempts, losses) in lost {
+        if losses > ALONE && attempts > max_attempts {
             let reason = format!(
                 "lost {attempts} times by a holder that held nothing else: it may bring its holders down"
             );

@@ -1,0 +1,88 @@
+//! What every queue engine keeps, clause by clause (Q1 to Q9), and the same tests for each engine.
+//!
+//! A new engine implements [`engine::Engine`] and gets a line at the end of this file.
+
+mod attempts;
+mod commits;
+mod durability;
+mod engine;
+mod entries;
+mod leases;
+mod model;
+mod order;
+mod pressure;
+mod sqlite;
+
+/// Runs the named clauses against an engine.
+macro_rules! conformance {
+    ($engine:ty: $($file:ident::{$($clause:ident),* $(,)?})*) => {
+        $($(
+            #[tokio::test]
+            async fn $clause() {
+                crate::$file::$clause::<$engine>().await;
+            }
+        )*)*
+    };
+}
+
+mod on_sqlite {
+    conformance! { crate::sqlite::Sqlite:
+        durability::{
+            conformance_q1_acknowledged_frames_survive_kill_9,
+            conformance_q1_settled_frames_stay_settled_after_a_restart,
+        }
+        leases::{
+            conformance_q2_unsettled_delivery_is_handed_out_again_after_its_lease,
+            conformance_q2_leased_frame_is_not_handed_out_twice,
+            conformance_q2_dead_owner_frees_its_leases_at_once,
+            conformance_q2_killed_process_frees_its_leases_at_once,
+            conformance_q2_closing_gives_back_leases_uncounted,
+            conformance_q2_receive_that_is_dropped_loses_nothing,
+            conformance_q3_extended_lease_lasts,
+            conformance_q3_lost_lease_settles_nothing,
+            conformance_q3_settled_receipt_settles_nothing_more,
+        }
+        order::{
+            conformance_q4_lane_goes_to_one_holder_in_order,
+            conformance_q4_run_keeps_to_limits_and_to_one_lane,
+            conformance_q4_holder_may_take_the_next_run_of_its_lane,
+            conformance_q4_lane_with_the_oldest_frame_comes_first,
+            conformance_q4_retry_gives_back_all_after_it_and_holds_the_lane,
+            conformance_q4_dead_lets_the_lane_go_on,
+            conformance_q4_lost_lease_gives_back_all_after_it,
+            conformance_q4_unordered_queue_hands_a_lane_to_many_holders,
+            conformance_q4_unordered_retry_does_not_hold_the_others,
+        }
+        attempts::{
+            conformance_q5_retry_counts,
+            conformance_q5_lost_run_does_not_count,
+            conformance_q5_dead_letter_leaves_the_queue_and_is_counted,
+            conformance_q5_frame_that_brings_holders_down_ends_alone_and_dead,
+            conformance_q5_ten_restarts_make_no_dead_letter,
+        }
+        entries::{
+            conformance_q6_repeated_id_adds_nothing,
+            conformance_q6_repeated_id_counts_again_after_the_window,
+            conformance_q6_repeated_id_in_another_queue_is_another_frame,
+            conformance_q7_bytes_come_back_as_they_went_in,
+            conformance_q7_too_large_is_refused_before_sending,
+            conformance_q8_bad_entry_of_a_publish_fails_alone,
+            conformance_q8_lost_receipt_of_a_settle_fails_alone,
+            conformance_q8_fenced_commit_fails_alone,
+        }
+        pressure::{
+            conformance_q9_full_queue_makes_publishers_wait,
+            conformance_q9_full_queue_makes_commits_wait,
+            conformance_q9_room_made_by_another_process_is_seen,
+            conformance_receive_wakes_on_a_publish,
+            conformance_receive_wakes_on_a_publish_of_another_process,
+            conformance_receive_wakes_when_a_lane_comes_free,
+        }
+        commits::{
+            conformance_commit_consumes_publishes_and_counts_at_once,
+            conformance_commit_with_a_lost_receipt_changes_nothing,
+            conformance_state_is_numbered_and_snapshots_replace_deltas,
+            conformance_depth_tells_what_a_queue_holds,
+        }
+    }
+}

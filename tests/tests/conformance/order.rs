@@ -1,0 +1,143 @@
+//! Q4: ordered and unordered queues.
+
+use std::time::Duration;
+
+use millstream::queue::{
+    QueueName::{self, Alert, Analyze, Notify, Store, Transform, Validate},
+    ReceiveLimits, Verdict,
+};
+
+use crate::engine::{
+    Engine, LEASE, Limits, NONE, done, frame, is_lost, numbers, publish, receive, settle, sized,
+};
+
+const MOMENT: Duration = Duration::from_secs(1);
+const ORDERED: [QueueName; 3] = [Transform, Analyze, Alert];
+const UNORDERED: [QueueName; 3] = [Validate, Store, Notify];
+
+pub(crate) async fn conformance_q4_lane_goes_to_one_holder_in_order<E: Engine>() {
+    let engine = E::start(Limits::default()).await;
+    let (queues, other) = (engine.queues(), engine.another_process().await);
+    for queue in ORDERED {
+        publish(&queues, queue, (1..=4).map(|number| frame(number, 2))).await;
+        let (one, two, three) = (queues.holder(), queues.holder(), other.holder());
+        let first = receive(&queues, queue, one, 2).await;
+        assert_eq!(numbers(&first), [1, 2]);
+        assert_eq!(numbers(&receive(&queues, queue, two, 2).await), NONE);
+        assert_eq!(numbers(&receive(&other, queue, three, 2).await), NONE);
+        done(&queues, &first).await;
+        assert_eq!(numbers(&receive(&other, queue, three, 2).await), [3, 4], "free again");
+    }
+}
+
+pub(crate) async fn conformance_q4_run_keeps_to_limits_and_to_one_lane<E: Engine>() {
+    let engine = E::start(Limits::default()).await;
+    let queues = engine.queues();
+    let frames = (1..=10).map(|number| sized(number, u16::from(number % 2 == 0), 1000));
+    publish(&queues, Transform, frames).await;
+    let (one, two) = (queues.holder(), queues.holder());
+    assert_eq!(numbers(&receive(&queues, Transform, one, 3).await), [1, 3, 5]);
+    let bytes = ReceiveLimits { frames: 10, bytes: 2500, wait: Duration::ZERO };
+    let run = queues.receive(Transform, two, bytes).await.expect("received");
+    assert_eq!(numbers(&run), [2, 4], "2500 bytes hold two frames of 1000");
+    done(&queues, &run).await;
+    let narrow = ReceiveLimits { frames: 10, bytes: 1, wait: Duration::ZERO };
+    let run = queues.receive(Transform, two, narrow).await.expect("received");
+    assert_eq!(numbers(&run), [6], "one frame, however large");
+}
+
+pub(crate) async fn conformance_q4_holder_may_take_the_next_run_of_its_lane<E: Engine>() {
+    let engine = E::start(Limits::default()).await;
+    let queues = engine.queues();
+    publish(&queues, Transform, (1..=4).map(|number| frame(number, 0))).await;
+    let holder = queues.holder();
+    let first = receive(&queues, Transform, holder, 2).await;
+    let second = receive(&queues, Transform, holder, 2).await;
+    assert_eq!((numbers(&first), numbers(&second)), (vec![1, 2], vec![3, 4]));
+    done(&queues, &first).await;
+    done(&queues, &second).await;
+}
+
+pub(crate) async fn conformance_q4_lane_with_the_oldest_frame_comes_first<E: Engine>() {
+    let engine = E::start(Limits::default()).await;
+    let queues = engine.queues();
+    let lanes = [3, 1, 0, 1, 3, 2];
+    publish(&queues, Analyze, (1..).zip(lanes).map(|(number, lane)| frame(number, lane))).await;
+    let mut order = Vec::new();
+    for _ in 0..4 {
+        order.push(numbers(&receive(&queues, Analyze, queues.holder(), 10).await));
+    }
+    assert_eq!(order, [vec![1, 5], vec![2, 4], vec![3], vec![6]]);
+}
+
+pub(crate) async fn conformance_q4_retry_gives_back_all_after_it_and_holds_the_lane<E: Engine>() {
+    let engine = E::start(Limits::default()).await;
+    let queues = engine.queues();
+    publish(&queues, Transform, (1..=4).map(|number| frame(number, 0)).chain([frame(5, 1)])).await;
+    let holder = queues.holder();
+    let run = receive(&queues, Transform, holder, 3).await;
+    settle(&queues, &run[1], Verdict::Retry(Duration::from_secs(10))).await.expect("settled");
+
+    assert!(is_lost(&settle(&queues, &run[2], Verdict::Done).await), "given back with the one before it");
+    done(&queues, &run[..1]).await;
+    assert_eq!(numbers(&receive(&queues, Transform, queues.holder(), 9).await), [5], "other lanes go on");
+    assert_eq!(numbers(&receive(&queues, Transform, holder, 9).await), NONE, "the lane waits");
+    engine.advance(Duration::from_secs(9)).await;
+    assert_eq!(numbers(&receive(&queues, Transform, holder, 9).await), NONE, "for all of the time");
+    engine.advance(MOMENT).await;
+    assert_eq!(numbers(&receive(&queues, Transform, queues.holder(), 9).await), [2, 3, 4]);
+}
+
+pub(crate) async fn conformance_q4_dead_lets_the_lane_go_on<E: Engine>() {
+    let engine = E::start(Limits::default()).await;
+    let queues = engine.queues();
+    publish(&queues, Alert, (1..=3).map(|number| frame(number, 0))).await;
+    let holder = queues.holder();
+    let run = receive(&queues, Alert, holder, 2).await;
+    settle(&queues, &run[0], Verdict::Dead("unreadable".into())).await.expect("settled");
+    done(&queues, &run[1..]).await;
+    assert_eq!(numbers(&receive(&queues, Alert, queues.holder(), 9).await), [3]);
+}
+
+pub(crate) async fn conformance_q4_lost_lease_gives_back_all_after_it<E: Engine>() {
+    let engine = E::start(Limits::default()).await;
+    let queues = engine.queues();
+    publish(&queues, Transform, (1..=4).map(|number| frame(number, 0))).await;
+    let holder = queues.holder();
+    let first = receive(&queues, Transform, holder, 2).await;
+    engine.advance(LEASE / 2).await;
+    let second = receive(&queues, Transform, holder, 1).await;
+    assert_eq!(numbers(&second), [3]);
+    engine.advance(LEASE / 2 + MOMENT).await;
+
+    // The first run's leases are over, the second's are not: yet 3 must not be settled before 1 and 2.
+    let again = receive(&queues, Transform, queues.holder(), 9).await;
+    assert_eq!(numbers(&again), [1, 2, 3, 4]);
+    for lost in first.iter().chain(&second) {
+        assert!(is_lost(&settle(&queues, lost, Verdict::Done).await));
+    }
+}
+
+pub(crate) async fn conformance_q4_unordered_queue_hands_a_lane_to_many_holders<E: Engine>() {
+    let engine = E::start(Limits::default()).await;
+    let queues = engine.queues();
+    for queue in UNORDERED {
+        publish(&queues, queue, (1..=4).map(|number| frame(number, 0))).await;
+        let first = receive(&queues, queue, queues.holder(), 2).await;
+        let second = receive(&queues, queue, queues.holder(), 2).await;
+        assert_eq!((numbers(&first), numbers(&second)), (vec![1, 2], vec![3, 4]));
+    }
+}
+
+pub(crate) async fn conformance_q4_unordered_retry_does_not_hold_the_others<E: Engine>() {
+    let engine = E::start(Limits::default()).await;
+    let queues = engine.queues();
+    publish(&queues, Store, (1..=3).map(|number| frame(number, 0))).await;
+    let holder = queues.holder();
+    let run = receive(&queues, Store, holder, 2).await;
+    settle(&queues, &run[0], Verdict::Retry(Duration::from_secs(10))).await.expect("settled");
+    done(&queues, &run[1..]).await;
+    assert_eq!(numbers(&receive(&queues, Store, holder, 9).await), [3]);
+    engine.advance(Duration::from_secs(10)).await;
+    assert_eq!(numbers(&receive(&queues, Store, holder, 9).await), [1]);
+}

@@ -1,0 +1,103 @@
+//! Q9: a full queue makes publishers wait; and what wakes those who wait to receive.
+
+use std::{future::Future, time::Duration};
+
+use millstream::queue::{
+    Commit,
+    QueueName::{Analyze, Transform, Validate},
+};
+use tokio::time::timeout;
+
+use crate::engine::{
+    Engine, Limits, await_frames, done, entry, frame, numbers, publish, receipts, receive, sized,
+};
+
+const SMALL: Limits = Limits { queue_bytes_max: 3000, frame_bytes_max: 2000 };
+const LONG: Duration = Duration::from_secs(20);
+
+/// Asserts that `waiting` is not done by itself.
+async fn assert_waits(waiting: impl Future) {
+    assert!(timeout(Duration::from_millis(100), waiting).await.is_err(), "it did not wait");
+}
+
+pub(crate) async fn conformance_q9_full_queue_makes_publishers_wait<E: Engine>() {
+    let engine = E::start(SMALL).await;
+    let queues = engine.queues();
+    publish(&queues, Validate, (1..=3).map(|number| sized(number, 0, 1000))).await;
+    let waiting = publish(&queues, Validate, [sized(4, 0, 1000)]);
+    tokio::pin!(waiting);
+    assert_waits(&mut waiting).await;
+    publish(&queues, Transform, [frame(5, 0)]).await;
+
+    let held = receive(&queues, Validate, queues.holder(), 1).await;
+    assert_waits(&mut waiting).await;
+    done(&queues, &held).await;
+    timeout(LONG, waiting).await.expect("there is room");
+    assert_eq!(
+        numbers(&receive(&queues, Validate, queues.holder(), 9).await),
+        [2, 3, 4],
+        "nothing is dropped"
+    );
+}
+
+pub(crate) async fn conformance_q9_full_queue_makes_commits_wait<E: Engine>() {
+    let engine = E::start(SMALL).await;
+    let queues = engine.queues();
+    publish(&queues, Transform, [frame(9, 0)]).await;
+    publish(&queues, Analyze, (1..=3).map(|number| sized(number, 0, 1000))).await;
+    let held = receive(&queues, Transform, queues.holder(), 1).await;
+    let commit =
+        Commit { receipts: receipts(&held), publish: vec![entry(Analyze, frame(4, 0))], ..Commit::default() };
+    let waiting = queues.commit(vec![commit]);
+    tokio::pin!(waiting);
+    assert_waits(&mut waiting).await;
+    assert_eq!(queues.depth(Transform).await.expect("depth").in_flight, 1, "still held, nothing is settled");
+
+    done(&queues, &receive(&queues, Analyze, queues.holder(), 1).await).await;
+    let answers = timeout(LONG, waiting).await.expect("there is room");
+    assert!(answers.iter().all(Result::is_ok), "{answers:?}");
+    assert_eq!(queues.depth(Transform).await.expect("depth").frames, 0);
+}
+
+pub(crate) async fn conformance_q9_room_made_by_another_process_is_seen<E: Engine>() {
+    let engine = E::start(SMALL).await;
+    let (queues, other) = (engine.queues(), engine.another_process().await);
+    publish(&queues, Validate, (1..=3).map(|number| sized(number, 0, 1000))).await;
+    let waiting = publish(&queues, Validate, [sized(4, 0, 1000)]);
+    tokio::pin!(waiting);
+    assert_waits(&mut waiting).await;
+    done(&other, &receive(&other, Validate, other.holder(), 1).await).await;
+    timeout(LONG, waiting).await.expect("there is room");
+}
+
+pub(crate) async fn conformance_receive_wakes_on_a_publish<E: Engine>() {
+    let engine = E::start(Limits::default()).await;
+    let queues = engine.queues();
+    let waiting = await_frames(&queues, Validate, queues.holder());
+    tokio::pin!(waiting);
+    assert_waits(&mut waiting).await;
+    publish(&queues, Validate, [frame(1, 0)]).await;
+    assert_eq!(numbers(&waiting.await), [1]);
+}
+
+pub(crate) async fn conformance_receive_wakes_on_a_publish_of_another_process<E: Engine>() {
+    let engine = E::start(Limits::default()).await;
+    let (queues, other) = (engine.queues(), engine.another_process().await);
+    let waiting = await_frames(&queues, Validate, queues.holder());
+    tokio::pin!(waiting);
+    assert_waits(&mut waiting).await;
+    publish(&other, Validate, [frame(1, 0)]).await;
+    assert_eq!(numbers(&waiting.await), [1]);
+}
+
+pub(crate) async fn conformance_receive_wakes_when_a_lane_comes_free<E: Engine>() {
+    let engine = E::start(Limits::default()).await;
+    let queues = engine.queues();
+    publish(&queues, Transform, (1..=2).map(|number| frame(number, 0))).await;
+    let held = receive(&queues, Transform, queues.holder(), 1).await;
+    let waiting = await_frames(&queues, Transform, queues.holder());
+    tokio::pin!(waiting);
+    assert_waits(&mut waiting).await;
+    done(&queues, &held).await;
+    assert_eq!(numbers(&waiting.await), [2]);
+}
