@@ -9,7 +9,7 @@ use super::{
         DeviceSource, Preset, ReadingField, ReadingsSource, TagSource, TimeField, TimeFormat, TimeSource,
         TransformConfig,
     },
-    pointers::{Pointer, Pointers},
+    pointers::{self, Pointer, Pointers},
 };
 use crate::{
     frame::Micros,
@@ -209,7 +209,7 @@ impl Builder<'_> {
             let usable = |char: char| char.is_ascii_alphanumeric() || char == '_';
             if name.is_empty() || !name.chars().all(usable) {
                 let message = format!("{name:?} cannot name a tag; use ASCII letters, digits and `_`");
-                self.mistakes.add(&format!("tags/{name}"), message);
+                self.mistakes.add(&pointers::join("tags", name), message);
             }
         }
         let config = self.config;
@@ -218,10 +218,10 @@ impl Builder<'_> {
                 None => Tag::Absent,
                 Some(TagSource::Constant(text)) => Tag::Constant(text.clone()),
                 Some(TagSource::Pointer(pointer)) => {
-                    Tag::Payload(self.pointer(&format!("tags/{name}/pointer"), pointer))
+                    Tag::Payload(self.pointer(&format!("{}/pointer", pointers::join("tags", name)), pointer))
                 }
                 Some(TagSource::Capture(capture)) => {
-                    self.check_capture(&format!("tags/{name}/capture"), capture);
+                    self.check_capture(&format!("{}/capture", pointers::join("tags", name)), capture);
                     Tag::Capture(capture.clone())
                 }
             })
@@ -234,11 +234,11 @@ impl Builder<'_> {
         for (metric, stored) in &self.config.rename {
             if let Some(other) = taken.insert(stored, metric) {
                 let message = format!("{other:?} is renamed to {stored:?} already; choose another name");
-                self.mistakes.add(&format!("rename/{metric}"), message);
+                self.mistakes.add(&pointers::join("rename", metric), message);
             }
             if self.config.drop.contains(metric) {
                 let message = format!("{metric:?} is also dropped; take it out of `rename` or `drop`");
-                self.mistakes.add(&format!("rename/{metric}"), message);
+                self.mistakes.add(&pointers::join("rename", metric), message);
             }
         }
     }

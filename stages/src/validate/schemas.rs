@@ -59,6 +59,7 @@ impl Schemas {
         let files = Files { read: self.read.clone(), beside: None, texts: Arc::default() };
         let document = match name {
             DEVICE_SIM => files.keep(&path, DEVICE_SIM_SCHEMA.to_owned()),
+            _ if name.starts_with("builtin:") => Err(format!("only {DEVICE_SIM} is built in")),
             _ => files.read(&path),
         };
         let document = document.map_err(|error| format!("cannot use the schema {name}: {error}"))?;

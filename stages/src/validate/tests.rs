@@ -197,6 +197,7 @@ fn every_mistake_is_told_at_once() {
         topic("e/#", Some("wrong.json")),
         topic("f/#", Some("dangling.json")),
         topic("f/#", Some("good.json")),
+        topic("g/#", Some("builtin:other")),
     ];
     let files = [
         ("/etc/my pipeline/broken.json", "{\n  nope"),
@@ -216,6 +217,7 @@ fn every_mistake_is_told_at_once() {
         ("/3/schema", "its $ref leads to https://example.com/a.json, and only local files are read"),
         ("/4/schema", "cannot use the schema wrong.json: at /properties/a/type: "),
         ("/5/schema", "cannot read /etc/my pipeline/gone.json: no such file"),
+        ("/7/schema", "only builtin:device_sim is built in"),
     ];
     check_mistakes(&topics, &files, &expected);
 }

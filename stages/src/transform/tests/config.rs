@@ -35,7 +35,7 @@ fn every_mistake_is_told_at_once_with_its_place() {
         "seq": "seq",
         "rename": { "x": "z", "y": "z" },
         "drop": ["y"],
-        "tags": { "a-b": { "constant": "x" }, "s": { "capture": "site" }, "t": { "pointer": "t" } },
+        "tags": { "a/b": { "constant": "x" }, "s": { "capture": "site" }, "t": { "pointer": "t" } },
         "max_future_secs": u64::MAX,
         "min_time": "yesterday",
     });
@@ -45,7 +45,7 @@ fn every_mistake_is_told_at_once_with_its_place() {
         ("/1/transform/readings/fields/1/metric", "\"a\" has a field already"),
         ("/1/transform/readings/fields/1/pointer", "\"/b~\" is no JSON pointer"),
         ("/1/transform/seq", "\"seq\" is no JSON pointer"),
-        ("/1/transform/tags/a-b", "\"a-b\" cannot name a tag"),
+        ("/1/transform/tags/a~1b", "\"a/b\" cannot name a tag"),
         ("/1/transform/tags/s/capture", "captures no \"site\""),
         ("/1/transform/tags/t/pointer", "\"t\" is no JSON pointer"),
         ("/1/transform/rename/y", "\"x\" is renamed to \"z\" already"),
