@@ -52,7 +52,9 @@ async fn many_messages_are_in_flight_and_acknowledged_in_the_order_of_receipt() 
         let ids: Vec<u16> = (1..=800).map(|index| index * 31 % 4001 + 1).collect();
         let publishes: Vec<u8> = ids
             .iter()
-            .flat_map(|id| publish(version, *id, &format!("devices/{}/telemetry", id % 50), &id.to_be_bytes()))
+            .flat_map(|id| {
+                publish(version, *id, &format!("devices/{}/telemetry", id % 50), &id.to_be_bytes())
+            })
             .collect();
         client.send(&publishes).await;
         assert_eq!(client.pubacks(ids.len()).await, ids);
@@ -104,7 +106,10 @@ async fn a_publish_that_matches_no_pattern_is_quarantined_then_acknowledged() {
     assert_eq!(server.rows(QueueName::Validate).await, 0);
     let refused = server.drain(QueueName::Store, 1).await;
     assert_eq!(refused[0].reason.as_deref(), Some("ingest: no_pattern"));
-    assert_eq!((refused[0].topic.as_str(), refused[0].payload.as_slice()), ("weather/a", b"\xff\x00".as_slice()));
+    assert_eq!(
+        (refused[0].topic.as_str(), refused[0].payload.as_slice()),
+        ("weather/a", b"\xff\x00".as_slice())
+    );
 }
 
 #[tokio::test]

@@ -60,6 +60,8 @@ async fn every_message_of_rumqttc_arrives_once() {
     assert_eq!(server.rows(QueueName::Validate).await, 2 * MESSAGES as u64);
     let received = server.drain(QueueName::Validate, 2 * MESSAGES).await;
     let payloads: BTreeSet<Vec<u8>> = received.into_iter().map(|message| message.payload).collect();
-    let sent = ["v3", "v5"].into_iter().flat_map(|version| (0..MESSAGES).map(move |index| format!("{version} {index}")));
+    let sent = ["v3", "v5"]
+        .into_iter()
+        .flat_map(|version| (0..MESSAGES).map(move |index| format!("{version} {index}")));
     assert_eq!(payloads, sent.map(String::into_bytes).collect());
 }

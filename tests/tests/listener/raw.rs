@@ -9,28 +9,28 @@ use tokio::{
 };
 
 /// How long anything may take that is to happen.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
-pub const V3: u8 = 4;
-pub const V5: u8 = 5;
+pub(crate) const V3: u8 = 4;
+pub(crate) const V5: u8 = 5;
 
 /// A packet: the first byte, and what follows the remaining length.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Packet {
-    pub kind: u8,
-    pub body: Vec<u8>,
+pub(crate) struct Packet {
+    pub(crate) kind: u8,
+    pub(crate) body: Vec<u8>,
 }
 
 /// What a server sends.
-pub const CONNACK: u8 = 0x20;
-pub const PUBACK: u8 = 0x40;
-pub const SUBACK: u8 = 0x90;
-pub const UNSUBACK: u8 = 0xb0;
-pub const PINGRESP: u8 = 0xd0;
-pub const DISCONNECT: u8 = 0xe0;
+pub(crate) const CONNACK: u8 = 0x20;
+pub(crate) const PUBACK: u8 = 0x40;
+pub(crate) const SUBACK: u8 = 0x90;
+pub(crate) const UNSUBACK: u8 = 0xb0;
+pub(crate) const PINGRESP: u8 = 0xd0;
+pub(crate) const DISCONNECT: u8 = 0xe0;
 
 /// A packet's bytes.
-pub fn packet(kind: u8, body: &[u8]) -> Vec<u8> {
+pub(crate) fn packet(kind: u8, body: &[u8]) -> Vec<u8> {
     let mut bytes = vec![kind];
     let mut left = body.len();
     loop {
@@ -46,7 +46,7 @@ pub fn packet(kind: u8, body: &[u8]) -> Vec<u8> {
 }
 
 /// A string or bytes with their length in front.
-pub fn text(text: &[u8]) -> Vec<u8> {
+pub(crate) fn text(text: &[u8]) -> Vec<u8> {
     let mut bytes = u16::try_from(text.len()).unwrap().to_be_bytes().to_vec();
     bytes.extend_from_slice(text);
     bytes
@@ -54,22 +54,22 @@ pub fn text(text: &[u8]) -> Vec<u8> {
 
 /// What a CONNECT says.
 #[derive(Debug, Clone)]
-pub struct Connect {
-    pub version: u8,
-    pub client_id: &'static str,
-    pub clean: bool,
-    pub keep_alive: u16,
+pub(crate) struct Connect {
+    pub(crate) version: u8,
+    pub(crate) client_id: &'static str,
+    pub(crate) clean: bool,
+    pub(crate) keep_alive: u16,
     /// MQTT 5 only.
-    pub expiry: Option<u32>,
-    pub will: Option<(&'static str, &'static [u8])>,
+    pub(crate) expiry: Option<u32>,
+    pub(crate) will: Option<(&'static str, &'static [u8])>,
 }
 
 impl Connect {
-    pub fn new(version: u8, client_id: &'static str) -> Self {
+    pub(crate) fn new(version: u8, client_id: &'static str) -> Self {
         Self { version, client_id, clean: true, keep_alive: 0, expiry: None, will: None }
     }
 
-    pub fn bytes(&self) -> Vec<u8> {
+    pub(crate) fn bytes(&self) -> Vec<u8> {
         let mut body = text(b"MQTT");
         let flags = u8::from(self.clean) << 1 | u8::from(self.will.is_some()) << 2;
         body.extend([self.version, flags]);
@@ -96,12 +96,12 @@ impl Connect {
 }
 
 /// A PUBLISH with QoS 1.
-pub fn publish(version: u8, id: u16, topic: &str, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn publish(version: u8, id: u16, topic: &str, payload: &[u8]) -> Vec<u8> {
     publish_with(version, id, topic, &[], payload)
 }
 
 /// A PUBLISH with QoS 1 and, in MQTT 5, properties as they are on the wire.
-pub fn publish_with(version: u8, id: u16, topic: &str, properties: &[u8], payload: &[u8]) -> Vec<u8> {
+pub(crate) fn publish_with(version: u8, id: u16, topic: &str, properties: &[u8], payload: &[u8]) -> Vec<u8> {
     let mut body = text(topic.as_bytes());
     body.extend(id.to_be_bytes());
     if version == V5 {
@@ -112,24 +112,24 @@ pub fn publish_with(version: u8, id: u16, topic: &str, properties: &[u8], payloa
     packet(0x32, &body)
 }
 
-pub const PINGREQ: [u8; 2] = [0xc0, 0];
-pub const GOODBYE: [u8; 2] = [0xe0, 0];
+pub(crate) const PINGREQ: [u8; 2] = [0xc0, 0];
+pub(crate) const GOODBYE: [u8; 2] = [0xe0, 0];
 
-pub struct Raw {
+pub(crate) struct Raw {
     socket: TcpStream,
     version: u8,
 }
 
 impl Raw {
     /// A connection that has said nothing yet.
-    pub async fn open(addr: SocketAddr, version: u8) -> Self {
+    pub(crate) async fn open(addr: SocketAddr, version: u8) -> Self {
         let socket = TcpStream::connect(addr).await.unwrap();
         socket.set_nodelay(true).unwrap();
         Self { socket, version }
     }
 
     /// Connects, and answers whether there was a session.
-    pub async fn connect(addr: SocketAddr, connect: &Connect) -> (Self, bool) {
+    pub(crate) async fn connect(addr: SocketAddr, connect: &Connect) -> (Self, bool) {
         let mut raw = Self::open(addr, connect.version).await;
         raw.send(&connect.bytes()).await;
         let connack = raw.receive().await.expect("a CONNACK");
@@ -138,25 +138,25 @@ impl Raw {
     }
 
     /// Connects with a clean session and no keep-alive.
-    pub async fn enter(addr: SocketAddr, version: u8, client_id: &'static str) -> Self {
+    pub(crate) async fn enter(addr: SocketAddr, version: u8, client_id: &'static str) -> Self {
         Self::connect(addr, &Connect::new(version, client_id)).await.0
     }
 
-    pub async fn send(&mut self, bytes: &[u8]) {
+    pub(crate) async fn send(&mut self, bytes: &[u8]) {
         timeout(PATIENCE, self.socket.write_all(bytes)).await.expect("sent in time").unwrap();
     }
 
-    pub async fn publish(&mut self, id: u16, topic: &str, payload: &[u8]) {
+    pub(crate) async fn publish(&mut self, id: u16, topic: &str, payload: &[u8]) {
         self.send(&publish(self.version, id, topic, payload)).await;
     }
 
     /// The next packet; none when the server has hung up.
-    pub async fn receive(&mut self) -> Option<Packet> {
+    pub(crate) async fn receive(&mut self) -> Option<Packet> {
         timeout(PATIENCE, self.read_packet()).await.expect("a packet in time")
     }
 
     /// The ids of the next `count` packets, all of them PUBACKs.
-    pub async fn pubacks(&mut self, count: usize) -> Vec<u16> {
+    pub(crate) async fn pubacks(&mut self, count: usize) -> Vec<u16> {
         let mut ids = Vec::new();
         for _ in 0..count {
             let packet = self.receive().await.expect("a PUBACK");
@@ -167,7 +167,7 @@ impl Raw {
     }
 
     /// The reason that the server gives for hanging up, if it gives one.
-    pub async fn end(&mut self) -> Option<u8> {
+    pub(crate) async fn end(&mut self) -> Option<u8> {
         let reason = self.receive().await.map(|packet| {
             assert_eq!(packet.kind, DISCONNECT, "{packet:?}");
             packet.body.first().copied().unwrap_or_default()

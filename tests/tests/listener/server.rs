@@ -16,10 +16,10 @@ use super::raw::PATIENCE;
 
 /// What a test may want otherwise.
 #[derive(Debug, Clone)]
-pub struct Setup {
-    pub listener: ListenerOptions,
-    pub packer: PackerOptions,
-    pub queue_bytes_max: u64,
+pub(crate) struct Setup {
+    pub(crate) listener: ListenerOptions,
+    pub(crate) packer: PackerOptions,
+    pub(crate) queue_bytes_max: u64,
 }
 
 impl Default for Setup {
@@ -33,31 +33,31 @@ impl Default for Setup {
     }
 }
 
-pub struct Server {
-    pub ingest: Ingest,
-    pub queues: Queues,
+pub(crate) struct Server {
+    pub(crate) ingest: Ingest,
+    pub(crate) queues: Queues,
     setup: Setup,
     dir: tempfile::TempDir,
 }
 
 /// A message as it came out of a queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Received {
-    pub topic: String,
-    pub payload: Vec<u8>,
-    pub client_id: String,
-    pub properties: Properties,
+pub(crate) struct Received {
+    pub(crate) topic: String,
+    pub(crate) payload: Vec<u8>,
+    pub(crate) client_id: String,
+    pub(crate) properties: Properties,
     /// Why it was refused, for those of the store queue.
-    pub reason: Option<String>,
-    pub number: u64,
+    pub(crate) reason: Option<String>,
+    pub(crate) number: u64,
 }
 
 impl Server {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::with(Setup::default()).await
     }
 
-    pub async fn with(setup: Setup) -> Self {
+    pub(crate) async fn with(setup: Setup) -> Self {
         Self::start_in(tempfile::tempdir().unwrap(), setup).await
     }
 
@@ -66,35 +66,35 @@ impl Server {
         Self { ingest: ingest.unwrap(), queues, setup, dir }
     }
 
-    pub fn addr(&self) -> SocketAddr {
+    pub(crate) fn addr(&self) -> SocketAddr {
         self.ingest.local_addr()
     }
 
-    pub fn file(&self) -> PathBuf {
+    pub(crate) fn file(&self) -> PathBuf {
         self.dir.path().join("millstream.db")
     }
 
     /// Ends without a word, as a killed process does, and starts again on the same data directory.
-    pub async fn restart(self) -> Self {
+    pub(crate) async fn restart(self) -> Self {
         drop((self.ingest, self.queues));
         Self::start_in(self.dir, self.setup).await
     }
 
     /// The next `count` messages of a queue, read through a handle of their own.
-    pub async fn drain(&self, queue: QueueName, count: usize) -> Vec<Received> {
+    pub(crate) async fn drain(&self, queue: QueueName, count: usize) -> Vec<Received> {
         let queues = open(self.file(), u64::MAX).await;
         let received = tokio::time::timeout(PATIENCE, drain(&queues, queue, count)).await;
         received.unwrap_or_else(|_| panic!("{count} messages in {queue}"))
     }
 
     /// How many messages are in a queue.
-    pub async fn rows(&self, queue: QueueName) -> u64 {
+    pub(crate) async fn rows(&self, queue: QueueName) -> u64 {
         self.queues.depth(queue).await.unwrap().rows
     }
 }
 
 /// Starts an intake on a data file.
-pub async fn start(file: PathBuf, setup: &Setup) -> (Result<Ingest, IngestError>, Queues) {
+pub(crate) async fn start(file: PathBuf, setup: &Setup) -> (Result<Ingest, IngestError>, Queues) {
     let queues = open(file, setup.queue_bytes_max).await;
     let Queues::Sqlite(sqlite) = &queues;
     let database = sqlite.database().clone();
@@ -111,7 +111,7 @@ async fn open(file: PathBuf, queue_bytes_max: u64) -> Queues {
 }
 
 /// Takes messages out of a queue until there are `count`.
-pub async fn drain(queues: &Queues, queue: QueueName, count: usize) -> Vec<Received> {
+pub(crate) async fn drain(queues: &Queues, queue: QueueName, count: usize) -> Vec<Received> {
     let holder = queues.holder();
     let limits = ReceiveLimits { frames: 8, bytes: 1 << 20, wait: Duration::from_secs(1) };
     let mut received = Vec::new();

@@ -72,7 +72,8 @@ async fn session_present_is_true_when_it_is() {
     check(V5, "a clean start begins one", &[connect(true, 3600, false), Leave, keep(true)]).await;
     check(V5, "a clean start forgets one", &[keep(false), Leave, connect(true, 3600, false)]).await;
     check(V5, "ends with the connection", &[connect(false, None, false), Leave, keep(false)]).await;
-    check(V5, "taken up, then ends", &[keep(false), Leave, connect(false, None, true), Leave, keep(false)]).await;
+    check(V5, "taken up, then ends", &[keep(false), Leave, connect(false, None, true), Leave, keep(false)])
+        .await;
     check(V5, "given up at the end", &[keep(false), LeaveWith(0), keep(false)]).await;
     check(V5, "crash while connected", &[keep(false), Crash, keep(true)]).await;
     check(V5, "crash, ends with the connection", &[connect(true, None, false), Crash, keep(false)]).await;
@@ -105,7 +106,11 @@ async fn an_expiry_over_the_limit_is_granted_up_to_it() {
 async fn a_client_that_comes_again_takes_over() {
     for (version, told) in [(V3, None), (V5, Some(0x8e))] {
         let server = Server::start().await;
-        let connect = Connect { clean: false, expiry: (version == V5).then_some(60), ..Connect::new(version, "sensor") };
+        let connect = Connect {
+            clean: false,
+            expiry: (version == V5).then_some(60),
+            ..Connect::new(version, "sensor")
+        };
         let (mut old, _) = Raw::connect(server.addr(), &connect).await;
         let (mut new, present) = Raw::connect(server.addr(), &connect).await;
         assert!(present);
