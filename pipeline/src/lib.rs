@@ -3,6 +3,7 @@
 //! This crate touches the world (sockets, SQLite, files, clocks) and takes no decision about
 //! telemetry: those are pure functions in the `stages` crate.
 
+pub mod cli;
 pub mod config;
 pub mod database;
 pub mod error;

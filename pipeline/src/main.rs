@@ -1,2 +1,7 @@
-//! x
-fn main() {}
+//! The `millstream` binary.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    millstream::cli::main()
+}

@@ -212,6 +212,9 @@ pub enum FrameError {
     /// The bytes are no Arrow IPC stream, or a column cannot be built.
     #[error("not a readable Arrow IPC stream: {0}")]
     Arrow(#[from] ArrowError),
+    /// The bytes were a frame once.
+    #[error("the bytes of the frame are damaged")]
+    Damaged,
     /// A header value is missing or unusable.
     #[error("frame header {key} cannot be {value:?}")]
     Header {

@@ -1,6 +1,8 @@
 //! The stages between two queues, behind one function that every shell calls: the worker loop, a
 //! Lambda handler, a simulated test.
 
+use std::sync::Arc;
+
 use crate::{
     alert::{self, Alert, AlertState},
     analyze::{self, Analyze, AnalyzeState},
@@ -11,16 +13,16 @@ use crate::{
 };
 
 /// A stage between two queues, ready to plan.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Stage {
     /// Checks messages against their JSON Schema.
-    Validate(Validate),
+    Validate(Arc<Validate>),
     /// Turns messages into readings.
-    Transform(Transform),
+    Transform(Arc<Transform>),
     /// Drops repeats, marks late rows, scores.
-    Analyze(Analyze),
+    Analyze(Arc<Analyze>),
     /// Runs rules.
-    Alert(Alert),
+    Alert(Arc<Alert>),
 }
 
 /// What a stage remembers of one lane.

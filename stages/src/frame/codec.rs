@@ -5,7 +5,7 @@
 //! metadata keys `millstream.version`, `.id`, `.kind`, `.lane`, `.created_at` (µs), `.epoch` and,
 //! where there is one, `.traceparent`. Any language with Arrow can read and write it.
 
-use std::{str::FromStr, sync::Arc};
+use std::{panic, str::FromStr, sync::Arc};
 
 use arrow_array::RecordBatch;
 use arrow_ipc::{
@@ -47,6 +47,11 @@ pub fn encode(frame: &Frame) -> Result<Vec<u8>, FrameError> {
 /// When the bytes are no Arrow IPC stream, a header value is missing or unusable, the version is
 /// another one, or there is not exactly one record batch.
 pub fn decode(bytes: &[u8]) -> Result<Frame, FrameError> {
+    // Arrow's reader panics on some damage; damaged bytes are input like any other.
+    panic::catch_unwind(|| read(bytes)).unwrap_or(Err(FrameError::Damaged))
+}
+
+fn read(bytes: &[u8]) -> Result<Frame, FrameError> {
     let mut batches = StreamReader::try_new(bytes, None)?;
     let schema = batches.schema();
     let header = header(schema.metadata())?;

@@ -1,1 +1,255 @@
+use proptest::{collection::vec, option, prelude::*};
 
+use super::*;
+
+fn header(kind: Kind) -> Header {
+    Header {
+        id: FrameId::ingested(7, 42),
+        kind,
+        lane: Lane(3),
+        created_at: 1_700_000_000_000_000,
+        epoch: 7,
+        trace: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
+    }
+}
+
+fn messages() -> Frame {
+    let mut builder = MessagesBuilder::default();
+    let properties = [("content-type".to_owned(), "application/json".to_owned())];
+    for (message, payload, properties) in [(1, &b"{}"[..], &properties[..]), (2, &b"\xff\x00"[..], &[])] {
+        builder.append(&Message {
+            message,
+            topic: "devices/a/telemetry",
+            payload,
+            received_at: 1_700_000_000_000_001,
+            client_id: "a",
+            properties,
+        });
+    }
+    builder.finish(header(Kind::Messages)).unwrap()
+}
+
+fn readings() -> Frame {
+    let mut builder = ReadingsBuilder::new(&["site".to_owned()]);
+    let reading = Reading {
+        device_id: "a",
+        metric: "temperature",
+        ts: -1,
+        value: Some(0.1 + 0.2),
+        text: None,
+        unit: Some("Cel"),
+        seq: Some(u64::MAX),
+        received_at: 1_700_000_000_000_001,
+        message: 1,
+        tags: &[Some("north")],
+    };
+    builder.append(&reading);
+    let text = Some("18446744073709551616");
+    builder.append(&Reading {
+        metric: "count",
+        value: None,
+        text,
+        unit: None,
+        seq: None,
+        tags: &[None],
+        ..reading
+    });
+    let frame = builder.finish(header(Kind::Readings)).unwrap();
+    let scores =
+        Scores { late: vec![false, true], anomaly_score: vec![0.0, 1.0], anomaly: vec![false, true] };
+    scores.add_to(&frame.rows, frame.header).unwrap()
+}
+
+fn alerts() -> Frame {
+    let mut builder = AlertsBuilder::default();
+    builder.append(&AlertRow {
+        alert: "0123",
+        rule: "hot",
+        device_id: "a",
+        metric: "temperature",
+        state: "firing",
+        severity: "critical",
+        ts: 2,
+        since: 1,
+        value: Some(31.5),
+        anomaly_score: None,
+        condition: "temperature above 30",
+        received_at: 3,
+        message: 4,
+    });
+    builder.finish(header(Kind::Alerts)).unwrap()
+}
+
+fn quarantine() -> Frame {
+    let fault = |pointer: &str| Fault {
+        pointer: pointer.to_owned(),
+        keyword: "type".to_owned(),
+        message: "is not a number".to_owned(),
+    };
+    let mut builder = QuarantineBuilder::default();
+    let refusal = Refusal {
+        message: 9,
+        topic: "devices/a/telemetry",
+        payload: b"\xffnot json",
+        received_at: 5,
+        client_id: "a",
+        properties: &[("user".to_owned(), "value".to_owned())],
+        stage: "validate",
+        reason: "schema",
+        schema: Some("builtin:device_sim"),
+        errors: &[fault("/metrics/a"), fault("/metrics/b")],
+    };
+    builder.append(&refusal);
+    builder.append(&Refusal { reason: "not_json", schema: None, errors: &[], properties: &[], ..refusal });
+    builder.finish(header(Kind::Quarantine)).unwrap()
+}
+
+/// The bytes of each kind are pinned: other versions and other languages read them. A change here is
+/// a change of [`FORMAT_VERSION`]; `UPDATE_GOLDEN=1 cargo test -p stages golden` then writes the files.
+#[track_caller]
+fn check_golden(frame: &Frame) {
+    let path = format!("{}/src/frame/golden/{}.arrow", env!("CARGO_MANIFEST_DIR"), frame.header.kind);
+    let bytes = encode(frame).unwrap();
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(&path, &bytes).unwrap();
+    }
+    let golden = std::fs::read(&path).unwrap();
+    assert_eq!(&decode(&golden).unwrap(), frame, "{path} reads as another frame");
+    assert!(bytes == golden, "the {} frame is now written as other bytes", frame.header.kind);
+}
+
+#[test]
+fn golden_files_pin_the_bytes_of_each_kind() {
+    for frame in [messages(), readings(), alerts(), quarantine()] {
+        check_golden(&frame);
+    }
+}
+
+#[test]
+fn rows_are_read_as_they_were_appended() {
+    let frame = messages();
+    let rows = Messages::of(&frame).unwrap();
+    assert_eq!(rows.payload(1), b"\xff\x00");
+    assert_eq!(rows.properties(0), [("content-type".to_owned(), "application/json".to_owned())]);
+    assert_eq!(rows.properties(1), []);
+    assert_eq!((rows.client_id(0), rows.schema(0)), ("a", None));
+
+    let frame = readings();
+    let rows = Readings::of(&frame).unwrap();
+    assert_eq!((rows.ts(0), rows.value(0), rows.seq(0)), (-1, Some(0.1 + 0.2), Some(u64::MAX)));
+    assert_eq!((rows.value(1), rows.text(1), rows.seq(1)), (None, Some("18446744073709551616"), None));
+    assert_eq!(rows.score(1), Some((true, 1.0)));
+
+    let frame = quarantine();
+    let rows = Quarantine::of(&frame).unwrap();
+    assert_eq!((rows.reason(0), rows.schema(0)), ("schema", Some("builtin:device_sim")));
+    assert_eq!(rows.errors(0).len(), 2);
+    assert_eq!(rows.errors(0)[1].pointer, "/metrics/b");
+    assert_eq!((rows.reason(1), rows.schema(1), rows.errors(1).len()), ("not_json", None, 0));
+
+    let frame = alerts();
+    assert_eq!(Alerts::of(&frame).unwrap().get(0).value, Some(31.5));
+}
+
+#[test]
+fn what_is_no_frame_is_refused_and_says_why() {
+    let whole = encode(&readings()).unwrap();
+    assert!(matches!(decode(b""), Err(FrameError::Arrow(_))));
+    assert!(matches!(decode(&whole[..whole.len() / 2]), Err(FrameError::Arrow(_) | FrameError::Batches)));
+    let error = Messages::of(&readings()).unwrap_err().to_string();
+    assert_eq!(error, "frame header kind cannot be \"readings\"");
+}
+
+#[test]
+fn a_run_joins_in_order_under_an_id_of_its_own() {
+    let first = readings();
+    let mut second = readings();
+    second.header.id = FrameId::ingested(7, 43);
+    let joined = Frame::coalesce(&[first.clone(), second.clone()]).unwrap();
+    assert_eq!(joined.rows.num_rows(), 4);
+    assert_ne!(joined.header.id, first.header.id);
+    assert_eq!(joined.header.id, Frame::coalesce(&[first, second]).unwrap().header.id);
+}
+
+#[test]
+fn lanes_spread_devices_and_stay() {
+    // Pinned: state and order hang on where a device's frames go.
+    assert_eq!(["a", "b", "c", "d"].map(|device| Lane::of(device, 4).0), [0; 4]);
+    let mut devices = [0; 4];
+    for device in 0..1_000 {
+        devices[usize::from(Lane::of(&format!("dev-{device:06}"), 4).0)] += 1;
+    }
+    assert!(devices.iter().all(|count| (200..300).contains(count)), "{devices:?}");
+}
+
+proptest! {
+    #[test]
+    fn readings_survive_the_wire(
+        rows in vec(
+            (".{0,8}", "[a-z]{1,3}", any::<i64>(), option::of(any::<f64>()), option::of(".{0,4}"), option::of(any::<u64>())),
+            1..50,
+        )
+    ) {
+        let mut builder = ReadingsBuilder::new(&[]);
+        for (device_id, metric, ts, value, text, seq) in &rows {
+            builder.append(&Reading {
+                device_id,
+                metric,
+                ts: *ts,
+                value: *value,
+                text: text.as_deref(),
+                unit: None,
+                seq: *seq,
+                received_at: 0,
+                message: 0,
+                tags: &[],
+            });
+        }
+        let frame = builder.finish(header(Kind::Readings)).unwrap();
+        let back = decode(&encode(&frame).unwrap()).unwrap();
+        let readings = Readings::of(&back).unwrap();
+        prop_assert_eq!(&back.header, &frame.header);
+        for (row, (device_id, metric, ts, value, text, seq)) in rows.iter().enumerate() {
+            prop_assert_eq!(readings.devices().get(row), Some(device_id.as_str()));
+            prop_assert_eq!(readings.metrics().get(row), Some(metric.as_str()));
+            prop_assert_eq!(readings.ts(row), *ts);
+            prop_assert_eq!(readings.value(row).map(f64::to_bits), value.map(f64::to_bits));
+            prop_assert_eq!(readings.text(row), text.as_deref());
+            prop_assert_eq!(readings.seq(row), *seq);
+        }
+    }
+
+    #[test]
+    fn payloads_survive_the_wire(payloads in vec(vec(any::<u8>(), 0..200), 1..50)) {
+        let mut builder = MessagesBuilder::default();
+        for payload in &payloads {
+            builder.append(&Message {
+                message: 0,
+                topic: "t",
+                payload,
+                received_at: 0,
+                client_id: "",
+                properties: &[],
+            });
+        }
+        let frame = builder.finish(header(Kind::Messages)).unwrap();
+        let back = decode(&encode(&frame).unwrap()).unwrap();
+        let messages = Messages::of(&back).unwrap();
+        for (row, payload) in payloads.iter().enumerate() {
+            prop_assert_eq!(messages.payload(row), payload.as_slice());
+        }
+    }
+
+    #[test]
+    fn no_bytes_make_the_codec_panic(bytes in vec(any::<u8>(), 0..300)) {
+        let _refused = decode(&bytes);
+    }
+
+    #[test]
+    fn no_damage_makes_the_codec_panic(place in any::<prop::sample::Index>(), bit in 0..8_u8) {
+        let mut bytes = encode(&quarantine()).unwrap();
+        let place = place.index(bytes.len());
+        bytes[place] ^= 1 << bit;
+        let _refused = decode(&bytes);
+    }
+}

@@ -1,0 +1,77 @@
+//! The command line: a command is a file.
+
+mod books;
+mod check;
+mod demo;
+mod queues;
+mod serve;
+
+use std::{
+    io::{self, IsTerminal, Write},
+    process::ExitCode,
+};
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+use crate::config::ConfigErrors;
+
+/// What a mistake in the config or the command line ends with.
+const USAGE: u8 = 2;
+
+/// Telemetry from MQTT to Parquet: nothing lost, nothing counted twice.
+#[derive(Debug, Parser)]
+#[command(name = "millstream", version, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Demo(demo::DemoArgs),
+    Up(serve::UpArgs),
+    Run(serve::RunArgs),
+    Check(check::CheckArgs),
+    Queues(queues::QueuesArgs),
+}
+
+/// Runs the command that the process was started with, and tells its exit code.
+pub fn main() -> ExitCode {
+    let command = Arguments::parse().command;
+    let quiet = matches!(command, Command::Demo(_) | Command::Check(_) | Command::Queues(_));
+    log_to_stderr(if quiet { "error" } else { "info" });
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error.into()),
+    };
+    let out = &mut io::stdout();
+    let ended = match command {
+        Command::Demo(args) => runtime.block_on(demo::demo(args, out)),
+        Command::Up(args) => runtime.block_on(serve::up(args)),
+        Command::Run(args) => runtime.block_on(serve::run(args)),
+        Command::Check(args) => check::check(&args, out).map_err(anyhow::Error::from),
+        Command::Queues(args) => runtime.block_on(queues::queues(args, out)),
+    };
+    ended.unwrap_or_else(|error| fail(&error))
+}
+
+/// Events go to stderr; `MILLSTREAM_LOG` (as `RUST_LOG` elsewhere) chooses which.
+fn log_to_stderr(default: &str) {
+    let filter = EnvFilter::try_from_env("MILLSTREAM_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    let ansi = io::stderr().is_terminal();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(ansi)
+        .with_target(false)
+        .init();
+}
+
+fn fail(error: &anyhow::Error) -> ExitCode {
+    let usage = error.is::<ConfigErrors>();
+    let text = if usage { error.to_string() } else { format!("error: {error:#}") };
+    // When even stderr is gone, the exit code has to do.
+    let _unheard = writeln!(io::stderr(), "{text}");
+    ExitCode::from(if usage { USAGE } else { 1 })
+}

@@ -1,0 +1,59 @@
+//! The lake: a directory of Parquet datasets that anybody may read at any time.
+//!
+//! A file appears whole or not at all, and its rows appear once, whatever is killed or stopped when:
+//!
+//! 1. The rows of a *roll* (a set of frames that the store worker holds) are sorted and cut at
+//!    partitions; each partition becomes one file with a name made from the frames' ids.
+//! 2. An *intent* (which files, from which frames) is committed, provided the frames are still held.
+//! 3. Each file is written under [`staging`], synced, then linked to its name; a link never replaces.
+//! 4. One commit settles the frames and removes the intent.
+//!
+//! Whoever is later handed a frame that an intent names first resolves that intent ([`intents`]): it
+//! renames the roll's staging directory, after which a worker that was only asleep can link nothing
+//! more, sees which files are there, and leaves their rows out when it writes the frame's others.
+
+mod collection;
+mod intents;
+mod parquet;
+mod roll;
+mod staging;
+mod store;
+
+pub use self::{
+    staging::Lake,
+    store::{Mode, Store, StoreOptions},
+};
+
+/// What went wrong between the queue and the lake.
+#[derive(Debug, thiserror::Error)]
+pub enum LakeError {
+    /// A file or directory could not be written.
+    #[error("cannot {action} {path}: {source}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// With which file or directory.
+        path: String,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// Rows could not be encoded.
+    #[error("cannot write Parquet: {0}")]
+    Parquet(#[from] ::parquet::errors::ParquetError),
+    /// A frame in the store queue is none that store reads.
+    #[error(transparent)]
+    Frame(#[from] stages::frame::FrameError),
+    /// The queue or the database refused.
+    #[error(transparent)]
+    Queue(#[from] crate::queue::QueueError),
+    /// The worker's own thread ended early.
+    #[error("the writer of Parquet files ended early: {0}")]
+    Thread(#[from] tokio::task::JoinError),
+}
+
+impl LakeError {
+    fn io(action: &'static str, path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.display().to_string();
+        move |source| Self::Io { action, path, source }
+    }
+}

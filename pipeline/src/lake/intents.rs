@@ -1,0 +1,111 @@
+//! What store is about to write, and what an interrupted worker had written, by frame.
+//!
+//! Every function runs inside a transaction of the database.
+
+use rusqlite::{Connection, OptionalExtension, Result, params};
+use stages::{
+    frame::FrameId,
+    store::{Dataset, Partition},
+};
+
+/// A file of a roll: the rows of one partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct PlannedFile {
+    /// Inside the lake.
+    pub(super) path: String,
+    pub(super) dataset: Dataset,
+    pub(super) partition: Partition,
+}
+
+/// Records that `roll` is about to write `files` from `frames`.
+pub(super) fn open(
+    database: &Connection,
+    roll: &str,
+    frames: &[FrameId],
+    files: &[PlannedFile],
+) -> Result<()> {
+    database.prepare_cached("INSERT INTO roll (roll) VALUES (?)")?.execute([roll])?;
+    let mut insert = database.prepare_cached("INSERT INTO roll_file VALUES (?, ?, ?, ?, ?)")?;
+    for file in files {
+        let Partition { start, end } = file.partition;
+        insert.execute(params![roll, file.path, file.dataset.as_str(), start, end])?;
+    }
+    let mut insert = database.prepare_cached("INSERT INTO roll_frame VALUES (?, ?)")?;
+    for frame in frames {
+        insert.execute(params![frame.0, roll])?;
+    }
+    Ok(())
+}
+
+/// A roll that somebody opened and did not finish, with its files.
+#[derive(Debug)]
+pub(super) struct Interrupted {
+    pub(super) roll: String,
+    pub(super) paths: Vec<String>,
+}
+
+/// The first open roll that one of `frames` is part of. Its worker holds them no more.
+pub(super) fn interrupted(
+    database: &Connection,
+    frames: impl Iterator<Item = FrameId>,
+) -> Result<Option<Interrupted>> {
+    let mut find = database.prepare_cached(
+        "SELECT roll FROM roll_frame JOIN roll USING (roll) WHERE frame = ? AND NOT resolved LIMIT 1",
+    )?;
+    for frame in frames {
+        let Some(roll) = find.query_row([frame.0], |row| row.get::<_, String>(0)).optional()? else {
+            continue;
+        };
+        let mut paths = database.prepare_cached("SELECT path FROM roll_file WHERE roll = ?")?;
+        let paths = paths.query_map([&roll], |row| row.get(0))?.collect::<Result<_>>()?;
+        return Ok(Some(Interrupted { roll, paths }));
+    }
+    Ok(None)
+}
+
+/// Closes an interrupted roll for good: of its files only `there` exist, and no other ever will.
+pub(super) fn resolve(database: &Connection, roll: &str, there: &[String]) -> Result<()> {
+    database.prepare_cached("UPDATE roll SET resolved = 1 WHERE roll = ?")?.execute([roll])?;
+    let mut paths = database.prepare_cached("SELECT path FROM roll_file WHERE roll = ?")?;
+    let planned: Vec<String> = paths.query_map([roll], |row| row.get(0))?.collect::<Result<_>>()?;
+    let mut delete = database.prepare_cached("DELETE FROM roll_file WHERE roll = ? AND path = ?")?;
+    for path in planned.iter().filter(|path| !there.contains(path)) {
+        delete.execute([roll, path])?;
+    }
+    Ok(())
+}
+
+/// What resolved rolls have written of `frame`.
+pub(super) fn written(database: &Connection, frame: FrameId, dataset: Dataset) -> Result<Vec<Partition>> {
+    let mut find = database.prepare_cached(
+        "SELECT starts_at, ends_at FROM roll_frame JOIN roll_file USING (roll)
+         WHERE frame = ? AND dataset = ?",
+    )?;
+    let partition = |row: &rusqlite::Row<'_>| Ok(Partition { start: row.get(0)?, end: row.get(1)? });
+    find.query_map(params![frame.0, dataset.as_str()], partition)?.collect()
+}
+
+/// Whether `roll` is still the caller's to finish.
+pub(super) fn is_open(database: &Connection, roll: &str) -> Result<bool> {
+    let mut find = database.prepare_cached("SELECT NOT resolved FROM roll WHERE roll = ?")?;
+    Ok(find.query_row([roll], |row| row.get(0)).optional()?.unwrap_or(false))
+}
+
+/// Forgets `frames`, whose rows are all in the lake, and every roll that has no others.
+pub(super) fn forget(database: &Connection, frames: &[FrameId]) -> Result<()> {
+    let mut rolls = std::collections::BTreeSet::new();
+    let mut delete = database.prepare_cached("DELETE FROM roll_frame WHERE frame = ? RETURNING roll")?;
+    for frame in frames {
+        for roll in delete.query_map([frame.0], |row| row.get::<_, String>(0))? {
+            rolls.insert(roll?);
+        }
+    }
+    let mut left = database.prepare_cached("SELECT EXISTS (SELECT 1 FROM roll_frame WHERE roll = ?)")?;
+    for roll in rolls {
+        if !left.query_row([&roll], |row| row.get::<_, bool>(0))? {
+            database.prepare_cached("DELETE FROM roll_file WHERE roll = ?")?.execute([&roll])?;
+            database.prepare_cached("DELETE FROM roll WHERE roll = ?")?.execute([&roll])?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,150 @@
+//! One roll: the files that a set of frames becomes, from the intent to the settled frames.
+
+use std::sync::Arc;
+
+use stages::{
+    frame::{FrameError, FrameId, Micros},
+    plan::Counts,
+    store::{self, Granularity},
+};
+use tokio::task::spawn_blocking;
+
+use super::{
+    Lake, LakeError,
+    collection::Collection,
+    intents::{self, Interrupted, PlannedFile},
+    parquet,
+};
+use crate::{
+    database::{Database, Durability},
+    queue::{Commit, QueueError, Receipt, SqliteQueues},
+};
+
+/// A collection cut into files.
+pub(super) struct Roll {
+    name: String,
+    collection: Collection,
+    files: Vec<RollFile>,
+}
+
+struct RollFile {
+    planned: PlannedFile,
+    /// Which group of the collection, and which of its rows in which order.
+    group: usize,
+    order: Vec<(usize, usize)>,
+}
+
+impl Roll {
+    /// Sorts the rows and cuts them at partitions. `now` makes the name: files of a directory sort by
+    /// the time they were written.
+    pub(super) fn plan(
+        mut collection: Collection,
+        granularity: Granularity,
+        now: Micros,
+    ) -> Result<Self, FrameError> {
+        collection.join()?;
+        let id = FrameId::joined(collection.frames.iter().copied()).to_string();
+        let name = format!("{now:014x}-{}", &id[..8]);
+        let mut files = Vec::new();
+        for (group, rows) in collection.groups.iter().enumerate() {
+            let dataset = rows.dataset;
+            for (partition, order) in store::arrange(dataset, granularity, &rows.batches)? {
+                let directory = granularity.directory(partition);
+                let path = format!("{}/{directory}/{name}-{group}.parquet", dataset.as_str());
+                files.push(RollFile { planned: PlannedFile { path, dataset, partition }, group, order });
+            }
+        }
+        Ok(Self { name, collection, files })
+    }
+
+    /// How many rows it writes.
+    pub(super) fn rows(&self) -> u64 {
+        self.collection.rows as u64
+    }
+
+    /// Commits the intent, provided that all `receipts` are still held.
+    pub(super) async fn open(&self, queues: &SqliteQueues, receipts: &[Receipt]) -> Result<(), LakeError> {
+        let (roll, frames) = (self.name.clone(), self.collection.frames.clone());
+        let files: Vec<_> = self.files.iter().map(|file| file.planned.clone()).collect();
+        let open =
+            move |database: &rusqlite::Connection| Ok(intents::open(database, &roll, &frames, &files)?);
+        Ok(queues.while_held(receipts.to_vec(), open).await?)
+    }
+
+    /// Writes every file and gives it its name. Blocks.
+    pub(super) fn write(&self, lake: &Lake) -> Result<(), LakeError> {
+        let mut staging = lake.stage(&self.name)?;
+        for (number, file) in self.files.iter().enumerate() {
+            let hidden = number.to_string();
+            let created = staging.create(&hidden)?;
+            let batches = &self.collection.groups[file.group].batches;
+            let written = parquet::write(created, file.planned.dataset, batches, &file.order)?;
+            staging.publish(&hidden, &written, &file.planned.path)?;
+        }
+        staging.sync()
+    }
+
+    /// Settles the frames and removes the intent, in one commit.
+    pub(super) async fn settle(
+        &self,
+        queues: &SqliteQueues,
+        receipts: &[Receipt],
+        counts: Counts,
+    ) -> Result<(), LakeError> {
+        let Some(first) = receipts.first() else { return Ok(()) };
+        let lost = QueueError::Lost { queue: first.queue(), frame: first.frame() };
+        let (roll, frames) = (self.name.clone(), self.collection.frames.clone());
+        let commit =
+            Commit { receipts: receipts.to_vec(), counts: Some((store::STAGE, counts)), ..Commit::default() };
+        let finish = move |database: &rusqlite::Connection| {
+            if !intents::is_open(database, &roll)? {
+                return Err(lost);
+            }
+            Ok(intents::forget(database, &frames)?)
+        };
+        Ok(queues.commit_with(commit, finish).await?)
+    }
+
+    /// Gives up this roll: returns the collection without the rows that are in the lake already.
+    pub(super) async fn give_up(
+        self: &Arc<Self>,
+        lake: &Lake,
+        database: &Database,
+    ) -> Result<Collection, LakeError> {
+        let paths = self.files.iter().map(|file| file.planned.path.clone()).collect();
+        let there = resolve(lake, database, Interrupted { roll: self.name.clone(), paths }).await?;
+        let written: Vec<_> = self
+            .files
+            .iter()
+            .filter(|file| there.contains(&file.planned.path))
+            .map(|file| (file.planned.dataset, file.planned.partition))
+            .collect();
+        let roll = Arc::clone(self);
+        Ok(spawn_blocking(move || roll.collection.without(&written)).await??)
+    }
+}
+
+/// Closes an interrupted roll: afterwards its files are those returned, and no other ever.
+pub(super) async fn resolve(
+    lake: &Lake,
+    database: &Database,
+    interrupted: Interrupted,
+) -> Result<Vec<String>, LakeError> {
+    let Interrupted { roll, paths } = interrupted;
+    let (lake, fenced) = (lake.clone(), roll.clone());
+    let there = spawn_blocking(move || {
+        lake.fence(&fenced)?;
+        let mut there = Vec::new();
+        for path in paths {
+            if lake.holds(&path)? {
+                there.push(path);
+            }
+        }
+        Ok::<_, LakeError>(there)
+    });
+    let there = there.await??;
+    let found = there.clone();
+    let resolve = move |database: &rusqlite::Connection| Ok(intents::resolve(database, &roll, &found)?);
+    database.write(Durability::Fsync, resolve).await.map_err(|error: QueueError| error)?;
+    Ok(there)
+}

@@ -1,0 +1,170 @@
+//! How a file comes to its place in a local lake: written out of sight, synced, then linked.
+
+use std::{
+    collections::BTreeSet,
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+};
+
+use super::LakeError;
+
+/// Where files are written before they have a name. Readers pass over names with a leading dot.
+const STAGING: &str = ".staging";
+
+/// A lake in a local directory.
+#[derive(Debug, Clone)]
+pub struct Lake {
+    root: PathBuf,
+}
+
+impl Lake {
+    /// The lake in `root`, made if it is not there.
+    ///
+    /// # Errors
+    /// When the directory cannot be made.
+    pub fn open(root: &Path) -> Result<Self, LakeError> {
+        let staging = root.join(STAGING);
+        fs::create_dir_all(&staging).map_err(LakeError::io("create", &staging))?;
+        Ok(Self { root: root.to_owned() })
+    }
+
+    /// Its directory.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Whether a file with this path inside the lake is there.
+    pub(super) fn holds(&self, path: &str) -> Result<bool, LakeError> {
+        let path = self.root.join(path);
+        path.try_exists().map_err(LakeError::io("look for", &path))
+    }
+
+    /// A place out of sight for the files of one roll.
+    pub(super) fn stage(&self, roll: &str) -> Result<Staging, LakeError> {
+        let directory = self.root.join(STAGING).join(roll);
+        fs::create_dir_all(&directory).map_err(LakeError::io("create", &directory))?;
+        Ok(Staging { root: self.root.clone(), directory, changed: BTreeSet::new() })
+    }
+
+    /// Takes the staging directory of a roll away: from here on nobody can link a file out of it.
+    pub(super) fn fence(&self, roll: &str) -> Result<(), LakeError> {
+        let directory = self.root.join(STAGING).join(roll);
+        let fenced = directory.with_extension("fenced");
+        match fs::rename(&directory, &fenced) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(LakeError::io("rename", &directory)(error))
+            }
+            _ => remove(&fenced),
+        }
+    }
+}
+
+/// The files of one roll before they have a name.
+#[derive(Debug)]
+pub(super) struct Staging {
+    root: PathBuf,
+    directory: PathBuf,
+    /// Directories with new entries that are not synced yet.
+    changed: BTreeSet<PathBuf>,
+}
+
+impl Staging {
+    /// A new file, out of sight.
+    pub(super) fn create(&self, name: &str) -> Result<File, LakeError> {
+        let path = self.directory.join(name);
+        File::create_new(&path).map_err(LakeError::io("create", &path))
+    }
+
+    /// Gives a complete file its path inside the lake; it never replaces one. After
+    /// [`Staging::sync`] it also survives a power cut.
+    pub(super) fn publish(&mut self, name: &str, file: &File, path: &str) -> Result<(), LakeError> {
+        let (from, to) = (self.directory.join(name), self.root.join(path));
+        file.sync_all().map_err(LakeError::io("sync", &from))?;
+        if let Some(directory) = to.parent() {
+            fs::create_dir_all(directory).map_err(LakeError::io("create", directory))?;
+            let inside = directory.ancestors().take_while(|ancestor| ancestor.starts_with(&self.root));
+            self.changed.extend(inside.map(Path::to_owned));
+        }
+        fs::hard_link(&from, &to).map_err(LakeError::io("link", &to))
+    }
+
+    /// Makes the names of all published files durable, and removes the staging directory.
+    pub(super) fn sync(self) -> Result<(), LakeError> {
+        for directory in &self.changed {
+            let opened = File::open(directory).and_then(|opened| opened.sync_all());
+            opened.map_err(LakeError::io("sync", directory))?;
+        }
+        remove(&self.directory)
+    }
+}
+
+fn remove(directory: &Path) -> Result<(), LakeError> {
+    match fs::remove_dir_all(directory) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(LakeError::io("remove", directory)(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    const FINAL: &str = "readings/date=2024-01-01/roll-0.parquet";
+
+    fn lake() -> (tempfile::TempDir, Lake) {
+        let root = tempfile::tempdir().unwrap();
+        let lake = Lake::open(root.path()).unwrap();
+        (root, lake)
+    }
+
+    fn written(staging: &Staging, bytes: &[u8]) -> File {
+        let mut file = staging.create("0").unwrap();
+        file.write_all(bytes).unwrap();
+        file
+    }
+
+    #[test]
+    fn a_published_file_is_there_whole() {
+        let (root, lake) = lake();
+        let mut staging = lake.stage("roll").unwrap();
+        let file = written(&staging, b"rows");
+        assert!(!lake.holds(FINAL).unwrap());
+        staging.publish("0", &file, FINAL).unwrap();
+        staging.sync().unwrap();
+        assert_eq!(fs::read(root.path().join(FINAL)).unwrap(), b"rows");
+        assert_eq!(fs::read_dir(root.path().join(STAGING)).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_file_is_never_replaced() {
+        let (root, lake) = lake();
+        let mut staging = lake.stage("roll").unwrap();
+        let file = written(&staging, b"first");
+        staging.publish("0", &file, FINAL).unwrap();
+        let error = staging.publish("0", &file, FINAL).unwrap_err();
+        assert!(error.to_string().starts_with("cannot link "), "{error}");
+        assert_eq!(fs::read(root.path().join(FINAL)).unwrap(), b"first");
+    }
+
+    #[test]
+    fn a_worker_that_slept_through_the_fence_publishes_nothing() {
+        let (_root, lake) = lake();
+        let mut asleep = lake.stage("roll").unwrap();
+        let file = written(&asleep, b"rows");
+        lake.fence("roll").unwrap();
+        asleep.publish("0", &file, FINAL).unwrap_err();
+        asleep.create("1").unwrap_err();
+        assert!(!lake.holds(FINAL).unwrap());
+    }
+
+    #[test]
+    fn a_roll_without_staging_can_be_fenced() {
+        let (_root, lake) = lake();
+        lake.fence("never-staged").unwrap();
+    }
+}

@@ -1,0 +1,280 @@
+//! The store worker: collects frames, and now and then rolls them into files.
+
+use std::{mem, sync::Arc, time::Duration};
+
+use chrono::Utc;
+use stages::{
+    frame::{self, Frame, FrameError},
+    plan::Counts,
+    store::{self, Dataset, Granularity, Partition},
+};
+use tokio::{
+    sync::watch,
+    task::spawn_blocking,
+    time::{Instant, sleep},
+};
+use tracing::{error, info, warn};
+
+use super::{
+    Lake, LakeError,
+    collection::Collection,
+    intents,
+    roll::{self, Roll},
+};
+use crate::{
+    error::Class,
+    queue::{Delivery, Holder, QueueError, QueueName, Queues, Receipt, ReceiveLimits, SqliteQueues, Verdict},
+    worker::Leases,
+};
+
+/// How long to wait before a failed roll is tried again: at first, and at most.
+const BACKOFF_MIN: Duration = Duration::from_millis(100);
+const BACKOFF_MAX: Duration = Duration::from_secs(10);
+/// How long to wait for a frame: with nothing in hand, and before a flush.
+const IDLE: Duration = Duration::from_secs(1);
+const FLUSH_IDLE: Duration = Duration::from_millis(20);
+/// Frames and bytes taken from the queue at once.
+const RECEIVED_FRAMES: usize = 256;
+const RECEIVED_BYTES: usize = 16 << 20;
+
+/// When the store worker rolls.
+#[derive(Debug, Clone)]
+pub struct StoreOptions {
+    /// How much time a directory of the lake holds.
+    pub granularity: Granularity,
+    /// Rows after which it rolls.
+    pub rows_max: usize,
+    /// Bytes in memory after which it rolls.
+    pub bytes_max: usize,
+    /// The age of the oldest row at which it rolls.
+    pub age: Duration,
+    /// What that age grows to while little comes in: it doubles with each roll that was not full.
+    pub age_max: Duration,
+}
+
+/// What the worker is to do with what it holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Collect until a file is worth writing.
+    Collect,
+    /// Write what is there as soon as the queue is empty.
+    Flush,
+    /// Write what is in hand, then end.
+    Stop,
+}
+
+/// The store worker: one per process.
+pub struct Store {
+    lake: Lake,
+    queues: SqliteQueues,
+    options: StoreOptions,
+    mode: watch::Receiver<Mode>,
+    holder: Holder,
+    leases: Leases,
+    collection: Collection,
+    /// Rows of the frames held, those included that an interrupted roll had written.
+    rows: u64,
+    /// The age at which the next roll is due, and when that is.
+    age: Duration,
+    due: Option<Instant>,
+}
+
+impl Store {
+    /// A worker that takes from the `store` queue and writes into `lake`.
+    pub fn new(lake: Lake, queues: SqliteQueues, options: StoreOptions, mode: watch::Receiver<Mode>) -> Self {
+        let (holder, leases, age) =
+            (queues.holder(), Leases::new(Queues::Sqlite(queues.clone())), options.age);
+        let (collection, rows, due) = (Collection::default(), 0, None);
+        Self { lake, queues, options, mode, holder, leases, collection, rows, age, due }
+    }
+
+    /// Works until the mode is [`Mode::Stop`].
+    ///
+    /// # Errors
+    /// Only what will not work again in this process.
+    pub async fn run(mut self) -> Result<(), LakeError> {
+        while *self.mode.borrow_and_update() != Mode::Stop {
+            let deliveries = self.receive().await?;
+            let idle = deliveries.is_empty();
+            self.admit(deliveries).await?;
+            self.leases.extend_if_due().await;
+            if self.is_full() {
+                self.age = self.options.age;
+                self.roll().await?;
+            } else if self.is_due(idle) {
+                self.age = (self.age * 2).min(self.options.age_max);
+                self.roll().await?;
+            }
+        }
+        if !self.collection.is_empty() {
+            self.roll().await?;
+        }
+        Ok(())
+    }
+
+    fn is_full(&self) -> bool {
+        self.collection.rows >= self.options.rows_max || self.collection.bytes >= self.options.bytes_max
+    }
+
+    fn is_due(&self, idle: bool) -> bool {
+        let flush = *self.mode.borrow() != Mode::Collect;
+        let aged = self.due.is_some_and(|due| Instant::now() >= due);
+        !self.collection.is_empty() && (aged || (idle && flush))
+    }
+
+    async fn receive(&mut self) -> Result<Vec<Delivery>, LakeError> {
+        let now = Instant::now();
+        let wait = match *self.mode.borrow() {
+            Mode::Collect => self.due.unwrap_or(now + IDLE).min(self.leases.due()) - now,
+            Mode::Flush | Mode::Stop => FLUSH_IDLE,
+        };
+        let limits = ReceiveLimits { frames: RECEIVED_FRAMES, bytes: RECEIVED_BYTES, wait };
+        tokio::select! {
+            received = self.queues.receive(QueueName::Store, self.holder, limits) => Ok(received?),
+            _ = self.mode.changed() => Ok(Vec::new()),
+        }
+    }
+
+    /// Takes rows into the collection, but for those that an interrupted roll has written.
+    async fn admit(&mut self, deliveries: Vec<Delivery>) -> Result<(), LakeError> {
+        if deliveries.is_empty() {
+            return Ok(());
+        }
+        let wait = if deliveries.iter().any(|delivery| delivery.suspect) { Duration::ZERO } else { self.age };
+        let (frames, refused) = spawn_blocking(move || decode(deliveries)).await?;
+        self.refuse(refused).await?;
+        let written = self.written(&frames).await?;
+        for held in &frames {
+            self.rows += held.frame.rows.num_rows() as u64;
+            self.leases.hold(held.receipt.clone());
+        }
+        let mut collection = mem::take(&mut self.collection);
+        let collected = spawn_blocking(move || {
+            for (Held { frame, dataset, .. }, written) in frames.into_iter().zip(written) {
+                let rows = store::without_written(dataset, &frame.rows, &written)?;
+                collection.add(frame.header.id, dataset, rows)?;
+            }
+            Ok::<_, FrameError>(collection)
+        });
+        self.collection = collected.await??;
+        let due = Instant::now() + wait;
+        self.due = Some(self.due.map_or(due, |earlier| earlier.min(due)));
+        Ok(())
+    }
+
+    async fn refuse(&self, refused: Vec<(Receipt, String)>) -> Result<(), LakeError> {
+        for (receipt, reason) in refused {
+            warn!(frame = %receipt.frame(), reason, "store cannot read a frame; it is now a dead letter");
+            for answer in self.queues.settle(vec![(receipt, Verdict::Dead(reason))]).await {
+                answer?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What is in the lake of each frame, once the interrupted rolls that it was part of are resolved.
+    async fn written(&self, frames: &[Held]) -> Result<Vec<Vec<Partition>>, LakeError> {
+        let asked: Vec<_> = frames.iter().map(|held| (held.frame.header.id, held.dataset)).collect();
+        loop {
+            let asked = asked.clone();
+            let look = move |database: &rusqlite::Connection| {
+                if let Some(interrupted) = intents::interrupted(database, asked.iter().map(|(id, _)| *id))? {
+                    return Ok::<_, QueueError>(Err(interrupted));
+                }
+                let written = asked.iter().map(|(id, dataset)| intents::written(database, *id, *dataset));
+                Ok(Ok(written.collect::<rusqlite::Result<Vec<_>>>()?))
+            };
+            match self.queues.database().read(look).await? {
+                Ok(written) => return Ok(written),
+                Err(interrupted) => {
+                    info!(
+                        roll = interrupted.roll,
+                        "a worker was interrupted while it wrote; its files are looked through"
+                    );
+                    roll::resolve(&self.lake, self.queues.database(), interrupted).await?;
+                }
+            }
+        }
+    }
+
+    /// Writes everything held into the lake, however long it takes.
+    async fn roll(&mut self) -> Result<(), LakeError> {
+        let mut backoff = BACKOFF_MIN;
+        while let Err(failure) = self.try_roll().await {
+            match failure {
+                Failure::Again(LakeError::Queue(QueueError::Lost { .. })) => {
+                    warn!("frames went to another worker while they were written, which goes on with them");
+                    break;
+                }
+                Failure::Again(LakeError::Queue(error)) if error.class() == Class::Fatal => {
+                    return Err(error.into());
+                }
+                Failure::Again(error) => {
+                    if backoff == BACKOFF_MIN {
+                        error!(%error, "the lake cannot be written: rows stay queued, and it is tried again");
+                    }
+                    self.leases.keep(sleep(backoff)).await;
+                    backoff = (backoff * 2).min(BACKOFF_MAX);
+                }
+                Failure::Abandoned(error) => {
+                    error!(%error, "rows could not be written: they come again when their leases end");
+                    break;
+                }
+            }
+        }
+        self.leases.clear();
+        self.collection = Collection::default();
+        (self.rows, self.due) = (0, None);
+        Ok(())
+    }
+
+    async fn try_roll(&mut self) -> Result<(), Failure> {
+        let (granularity, now) = (self.options.granularity, Utc::now().timestamp_micros());
+        let collection = mem::take(&mut self.collection);
+        let planned = spawn_blocking(move || Roll::plan(collection, granularity, now));
+        let roll = self.leases.keep(planned).await.map_err(LakeError::from);
+        let roll = roll.and_then(|planned| Ok(Arc::new(planned?))).map_err(Failure::Abandoned)?;
+        let receipts = self.leases.held().to_vec();
+        let counts = Counts { consumed: self.rows, produced: roll.rows(), ..Counts::default() };
+        let write = async {
+            roll.open(&self.queues, &receipts).await?;
+            let (writing, lake) = (Arc::clone(&roll), self.lake.clone());
+            spawn_blocking(move || writing.write(&lake)).await??;
+            roll.settle(&self.queues, &receipts, counts).await
+        };
+        let Err(error) = self.leases.keep(write).await else { return Ok(()) };
+        let left = roll.give_up(&self.lake, self.queues.database()).await;
+        self.collection = left.map_err(Failure::Abandoned)?;
+        Err(Failure::Again(error))
+    }
+}
+
+/// Why a roll did not come to its end.
+enum Failure {
+    /// The collection holds what is not in the lake yet.
+    Again(LakeError),
+    /// The rows in memory are gone; those in the queue are not.
+    Abandoned(LakeError),
+}
+
+/// A frame that store holds.
+struct Held {
+    receipt: Receipt,
+    frame: Frame,
+    dataset: Dataset,
+}
+
+/// The frames of the deliveries, and those that store cannot read, each with the reason.
+fn decode(deliveries: Vec<Delivery>) -> (Vec<Held>, Vec<(Receipt, String)>) {
+    let (mut frames, mut refused) = (Vec::new(), Vec::new());
+    for Delivery { receipt, frame, .. } in deliveries {
+        match frame::decode(&frame.bytes) {
+            Ok(frame) => match Dataset::of(frame.header.kind) {
+                Some(dataset) => frames.push(Held { receipt, frame, dataset }),
+                None => refused.push((receipt, format!("store keeps no {} frames", frame.header.kind))),
+            },
+            Err(error) => refused.push((receipt, error.to_string())),
+        }
+    }
+    (frames, refused)
+}

@@ -1,0 +1,278 @@
+//! The parts of a topology that one process runs: all of them (`up`), or some (`run STAGE…`).
+
+use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
+
+use stages::stage::Stage;
+use tokio::{
+    sync::watch,
+    task::{JoinError, JoinSet},
+    time::{sleep, timeout},
+};
+use tracing::{info, warn};
+
+use crate::{
+    config::Config,
+    database::{Database, DatabaseError},
+    ingest::{Ingest, IngestError},
+    lake::{Lake, LakeError, Mode, Store},
+    queue::{QueueError, QueueName, Queues, SqliteQueues},
+    state::StateStore,
+    worker::StageWorker,
+};
+
+/// Tasks of a stage in one process, as far as there are lanes for them: while one waits for its
+/// commit, another plans.
+const TASKS_MAX: u16 = 4;
+/// How often a drain looks whether the queues are dry.
+const DRAIN_POLL: Duration = Duration::from_millis(20);
+
+/// What a process can run of a topology.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// The intake.
+    Ingest,
+    /// A stage between two queues.
+    Validate,
+    /// A stage between two queues.
+    Transform,
+    /// A stage between two queues.
+    Analyze,
+    /// A stage between two queues.
+    Alert,
+    /// The writer of the lake.
+    Store,
+}
+
+impl Part {
+    /// Every part, in the order of the way of a reading.
+    pub const ALL: [Self; 6] =
+        [Self::Ingest, Self::Validate, Self::Transform, Self::Analyze, Self::Alert, Self::Store];
+
+    /// The name on the command line.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ingest => "ingest",
+            Self::Validate => "validate",
+            Self::Transform => "transform",
+            Self::Analyze => "analyze",
+            Self::Alert => "alert",
+            Self::Store => "store",
+        }
+    }
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Part {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let known = || Self::ALL.map(Self::as_str).join(", ");
+        Self::ALL
+            .into_iter()
+            .find(|part| part.as_str() == name)
+            .ok_or_else(|| format!("there is no stage {name:?}; the stages are {}", known()))
+    }
+}
+
+/// Why a process did not start, or does not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum ProcessError {
+    /// The data file cannot be used.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    /// The queues cannot be used.
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+    /// The lake cannot be used.
+    #[error(transparent)]
+    Lake(#[from] LakeError),
+    /// The intake cannot start.
+    #[error(transparent)]
+    Ingest(#[from] IngestError),
+    /// The intake cannot go on.
+    #[error(transparent)]
+    Intake(Arc<IngestError>),
+    /// A task ended by a bug.
+    #[error("a task ended by a bug in this program: {0}")]
+    Bug(#[from] JoinError),
+}
+
+/// Running parts of a topology.
+pub struct Process {
+    queues: Queues,
+    ingest: Option<Ingest>,
+    tasks: JoinSet<Result<(), ProcessError>>,
+    stop: watch::Sender<bool>,
+    mode: watch::Sender<Mode>,
+}
+
+impl Process {
+    /// Starts `parts` of the topology.
+    ///
+    /// # Errors
+    /// When the data directory, the lake or the listener's address cannot be used.
+    pub async fn start(config: &Config, parts: &[Part]) -> Result<Self, ProcessError> {
+        let queues = open_queues(config).await?;
+        let Queues::Sqlite(engine) = queues.clone();
+        let (stop, mode) = (watch::Sender::new(false), watch::Sender::new(Mode::Collect));
+        let mut process = Self { queues, ingest: None, tasks: JoinSet::new(), stop, mode };
+        for part in parts {
+            match process.stage(config, *part) {
+                Some(stage) => process.spawn_stage(config, &engine, stage),
+                None if *part == Part::Store => process.spawn_store(config, &engine)?,
+                None => {}
+            }
+        }
+        if parts.contains(&Part::Ingest) {
+            let topics = Arc::new(config.stages().topics.clone());
+            let (packer, listener) = (config.packer_options(), config.listener_options());
+            let ingest =
+                Ingest::start(process.queues.clone(), engine.database().clone(), topics, packer, listener)
+                    .await?;
+            process.ingest = Some(ingest);
+        }
+        Ok(process)
+    }
+
+    /// Where devices connect to, when this process takes messages.
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        self.ingest.as_ref().map(Ingest::local_addr)
+    }
+
+    /// The queues between the parts.
+    pub fn queues(&self) -> &Queues {
+        &self.queues
+    }
+
+    /// Waits until something cannot go on; for ever, if nothing ever fails.
+    pub async fn failed(&mut self) -> ProcessError {
+        let ingest = async {
+            match &self.ingest {
+                Some(ingest) => ingest.failed().await,
+                None => std::future::pending().await,
+            }
+        };
+        let task = async {
+            loop {
+                match self.tasks.join_next().await {
+                    Some(Ok(Ok(()))) => {}
+                    Some(Ok(Err(error))) => return error,
+                    Some(Err(error)) => return error.into(),
+                    None => std::future::pending().await,
+                }
+            }
+        };
+        tokio::select! {
+            error = ingest => ProcessError::Intake(error),
+            error = task => error,
+        }
+    }
+
+    /// Stops the intake and waits until every row is in the lake.
+    ///
+    /// # Errors
+    /// When a part cannot go on.
+    pub async fn drain(&mut self) -> Result<(), ProcessError> {
+        if let Some(ingest) = self.ingest.take() {
+            ingest.stop().await.map_err(ProcessError::Intake)?;
+        }
+        self.mode.send_replace(Mode::Flush);
+        let queues = self.queues.clone();
+        tokio::select! {
+            dry = until_dry(&queues) => Ok(dry?),
+            error = self.failed() => Err(error),
+        }
+    }
+
+    /// Stops all parts, each after what it has in hand. With `drain`, the queues are run dry first, as
+    /// far as `limit` allows; the rest stays queued for the next start.
+    ///
+    /// # Errors
+    /// When a part cannot go on.
+    pub async fn stop(mut self, drain: bool, limit: Duration) -> Result<(), ProcessError> {
+        let stopped = timeout(limit, async {
+            if drain {
+                self.drain().await?;
+            } else if let Some(ingest) = self.ingest.take() {
+                ingest.stop().await.map_err(ProcessError::Intake)?;
+            }
+            self.stop.send_replace(true);
+            self.mode.send_replace(Mode::Stop);
+            while let Some(ended) = self.tasks.join_next().await {
+                ended??;
+            }
+            Ok(())
+        });
+        match stopped.await {
+            Ok(result) => result,
+            Err(_) => {
+                let frames = frames_left(&self.queues).await?;
+                warn!(frames, "not done within shutdown_secs: what is left stays queued for the next start");
+                Ok(())
+            }
+        }
+    }
+
+    fn stage(&self, config: &Config, part: Part) -> Option<Stage> {
+        let stages = config.stages();
+        match part {
+            Part::Ingest | Part::Store => None,
+            Part::Validate => Some(Stage::Validate(Arc::clone(&stages.validate))),
+            Part::Transform => Some(Stage::Transform(Arc::clone(&stages.transform))),
+            Part::Analyze => Some(Stage::Analyze(Arc::clone(&stages.analyze))),
+            Part::Alert => Some(Stage::Alert(Arc::clone(&stages.alert))),
+        }
+    }
+
+    fn spawn_stage(&mut self, config: &Config, engine: &SqliteQueues, stage: Stage) {
+        let state = StateStore::Sqlite(engine.database().clone());
+        let max_attempts = config.topology().queues.max_attempts;
+        let worker = StageWorker::new(stage, self.queues.clone(), state, max_attempts, self.stop.subscribe());
+        for _ in 0..config.topology().lanes.min(TASKS_MAX) {
+            let worker = worker.clone();
+            self.tasks.spawn(async move { Ok(worker.run().await?) });
+        }
+    }
+
+    fn spawn_store(&mut self, config: &Config, engine: &SqliteQueues) -> Result<(), ProcessError> {
+        let lake = Lake::open(config.lake())?;
+        let store = Store::new(lake, engine.clone(), config.store_options(), self.mode.subscribe());
+        self.tasks.spawn(async move { Ok(store.run().await?) });
+        info!(lake = %config.lake().display(), "store writes");
+        Ok(())
+    }
+}
+
+/// The file with everything of a topology that is not in the lake yet.
+pub fn data_file(config: &Config) -> PathBuf {
+    config.data().join("millstream.db")
+}
+
+/// The queues of a topology.
+///
+/// # Errors
+/// When the data file cannot be used, or has another number of lanes.
+pub async fn open_queues(config: &Config) -> Result<Queues, ProcessError> {
+    let database = Database::open(&data_file(config))?;
+    Ok(Queues::Sqlite(SqliteQueues::open(database, config.sqlite_options()).await?))
+}
+
+async fn until_dry(queues: &Queues) -> Result<(), QueueError> {
+    while frames_left(queues).await? > 0 {
+        sleep(DRAIN_POLL).await;
+    }
+    Ok(())
+}
+
+async fn frames_left(queues: &Queues) -> Result<u64, QueueError> {
+    let mut frames = 0;
+    for queue in QueueName::ALL {
+        frames += queues.depth(queue).await?.frames;
+    }
+    Ok(frames)
+}

@@ -1,0 +1,79 @@
+//! What the tasks of one stage know of the lanes they were handed.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use stages::{
+    frame::Lane,
+    plan::StateError,
+    stage::{LaneState, Stage},
+};
+use tokio::sync::OwnedMutexGuard;
+
+use crate::state::Loaded;
+
+/// Deltas are replaced by a snapshot when they take more than this and more than the last snapshot
+/// did: then all snapshots together cost no more than the deltas.
+const DELTA_BYTES_MIN: usize = 1 << 20;
+
+/// The state of a lane in memory.
+pub(super) struct Known {
+    /// The number of the last delta in it.
+    pub(super) number: u64,
+    pub(super) state: LaneState,
+    delta_bytes: usize,
+    snapshot_bytes: usize,
+}
+
+impl Known {
+    /// The state that was saved.
+    pub(super) fn restore(stage: &Stage, loaded: &Loaded) -> Result<Self, StateError> {
+        let mut state = stage.empty_state();
+        let snapshot = loaded.snapshot.as_ref().map(|(_, bytes)| bytes);
+        let deltas = || loaded.deltas.iter().map(|(_, bytes)| bytes);
+        for bytes in snapshot.into_iter().chain(deltas()) {
+            stage.apply(&mut state, bytes)?;
+        }
+        Ok(Self {
+            number: loaded.number,
+            state,
+            delta_bytes: deltas().map(Vec::len).sum(),
+            snapshot_bytes: snapshot.map_or(0, Vec::len),
+        })
+    }
+
+    /// Counts one more delta; the number it has, and a snapshot if it is time for one.
+    pub(super) fn advance(
+        &mut self,
+        stage: &Stage,
+        delta: &[u8],
+    ) -> Result<(u64, Option<Vec<u8>>), StateError> {
+        self.number += 1;
+        self.delta_bytes += delta.len();
+        if self.delta_bytes <= DELTA_BYTES_MIN.max(self.snapshot_bytes) {
+            return Ok((self.number, None));
+        }
+        let snapshot = stage.snapshot(&mut self.state)?;
+        (self.delta_bytes, self.snapshot_bytes) = (0, snapshot.len());
+        Ok((self.number, Some(snapshot)))
+    }
+}
+
+/// The lanes of one stage: one task works on a lane at a time, and each finds what the last one left.
+#[derive(Default)]
+pub(super) struct Lanes(Mutex<HashMap<Lane, Slot>>);
+
+type Slot = Arc<tokio::sync::Mutex<Option<Known>>>;
+
+impl Lanes {
+    /// The lane, for one task alone; empty when its state must be loaded.
+    pub(super) async fn lock(&self, lane: Lane) -> OwnedMutexGuard<Option<Known>> {
+        let slot = {
+            let mut lanes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(lanes.entry(lane).or_default())
+        };
+        slot.lock_owned().await
+    }
+}

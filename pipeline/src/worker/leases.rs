@@ -1,0 +1,80 @@
+//! Keeps the leases on what a worker has in hand for as long as it works on it.
+
+use std::{future::Future, pin::pin, time::Duration};
+
+use tokio::time::{Instant, sleep_until};
+
+use crate::queue::{QueueError, Queues, Receipt};
+
+/// The receipts of a worker, extended well before their leases end.
+pub(crate) struct Leases {
+    queues: Queues,
+    held: Vec<Receipt>,
+    every: Duration,
+    next: Instant,
+}
+
+impl Leases {
+    /// No leases yet.
+    pub(crate) fn new(queues: Queues) -> Self {
+        let every = queues.lease() / 3;
+        Self { queues, held: Vec::new(), every, next: Instant::now() + every }
+    }
+
+    /// What is held.
+    pub(crate) fn held(&self) -> &[Receipt] {
+        &self.held
+    }
+
+    /// Holds one more.
+    pub(crate) fn hold(&mut self, receipt: Receipt) {
+        if self.held.is_empty() {
+            self.next = Instant::now() + self.every;
+        }
+        self.held.push(receipt);
+    }
+
+    /// Lets go of all: they are settled, or lost.
+    pub(crate) fn clear(&mut self) {
+        self.held.clear();
+    }
+
+    /// When the leases want to be extended.
+    pub(crate) fn due(&self) -> Instant {
+        self.next
+    }
+
+    /// Runs `work` to its end and extends the leases meanwhile.
+    pub(crate) async fn keep<T>(&mut self, work: impl Future<Output = T>) -> T {
+        let mut work = pin!(work);
+        loop {
+            tokio::select! {
+                done = &mut work => return done,
+                () = sleep_until(self.next) => self.extend().await,
+            }
+        }
+    }
+
+    /// Extends what is held if it is time to. Leases that are lost by now show when they are settled.
+    pub(crate) async fn extend_if_due(&mut self) {
+        if Instant::now() >= self.next {
+            self.extend().await;
+        }
+    }
+
+    async fn extend(&mut self) {
+        self.next = Instant::now() + self.every;
+        if self.held.is_empty() {
+            return;
+        }
+        let lost = |answer: &Result<(), QueueError>| matches!(answer, Err(QueueError::Lost { .. }));
+        let answers = self.queues.extend(self.held.clone()).await;
+        let count = answers.iter().filter(|answer| lost(answer)).count();
+        if count > 0 {
+            tracing::warn!(
+                frames = count,
+                "leases were lost: this worker was stopped for longer than lease_secs"
+            );
+        }
+    }
+}
