@@ -17,10 +17,11 @@ use crate::{
     lake::{Lake, LakeError, Mode, Store},
     queue::{QueueError, QueueName, Queues, SqliteQueues},
     state::StateStore,
+    topology,
     worker::StageWorker,
 };
 
-/// Tasks of a stage in one process, as far as there are lanes for them: while one waits for its
+/// Tasks of a stage on an ordered queue, as far as there are lanes for them: while one waits for its
 /// commit, another plans.
 const TASKS_MAX: u16 = 4;
 /// How often a drain looks whether the queues are dry.
@@ -232,8 +233,12 @@ impl Process {
     fn spawn_stage(&mut self, config: &Config, engine: &SqliteQueues, stage: Stage) {
         let state = StateStore::Sqlite(engine.database().clone());
         let max_attempts = config.topology().queues.max_attempts;
+        // Of a queue without order one task takes the frames as they came: several would mix up what a
+        // device sent, and rows in order would come out as late.
+        let ordered = topology::before(&stage).is_ordered();
+        let tasks = if ordered { config.topology().lanes.min(TASKS_MAX) } else { 1 };
         let worker = StageWorker::new(stage, self.queues.clone(), state, max_attempts, self.stop.subscribe());
-        for _ in 0..config.topology().lanes.min(TASKS_MAX) {
+        for _ in 0..tasks {
             let worker = worker.clone();
             self.tasks.spawn(async move { Ok(worker.run().await?) });
         }
