@@ -36,7 +36,8 @@ pub(super) struct Hello {
     pub(super) reasons: bool,
 }
 
-/// The message that a client leaves for the case that it vanishes.
+/// The message that a client leaves for the case that it vanishes; it is published at once, whatever
+/// will delay (MQTT 5) was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Will {
     pub(super) topic: String,

@@ -3,12 +3,12 @@
 //! A sender writes rows straight into the buffer of their lane and keeps a [`Ticket`] for each; the
 //! publisher takes what is due, and tells the senders concerned when it is durable.
 
+mod batch;
+mod sender;
 #[cfg(test)]
 mod tests;
 
 use std::{
-    collections::VecDeque,
-    mem,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
@@ -16,14 +16,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use stages::{
-    frame::{Lane, Message, MessagesBuilder, Micros, QuarantineBuilder, Refusal},
-    topic::Topics,
-};
+use stages::{frame::Lane, topic::Topics};
 use tokio::sync::Notify;
 
-/// What a row takes in a buffer beside the bytes that came with it.
-const ROW_BYTES: usize = 48;
+use self::batch::Buffer;
+pub(super) use self::{
+    batch::{Batch, Incoming, Rows, Slot, Ticket},
+    sender::Sender,
+};
 
 /// A message number is the epoch above so many bits of a counter.
 const COUNTER_BITS: u32 = 40;
@@ -55,115 +55,7 @@ impl Default for PackerOptions {
     }
 }
 
-/// A message as it came, before it has a number.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Incoming<'a> {
-    pub(super) topic: &'a str,
-    pub(super) payload: &'a [u8],
-    pub(super) received_at: Micros,
-    pub(super) client_id: &'a str,
-    pub(super) properties: &'a [(String, String)],
-}
-
-impl Incoming<'_> {
-    /// At least what the message takes in memory: repeated strings are counted each time.
-    fn bytes(&self) -> usize {
-        let properties: usize = self.properties.iter().map(|(key, value)| key.len() + value.len()).sum();
-        ROW_BYTES + self.topic.len() + self.payload.len() + self.client_id.len() + properties
-    }
-}
-
-/// Which buffer a message goes to: one per lane, then that of refused messages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Slot(u16);
-
-/// What a message waits for: the frame with this number in its slot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Ticket {
-    slot: Slot,
-    batch: u64,
-}
-
-/// The rows of one frame to be.
-pub(super) enum Rows {
-    Messages(Lane, MessagesBuilder),
-    Refused(QuarantineBuilder),
-}
-
-impl Rows {
-    fn append(&mut self, message: u64, row: &Incoming<'_>) {
-        let Incoming { topic, payload, received_at, client_id, properties } = *row;
-        match self {
-            Self::Messages(_, builder) => {
-                builder.append(&Message { message, topic, payload, received_at, client_id, properties });
-            }
-            Self::Refused(builder) => builder.append(&Refusal {
-                message,
-                topic,
-                payload,
-                received_at,
-                client_id,
-                properties,
-                stage: "ingest",
-                reason: "no_pattern",
-                schema: None,
-                errors: &[],
-            }),
-        }
-    }
-
-    pub(super) fn len(&self) -> usize {
-        match self {
-            Self::Messages(_, builder) => builder.rows(),
-            Self::Refused(builder) => builder.rows(),
-        }
-    }
-}
-
-/// One frame to be, and who waits for it.
-pub(super) struct Batch {
-    pub(super) rows: Rows,
-    slot: Slot,
-    number: u64,
-    bytes: usize,
-    since: Option<Instant>,
-    awaited: bool,
-    waiters: Vec<Arc<Notify>>,
-}
-
-/// The batch being filled, and full ones that the publisher has not come to yet, oldest first.
-struct Buffer {
-    open: Batch,
-    sealed: VecDeque<Batch>,
-}
-
-impl Buffer {
-    /// Sets the open batch aside and begins the next one.
-    fn seal(&mut self) {
-        let next = self.open.next();
-        self.sealed.push_back(mem::replace(&mut self.open, next));
-    }
-}
-
-impl Batch {
-    fn new(slot: Slot, lanes: u16) -> Self {
-        let rows = match slot.0 < lanes {
-            true => Rows::Messages(Lane(slot.0), MessagesBuilder::default()),
-            false => Rows::Refused(QuarantineBuilder::default()),
-        };
-        Self { rows, slot, number: 0, bytes: 0, since: None, awaited: false, waiters: Vec::new() }
-    }
-
-    fn next(&self) -> Self {
-        let rows = match self.rows {
-            Rows::Messages(lane, _) => Rows::Messages(lane, MessagesBuilder::default()),
-            Rows::Refused(_) => Rows::Refused(QuarantineBuilder::default()),
-        };
-        let number = self.number + 1;
-        Self { rows, slot: self.slot, number, bytes: 0, since: None, awaited: false, waiters: Vec::new() }
-    }
-}
-
+/// One slot's buffer, and how far it is durable.
 struct Shelf {
     buffer: Mutex<Buffer>,
     /// Batches with a smaller number are durable.
@@ -188,10 +80,7 @@ impl Packer {
     /// `epoch` numbers the messages, see [`Packer::renumber`].
     pub(super) fn new(options: PackerOptions, topics: Arc<Topics>, epoch: u64) -> Arc<Self> {
         let shelf = |slot| Shelf {
-            buffer: Mutex::new(Buffer {
-                open: Batch::new(Slot(slot), options.lanes),
-                sealed: VecDeque::new(),
-            }),
+            buffer: Mutex::new(Buffer::new(Slot(slot), (slot < options.lanes).then_some(Lane(slot)))),
             durable: AtomicU64::new(0),
         };
         Arc::new(Self {
@@ -208,7 +97,7 @@ impl Packer {
 
     /// A handle for one connection.
     pub(super) fn sender(self: &Arc<Self>) -> Sender {
-        Sender { packer: Arc::clone(self), wake: Arc::default(), joined: vec![0; self.shelves.len()] }
+        Sender::new(Arc::clone(self))
     }
 
     /// Where messages of `topic` go: by the capture `device`, or by the topic where there is none.
@@ -324,80 +213,6 @@ impl Packer {
 
     fn shelf(&self, slot: Slot) -> &Shelf {
         &self.shelves[usize::from(slot.0)]
-    }
-}
-
-/// How one connection appends messages and learns that they are durable.
-pub(super) struct Sender {
-    packer: Arc<Packer>,
-    wake: Arc<Notify>,
-    /// Per slot, the number after that of the last batch with a message of this sender.
-    joined: Vec<u64>,
-}
-
-impl Sender {
-    /// Appends a message, whether or not there is room.
-    pub(super) fn append(&mut self, slot: Slot, row: &Incoming<'_>) -> Ticket {
-        let packer = &*self.packer;
-        let bytes = row.bytes();
-        packer.buffered_bytes.fetch_add(bytes, Ordering::Relaxed);
-        let mut guard = lock(&packer.shelf(slot).buffer);
-        let buffer = &mut *guard;
-        let mut wakes = false;
-        if buffer.open.bytes > 0 && buffer.open.bytes + bytes > packer.options.frame_bytes_max {
-            buffer.seal();
-            wakes = true;
-        }
-        let batch = &mut buffer.open;
-        if batch.since.is_none() {
-            batch.since = Some(Instant::now());
-            wakes = true;
-        }
-        batch.rows.append(packer.number(), row);
-        batch.bytes += bytes;
-        let number = batch.number;
-        if let Some(joined) = self.joined.get_mut(usize::from(slot.0))
-            && *joined <= number
-        {
-            *joined = number + 1;
-            batch.waiters.push(Arc::clone(&self.wake));
-        }
-        if batch.bytes >= packer.options.frame_bytes_max || batch.rows.len() >= packer.options.frame_rows_max
-        {
-            buffer.seal();
-            wakes = true;
-        }
-        drop(guard);
-        if wakes {
-            packer.work.notify_one();
-        }
-        Ticket { slot, batch: number }
-    }
-
-    /// Whether the message of this ticket is durable.
-    pub(super) fn is_durable(&self, ticket: Ticket) -> bool {
-        self.packer.shelf(ticket.slot).durable.load(Ordering::Acquire) > ticket.batch
-    }
-
-    /// Waits until more of this sender's messages are durable. Safe to cancel.
-    pub(super) async fn settled(&self) {
-        self.wake.notified().await;
-    }
-
-    /// Makes every frame due that has a message of this sender.
-    pub(super) fn hurry(&self) {
-        let mut wakes = false;
-        for (shelf, &joined) in self.packer.shelves.iter().zip(&self.joined) {
-            if shelf.durable.load(Ordering::Acquire) < joined {
-                let mut buffer = lock(&shelf.buffer);
-                let newly = buffer.open.number < joined && !buffer.open.awaited;
-                buffer.open.awaited |= newly;
-                wakes |= newly;
-            }
-        }
-        if wakes {
-            self.packer.work.notify_one();
-        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! The MQTT endpoint, over real sockets and a real data file.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
+
 mod acknowledging;
 mod clients;
 mod ending;

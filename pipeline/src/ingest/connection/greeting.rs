@@ -8,7 +8,7 @@ use mqtt_protocol_core::mqtt::{
 };
 use tokio::{sync::watch, time::timeout};
 
-use super::{End, is_topic_name};
+use super::{end::End, packets::is_topic_name};
 use crate::ingest::{
     Phase,
     hello::Hello,

@@ -1,0 +1,161 @@
+//! What each packet of a client leads to.
+
+use std::time::Instant;
+
+use mqtt_protocol_core::mqtt::{
+    Version,
+    packet::{Packet, Property, Qos, v3_1_1, v5_0},
+    result_code::DisconnectReasonCode,
+};
+use stages::frame::Properties;
+
+use super::{Connection, End};
+use crate::ingest::{
+    hello::kept_properties,
+    now,
+    packer::{Incoming, Slot},
+    replies,
+};
+
+/// How many topics a connection remembers the slot of.
+const TOPICS_MAX: usize = 1024;
+
+/// A PUBLISH of either version.
+struct Publish<'a> {
+    topic: &'a str,
+    qos: Qos,
+    packet_id: Option<u16>,
+    payload: &'a [u8],
+    properties: Properties,
+}
+
+impl Connection {
+    pub(super) fn handle(&mut self, packet: &Packet) -> Result<(), End> {
+        match packet {
+            Packet::V3_1_1Publish(publish) => self.publish(&Publish {
+                topic: publish.topic_name(),
+                qos: publish.qos(),
+                packet_id: publish.packet_id(),
+                payload: publish.payload().as_slice(),
+                properties: Properties::new(),
+            }),
+            Packet::V5_0Publish(publish) => self.publish(&Publish {
+                topic: publish.topic_name(),
+                qos: publish.qos(),
+                packet_id: publish.packet_id(),
+                payload: publish.payload().as_slice(),
+                properties: kept_properties(publish.props()),
+            }),
+            Packet::V3_1_1Subscribe(subscribe) => Ok(self.wire.send(replies::refuse_v3(subscribe)?)?),
+            Packet::V5_0Subscribe(subscribe) => {
+                Ok(self.wire.send(replies::refuse_v5(subscribe, self.hello.reasons)?)?)
+            }
+            Packet::V3_1_1Unsubscribe(unsubscribe) => {
+                Ok(self.wire.send(replies::unsubscribe_v3(unsubscribe)?)?)
+            }
+            Packet::V5_0Unsubscribe(unsubscribe) => {
+                Ok(self.wire.send(replies::unsubscribe_v5(unsubscribe)?)?)
+            }
+            // The state machine has answered it.
+            Packet::V3_1_1Pingreq(_) | Packet::V5_0Pingreq(_) => Ok(()),
+            Packet::V3_1_1Disconnect(_) => Err(End::Left { will: false, expiry_secs: None }),
+            Packet::V5_0Disconnect(disconnect) => Err(self.left(disconnect)),
+            Packet::V3_1_1Pubrel(_) | Packet::V5_0Pubrel(_) => {
+                Err(End::Refused(DisconnectReasonCode::QosNotSupported))
+            }
+            _ => Err(End::Refused(DisconnectReasonCode::ProtocolError)),
+        }
+    }
+
+    fn publish(&mut self, publish: &Publish<'_>) -> Result<(), End> {
+        let slot = match self.slots.get(publish.topic) {
+            Some(slot) => *slot,
+            None => self.slot(publish.topic)?,
+        };
+        let packet_id = match (publish.qos, publish.packet_id) {
+            (Qos::AtMostOnce, _) => None,
+            (Qos::AtLeastOnce, Some(id)) if id > 0 => Some(id),
+            (Qos::AtLeastOnce, _) => return Err(End::Refused(DisconnectReasonCode::MalformedPacket)),
+            (Qos::ExactlyOnce, _) => return Err(End::Refused(DisconnectReasonCode::QosNotSupported)),
+        };
+        let ticket = self.sender.append(
+            slot,
+            &Incoming {
+                topic: publish.topic,
+                payload: publish.payload,
+                received_at: self.received_at,
+                client_id: &self.hello.client_id,
+                properties: &publish.properties,
+            },
+        );
+        if let Some(packet_id) = packet_id {
+            self.awaiting.push_back((packet_id, ticket));
+        }
+        Ok(())
+    }
+
+    /// Finds the slot of a topic that this connection has not published to lately.
+    fn slot(&mut self, topic: &str) -> Result<Slot, End> {
+        if !is_topic_name(topic) {
+            return Err(End::Refused(DisconnectReasonCode::TopicNameInvalid));
+        }
+        if self.slots.len() >= TOPICS_MAX {
+            self.slots.clear();
+        }
+        let slot = self.shared.packer.slot(topic);
+        self.slots.insert(topic.to_owned(), slot);
+        Ok(slot)
+    }
+
+    /// What a DISCONNECT of MQTT 5 means. Its session may be made longer or shorter, but not be
+    /// begun (MQTT 5.0, 3.14.2.2.2).
+    fn left(&self, disconnect: &v5_0::Disconnect) -> End {
+        let properties = disconnect.props().as_deref().unwrap_or_default();
+        let expiry_secs = properties.iter().find_map(|property| match property {
+            Property::SessionExpiryInterval(property) => Some(property.val()),
+            _ => None,
+        });
+        let expiry_secs = expiry_secs.map(|secs| secs.min(self.shared.options.session_expiry_secs_max));
+        if self.hello.expiry_secs == 0 && expiry_secs.is_some_and(|secs| secs > 0) {
+            return End::Refused(DisconnectReasonCode::ProtocolError);
+        }
+        let will =
+            !matches!(disconnect.reason_code(), None | Some(DisconnectReasonCode::NormalDisconnection));
+        End::Left { will, expiry_secs }
+    }
+
+    /// Acknowledges what is durable, up to the first message that is not.
+    pub(super) fn acknowledge(&mut self) -> Result<(), End> {
+        let mut count = 0;
+        while let Some((packet_id, ticket)) = self.awaiting.front().copied()
+            && self.sender.is_durable(ticket)
+        {
+            self.awaiting.pop_front();
+            match self.wire.version() {
+                Version::V5_0 => self.wire.send(v5_0::Puback::builder().packet_id(packet_id).build()?)?,
+                _ => self.wire.send(v3_1_1::Puback::builder().packet_id(packet_id).build()?)?,
+            }
+            count += 1;
+        }
+        self.shared.counters.acknowledged(count);
+        self.window.acknowledged(count, Instant::now());
+        Ok(())
+    }
+
+    pub(super) fn publish_will(&mut self) {
+        let Some(will) = self.hello.will.take() else { return };
+        let row = Incoming {
+            topic: &will.topic,
+            payload: &will.payload,
+            received_at: now(),
+            client_id: &self.hello.client_id,
+            properties: &will.properties,
+        };
+        self.sender.append(self.shared.packer.slot(&will.topic), &row);
+    }
+}
+
+/// Whether MQTT allows messages to be published to `topic` (MQTT 5.0, 4.7).
+pub(super) fn is_topic_name(topic: &str) -> bool {
+    !topic.is_empty() && !topic.contains(['#', '+', '\0'])
+}
