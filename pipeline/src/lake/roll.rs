@@ -57,11 +57,6 @@ impl Roll {
         Ok(Self { name, collection, files })
     }
 
-    /// How many rows it writes.
-    pub(super) fn rows(&self) -> u64 {
-        self.collection.rows as u64
-    }
-
     /// Commits the intent, provided that all `receipts` are still held.
     pub(super) async fn open(&self, queues: &SqliteQueues, receipts: &[Receipt]) -> Result<(), LakeError> {
         let (roll, frames) = (self.name.clone(), self.collection.frames.clone());

@@ -235,7 +235,8 @@ impl Store {
         let roll = self.leases.keep(planned).await.map_err(LakeError::from);
         let roll = roll.and_then(|planned| Ok(Arc::new(planned?))).map_err(Failure::Abandoned)?;
         let receipts = self.leases.held().to_vec();
-        let counts = Counts { consumed: self.rows, produced: roll.rows(), ..Counts::default() };
+        // Once they are settled all their rows are in the lake, whoever wrote them.
+        let counts = Counts { consumed: self.rows, produced: self.rows, ..Counts::default() };
         let write = async {
             roll.open(&self.queues, &receipts).await?;
             let (writing, lake) = (Arc::clone(&roll), self.lake.clone());
