@@ -9,7 +9,7 @@ mod metrics;
 
 use std::{collections::VecDeque, time::Duration};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SubsecRound, Utc};
 
 use crate::load::Publish;
 use device::Device;
@@ -115,7 +115,8 @@ impl Iterator for Share {
             }
             let faults = &self.options.faults;
             if let Some(device) = self.devices.get_mut(self.cursor) {
-                let ts = self.options.start + at;
+                // As fine as a lake keeps it.
+                let ts = (self.options.start + at).trunc_subsecs(6);
                 if device.sample(ts, faults, |publish| self.planned.push_back(Planned { at, publish })) {
                     self.left -= 1;
                 }

@@ -1,6 +1,8 @@
 //! What `run` and `replay` share: publishes from sources over connections, with the ledger and the report.
 
+mod alive;
 mod connection;
+mod feed;
 mod progress;
 mod tally;
 
@@ -125,9 +127,8 @@ async fn supervise(
                     Some(Err(error)) => Err(SimError::Task(error.to_string())),
                 };
                 if let Err(error) = result {
-                    shared.ending.store(true, Ordering::Relaxed);
-                    // What is in flight can still be settled after an input's failure, not after a broker's.
-                    if !matches!(error, SimError::Line { .. }) {
+                    // After a source's failure the other connections settle what they have in flight.
+                    if !shared.ending.load(Ordering::Relaxed) {
                         stop_now.send_replace(true);
                     }
                     outcome = outcome.and(Err(error));

@@ -151,6 +151,3 @@ fn look_at(files: &[PathBuf]) -> Result<(Vec<Found>, Option<u64>), SimError> {
     }
     Ok((found, rows))
 }
-
-#[cfg(test)]
-mod tests;

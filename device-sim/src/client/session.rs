@@ -111,7 +111,7 @@ impl Session {
         self.outbox.iter().filter(|entry| entry.stage == Stage::Published).map(|entry| entry.n)
     }
 
-    /// Takes publish number `n`; call only if [`Session::has_room`]. QoS 0 is settled at once.
+    /// Takes publish number `n`; call only if [`Session::has_room`]. QoS 0 is not kept.
     pub(crate) fn publish(
         &mut self,
         n: u64,
@@ -123,7 +123,11 @@ impl Session {
         let id = self.id_at(self.outbox.len());
         let packet = codec::publish(self.mqtt, self.qos, id, topic, payload)?;
         if self.qos == Qos::AtMostOnce {
-            out.bytes.extend_from_slice(&packet);
+            if packet.len() > self.limits.packet_bytes_max {
+                out.settled.push(Settled { n, sent_at: now, refused: Some(PACKET_TOO_LARGE) });
+            } else {
+                out.bytes.extend_from_slice(&packet);
+            }
             return Ok(());
         }
         self.outbox.push_back(Entry { n, packet, sent_at: None, in_session: false, stage: Stage::Published });

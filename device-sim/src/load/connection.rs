@@ -1,7 +1,7 @@
 //! One client: its source, its session, and one network connection after the other.
 
 use std::{
-    sync::{Arc, atomic::Ordering},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -12,24 +12,19 @@ use tokio::{
     time::sleep,
 };
 
-use super::{Ledger, Next, Shared, Source, tally::Published};
+use super::{Ledger, Shared, Source, alive::Alive, feed::Feed};
 use crate::{
     SimError,
     client::{
-        KEEP_ALIVE_SECS,
         codec::{self, Cursor, Decoder, Incoming},
         link::{self, Link, LinkError},
         session::{Output, Session},
     },
 };
 
-/// As much is written in one go; a source is not asked while it waits.
-const WRITE_BYTES: usize = 64 * 1024;
 const READ_BYTES: usize = 16 * 1024;
 /// How often the ledger is written.
 const FLUSH_EVERY: Duration = Duration::from_secs(1);
-/// A server that is silent for so long after a PINGREQ is given up. Long: under backpressure it may not read.
-const SILENCE_MAX: Duration = Duration::from_secs(120);
 const BACKOFF_MIN: Duration = Duration::from_millis(20);
 const BACKOFF_MAX: Duration = Duration::from_secs(1);
 
@@ -47,17 +42,13 @@ enum End {
 pub(super) struct Connection<S> {
     shared: Arc<Shared>,
     id: String,
-    source: S,
+    feed: Feed<S>,
     session: Session,
     ledger: Ledger,
     stopped: watch::Receiver<bool>,
     output: Output,
     /// How much of the output's bytes the socket has.
     written: usize,
-    published: u64,
-    /// When the source has something, if it waits.
-    due: Option<Duration>,
-    exhausted: bool,
     flushed_at: Instant,
 }
 
@@ -74,14 +65,11 @@ impl<S: Source> Connection<S> {
             id: format!("{}-{number}", target.client_prefix),
             session: Session::new(target.mqtt, target.qos, target.inflight),
             shared,
-            source,
+            feed: Feed::new(source),
             ledger,
             stopped,
             output: Output::default(),
             written: 0,
-            published: 0,
-            due: None,
-            exhausted: false,
             flushed_at: Instant::now(),
         }
     }
@@ -91,7 +79,7 @@ impl<S: Source> Connection<S> {
         let result = self.keep_connected().await;
         self.shared.tally().left(self.session.unacknowledged().count() as u64);
         let flushed = self.flush_ledger().await;
-        result.and(flushed)
+        result.and(self.feed.into_result()).and(flushed)
     }
 
     async fn keep_connected(&mut self) -> Result<(), SimError> {
@@ -161,7 +149,7 @@ impl<S: Source> Connection<S> {
         let (mut reader, mut writer) = stream.split();
         let mut input = vec![0; READ_BYTES];
         loop {
-            self.fill()?;
+            self.feed.fill(&mut self.session, &mut self.ledger, &self.shared, &mut self.output);
             self.record_answers(Instant::now());
             if self.flush_is_due() {
                 self.flush_ledger().await?;
@@ -177,69 +165,13 @@ impl<S: Source> Connection<S> {
                 read = reader.read(&mut input) => self.received(read, &input, &mut decoder, &mut alive)?,
                 sent = write(&mut writer, &self.output.bytes, self.written),
                     if self.written < self.output.bytes.len() => self.sent(sent, &mut alive),
-                () = sleep(wake) => alive.check(&mut self.output.bytes),
+                () = sleep(wake) => alive.check(&mut self.output.bytes).err().map(End::Lost),
                 () = said_stop(&mut self.stopped) => Some(End::Stopped),
             };
             if let Some(end) = happened {
                 return Ok(end);
             }
         }
-    }
-
-    /// Asks the source for all that is due and fits.
-    fn fill(&mut self) -> Result<(), SimError> {
-        if self.exhausted || !self.session.has_room() || self.output.bytes.len() >= WRITE_BYTES {
-            return Ok(());
-        }
-        let now = Instant::now();
-        let elapsed = now.saturating_duration_since(self.shared.started);
-        if self.due.is_some_and(|due| due > elapsed) {
-            return Ok(());
-        }
-        self.due = None;
-        let mut published = Published::default();
-        let result = self.publish_due(now, elapsed, &mut published);
-        if !published.is_empty() {
-            self.shared.tally().published(published);
-        }
-        result
-    }
-
-    fn publish_due(
-        &mut self,
-        now: Instant,
-        elapsed: Duration,
-        published: &mut Published,
-    ) -> Result<(), SimError> {
-        while self.session.has_room() && self.output.bytes.len() < WRITE_BYTES {
-            if self.shared.ending.load(Ordering::Relaxed) {
-                self.exhausted = true;
-                return Ok(());
-            }
-            let publish = match self.source.next(elapsed)? {
-                Next::Publish(publish) => publish,
-                Next::Wait(due) => {
-                    self.due = Some(due);
-                    return Ok(());
-                }
-                Next::End => {
-                    self.exhausted = true;
-                    return Ok(());
-                }
-            };
-            self.published += 1;
-            if let Some(ledger) = &mut self.ledger {
-                ledger.published(self.published, &publish.topic, &publish.payload, &publish.faults);
-            }
-            self.session
-                .publish(self.published, &publish.topic, publish.payload.as_bytes(), now, &mut self.output)
-                .map_err(|error| SimError::Publish {
-                    topic: publish.topic.to_string(),
-                    reason: error.to_string(),
-                })?;
-            published.count(publish);
-        }
-        Ok(())
     }
 
     fn received(
@@ -313,7 +245,7 @@ impl<S: Source> Connection<S> {
     }
 
     fn is_finished(&self) -> bool {
-        self.exhausted && self.session.unsettled() == 0 && self.output.bytes.is_empty()
+        self.feed.is_exhausted() && self.session.unsettled() == 0 && self.output.bytes.is_empty()
     }
 
     fn flush_is_due(&self) -> bool {
@@ -334,7 +266,7 @@ impl<S: Source> Connection<S> {
     /// How long nothing needs doing unless the socket wants something.
     fn wake_in(&self, alive: &Alive) -> Duration {
         let elapsed = self.shared.started.elapsed();
-        let due = self.due.filter(|_| self.session.has_room()).map(|due| due.saturating_sub(elapsed));
+        let due = self.feed.due().filter(|_| self.session.has_room()).map(|due| due.saturating_sub(elapsed));
         FLUSH_EVERY.min(alive.ping_every).min(due.unwrap_or(FLUSH_EVERY))
     }
 }
@@ -346,31 +278,4 @@ async fn said_stop(stopped: &mut watch::Receiver<bool>) {
 
 async fn write(writer: &mut WriteHalf<'_>, bytes: &[u8], from: usize) -> std::io::Result<usize> {
     writer.write(bytes.get(from..).unwrap_or_default()).await
-}
-
-/// Keep-alive of one network connection.
-struct Alive {
-    ping_every: Duration,
-    spoke_at: Instant,
-    heard_at: Instant,
-}
-
-impl Alive {
-    fn new(keep_alive_secs: u16) -> Self {
-        // Where the server never drops us, we still want to notice that it is gone.
-        let secs = if keep_alive_secs == 0 { KEEP_ALIVE_SECS } else { keep_alive_secs };
-        let now = Instant::now();
-        Self { ping_every: Duration::from_secs(u64::from(secs)) / 2, spoke_at: now, heard_at: now }
-    }
-
-    /// Time has passed: a PINGREQ if nothing was written, the end if nothing was heard.
-    fn check(&self, bytes: &mut Vec<u8>) -> Option<End> {
-        if self.heard_at.elapsed() >= SILENCE_MAX {
-            return Some(End::Lost(format!("the server was silent for {} s", SILENCE_MAX.as_secs())));
-        }
-        if bytes.is_empty() && self.spoke_at.elapsed() >= self.ping_every {
-            bytes.extend_from_slice(&codec::pingreq());
-        }
-        None
-    }
 }
