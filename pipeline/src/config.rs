@@ -1,0 +1,190 @@
+//! The topology file: what it may say, what is wrong with one, and what the rest of the program takes from it.
+//!
+//! A file is read in four steps, and the mistakes of all of them are shown at once, each with its line:
+//! YAML with places ([`yaml`]), held against a JSON Schema made from the types of [`Topology`] ([`shape`]), read
+//! into these types, and checked for sense ([`sense`]). Schema files are read here, since stages touch no file.
+
+mod errors;
+mod finding;
+mod options;
+mod pointer;
+mod prune;
+mod sense;
+mod shape;
+#[cfg(test)]
+mod tests;
+mod topology;
+mod words;
+mod yaml;
+
+use std::{
+    env, fs,
+    io::{self, Read},
+    net::SocketAddr,
+    path::{Path, PathBuf, absolute},
+};
+
+use stages::validate::Schemas;
+
+pub use self::{
+    errors::{ConfigErrors, Mistake},
+    sense::Stages,
+    topology::{Engine, IngestConfig, ListenerConfig, QueuesConfig, StoreConfig, Topology},
+    yaml::Place,
+};
+use self::{finding::Finding, prune::Pruned, yaml::Node};
+
+/// The config without a file, with every key and its default; also what a user copies to start from.
+pub const DEFAULT: &str = include_str!("config/default.yaml");
+
+/// What stands for the file's name in messages about [`DEFAULT`].
+const DEFAULT_NAME: &str = "default.yaml (built in)";
+/// How large a config or schema file may be, in bytes.
+const FILE_BYTES_MAX: u64 = 4 << 20;
+
+/// A topology without mistakes, and the stages built from it.
+#[derive(Debug)]
+pub struct Config {
+    topology: Topology,
+    stages: Stages,
+    data: PathBuf,
+    lake: PathBuf,
+    warnings: Vec<Mistake>,
+}
+
+/// What the command line says instead of the file.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Overrides {
+    /// Where the listener listens.
+    pub listen: Option<SocketAddr>,
+    /// The data directory, relative to the working directory; the lake is then `lake` in it.
+    pub data: Option<PathBuf>,
+}
+
+impl Config {
+    /// Reads the file at `path`, or [`DEFAULT`]. Paths in a file are relative to its folder, those of the default
+    /// to the working directory.
+    ///
+    /// # Errors
+    /// Every mistake of the file.
+    pub fn load(path: Option<&Path>) -> Result<Self, ConfigErrors> {
+        let unreadable = |path: &Path, error: io::Error| {
+            let name = path.display().to_string();
+            ConfigErrors::of_file(&name, format!("cannot read the config: {error}"))
+        };
+        match path {
+            None => {
+                let folder = env::current_dir().map_err(|error| unreadable(Path::new("."), error))?;
+                Self::read(DEFAULT_NAME, DEFAULT, &folder)
+            }
+            Some(path) => {
+                let text = read_file(path).map_err(|error| unreadable(path, error))?;
+                let file = absolute(path).map_err(|error| unreadable(path, error))?;
+                Self::read(&path.display().to_string(), &text, file.parent().unwrap_or(&file))
+            }
+        }
+    }
+
+    /// Reads `text`, called `name` in messages, with paths relative to the absolute path `folder`.
+    fn read(name: &str, text: &str, folder: &Path) -> Result<Self, ConfigErrors> {
+        let node = Node::read(text).map_err(|misreads| ConfigErrors::of_text(name, misreads))?;
+        let errors = |mistakes, warnings| ConfigErrors::of_findings(name, &node, mistakes, warnings);
+        let (pruned, mut mistakes) = Pruned::of(node.value(), &shape::json_schema());
+        let topology: Topology = match serde_json::from_value(pruned.value().clone()) {
+            Ok(topology) => topology,
+            Err(error) => {
+                mistakes.push(Finding::of_value("", format!("cannot be read: {error}")));
+                return Err(errors(mistakes, Vec::new()));
+            }
+        };
+        let schemas = Schemas::new(folder.to_string_lossy(), |path: &str| {
+            read_file(Path::new(path)).map_err(|error| error.to_string())
+        });
+        let sense = sense::check(&topology, &pruned, folder, &schemas);
+        mistakes.extend(pruned.restore(sense.mistakes));
+        let warnings = pruned.restore(sense.warnings);
+        match sense.stages {
+            Some(stages) if mistakes.is_empty() => {
+                let data = resolved(folder, &topology.data);
+                let lake = topology.store.lake.as_ref();
+                let lake = lake.map_or_else(|| data.join("lake"), |lake| resolved(folder, lake));
+                Ok(Self { stages, data, lake, warnings: errors::placed(name, &node, warnings), topology })
+            }
+            _ => Err(errors(mistakes, warnings)),
+        }
+    }
+
+    /// The JSON Schema (draft 2020-12) of a topology file, for editors.
+    pub fn json_schema() -> serde_json::Value {
+        shape::json_schema()
+    }
+
+    /// Puts what the command line says in place of what the file says.
+    ///
+    /// # Errors
+    /// When the result would listen to other machines without leave, or a path is no directory.
+    pub fn apply(&mut self, overrides: Overrides) -> Result<(), ConfigErrors> {
+        let mut mistakes = Vec::new();
+        if let Some(listen) = overrides.listen {
+            self.topology.ingest.listener.listen = listen;
+            mistakes.extend(sense::exposed(&self.topology.ingest.listener).map(|text| ("--listen", text)));
+        }
+        if let Some(data) = overrides.data {
+            mistakes.extend(sense::no_directory(&data).map(|text| ("--data", text)));
+            self.lake = data.join("lake");
+            self.data = data;
+        }
+        if mistakes.is_empty() { Ok(()) } else { Err(ConfigErrors::of_flags(mistakes)) }
+    }
+
+    /// What the file says, with the defaults for what it does not; [`Config::data`] and [`Config::lake`] have
+    /// the paths.
+    pub fn topology(&self) -> &Topology {
+        &self.topology
+    }
+
+    /// The stages, ready to plan.
+    pub fn stages(&self) -> &Stages {
+        &self.stages
+    }
+
+    /// The directory of the database.
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// The directory of the datasets.
+    pub fn lake(&self) -> &Path {
+        &self.lake
+    }
+
+    /// What is allowed, but probably not meant.
+    pub fn warnings(&self) -> &[Mistake] {
+        &self.warnings
+    }
+}
+
+/// `path` as it is seen from `folder`, without the dots that say nothing.
+fn resolved(folder: &Path, path: &Path) -> PathBuf {
+    folder.join(path).components().collect()
+}
+
+/// The text of a regular file of bearable size.
+fn read_file(path: &Path) -> io::Result<String> {
+    let file = fs::File::open(path)?;
+    if file.metadata()?.is_dir() {
+        return Err(io::Error::other("it is a directory, not a file"));
+    }
+    let mut bytes = Vec::new();
+    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > FILE_BYTES_MAX {
+        return Err(io::Error::other(format!("it is larger than {FILE_BYTES_MAX} bytes")));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let line = error.as_bytes()[..error.utf8_error().valid_up_to()]
+            .iter()
+            .filter(|byte| **byte == b'\n')
+            .count();
+        io::Error::other(format!("it is not UTF-8 text, first on line {}", line + 1))
+    })
+}

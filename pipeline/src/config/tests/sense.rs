@@ -1,0 +1,157 @@
+//! What fits the schema, but not together.
+
+use super::*;
+
+#[test]
+fn topics_must_be_such_that_messages_can_be_read() {
+    check(&[
+        (
+            "topics:\n  - pattern: a/{b\n",
+            &[
+                "2:14: topics[0].pattern: topic pattern \"a/{b\": the level \"{b\" mixes a capture with other text; `{name}` must be a whole level",
+            ],
+        ),
+        (
+            "topics:\n  - pattern: a/{device}\n  - pattern: a/{device}\n",
+            &["3:14: topics[1].pattern: pattern \"a/{device}\" is that of entry 0 already; join the two"],
+        ),
+        (
+            "topics:\n  - pattern: a/b\n    transform: {time: received}\n",
+            &[
+                "3:5: topics[0].transform.device: where is the device named? write `{device}` for a level of the pattern, or set `device: { pointer: … }`",
+            ],
+        ),
+    ]);
+}
+
+#[test]
+fn schemas_must_be_there_and_be_local() {
+    let topic = |schema: &str| format!("topics:\n  - pattern: a/{{device}}\n    schema: {schema}\n");
+    for schema in ["any.json", "local.json", "./parts/../any.json", "builtin:device_sim"] {
+        assert_eq!(mistakes(&topic(schema)), [""; 0], "of {schema}");
+    }
+    for (schema, said) in [
+        ("gone.json", "HERE/gone.json: No such file"),
+        ("parts", "HERE/parts: it is a directory"),
+        ("broken.json", "HERE/broken.json is not JSON: EOF while parsing an object at line 1"),
+        ("wrong.json", "/type: \"strin\" is not valid"),
+        ("remote.json", "leads to https://example.com/other.json, and only local files are read"),
+        ("dangling.json", "HERE/parts/gone.json: No such file"),
+        ("builtin:other", "only builtin:device_sim is built in"),
+    ] {
+        let mistakes = mistakes(&topic(schema));
+        let [mistake] = mistakes.as_slice() else { panic!("{mistakes:?} of {schema}") };
+        assert!(mistake.starts_with("m.yaml:3:13: topics[0].schema: cannot use the schema "), "{mistake}");
+        assert!(mistake.contains(schema) && mistake.contains(said), "{mistake}");
+    }
+}
+
+#[test]
+fn rules_must_be_unambiguous() {
+    check(&[(
+        "alert:\n  rules:\n    - {name: a, metric: m}\n    - {name: b, metric: m, above: 1, below: 0}\n    - {name: b, metric: m, above: 1}\n",
+        &[
+            "3:7: alert.rules[0]: rule \"a\" needs exactly one of above, at_least, below, at_most and anomaly_score_at_least",
+            "4:7: alert.rules[1]: rule \"b\" needs exactly one of above, at_least, below, at_most and anomaly_score_at_least",
+            "5:14: alert.rules[2].name: rule \"b\" has the name of an earlier rule; alerts are told apart by it",
+        ],
+    )]);
+}
+
+#[test]
+fn other_machines_need_leave() {
+    check(&[
+        (
+            "ingest:\n  listener:\n    listen: 0.0.0.0:1883\n",
+            &[
+                "3:13: ingest.listener.listen: 0.0.0.0:1883 can be reached from other machines, and anyone there could publish; listen on 127.0.0.1, or set allow_anonymous: true",
+            ],
+        ),
+        (
+            "ingest:\n  listener:\n    listen: '[::]:1883'\n",
+            &[
+                "3:13: ingest.listener.listen: [::]:1883 can be reached from other machines, and anyone there could publish; listen on 127.0.0.1, or set allow_anonymous: true",
+            ],
+        ),
+        ("ingest:\n  listener:\n    listen: '[::1]:1883'\n", &[]),
+        ("ingest:\n  listener:\n    listen: 0.0.0.0:1883\n    allow_anonymous: true\n", &[]),
+    ]);
+}
+
+#[test]
+fn limits_must_fit_together() {
+    check(&[
+        (
+            "ingest:\n  frame_bytes_max: 16777216\n",
+            &[
+                "2:20: ingest.frame_bytes_max: 16777216 is more than queues.frame_bytes_max (8388608); the queue would refuse the frames of ingest",
+            ],
+        ),
+        (
+            "ingest:\n  buffer_bytes_max: 2048\n",
+            &[
+                "2:21: ingest.buffer_bytes_max: 2048 is less than ingest.frame_bytes_max (262144); a frame must fit into the buffer",
+            ],
+        ),
+        (
+            "queues:\n  frame_bytes_max: 4194304\n  queue_bytes_max: 2097152\n",
+            &[
+                "2:20: queues.frame_bytes_max: 4194304 is more than queues.queue_bytes_max (2097152); a frame must fit into a queue",
+            ],
+        ),
+        (
+            "store:\n  age_secs: 100\n",
+            &["2:13: store.age_secs: 100 is more than store.age_secs_max (60); the age grows up to that"],
+        ),
+        (
+            "store:\n  age_secs_max: 5\n",
+            &["2:17: store.age_secs_max: 5 is less than store.age_secs (10); the age grows up to that"],
+        ),
+        ("data: any.json\n", &["1:7: data: HERE/any.json is there, but not a directory; name another"]),
+    ]);
+}
+
+#[test]
+fn every_mistake_of_a_file_is_shown_at_once_in_its_order() {
+    check(&[(
+        "lanes: none\n\
+         ingest:\n\
+         \x20 listener: {listen: 0.0.0.0:1883, conections_max: 5}\n\
+         topics:\n\
+         \x20 - pattern: 5\n\
+         \x20 - pattern: a/{device}\n\
+         \x20   schema: gone.json\n\
+         \x20 - schema: any.json\n\
+         \x20 - pattern: b/{device\n\
+         alert:\n\
+         \x20 rules:\n\
+         \x20   - {name: a, metric: m, above: 1, severty: info}\n\
+         \x20   - {name: a, metric: m, below: 1}\n\
+         store: {partition: week}\n",
+        &[
+            "1:8: lanes: expected a whole number from 1 to 1024, got \"none\"",
+            "3:22: ingest.listener.listen: 0.0.0.0:1883 can be reached from other machines, and anyone there could publish; listen on 127.0.0.1, or set allow_anonymous: true",
+            "3:36: ingest.listener.conections_max is not a known key; did you mean connections_max?",
+            "5:14: topics[0].pattern: expected text, got 5; put it in quotes",
+            "7:13: topics[1].schema: cannot use the schema gone.json: cannot read HERE/gone.json: No such file or directory (os error 2)",
+            "8:5: topics[2] needs the key pattern",
+            "9:14: topics[3].pattern: topic pattern \"b/{device\": the level \"{device\" mixes a capture with other text; `{name}` must be a whole level",
+            "12:38: alert.rules[0].severty is not a known key; did you mean severity?",
+            "13:14: alert.rules[1].name: rule \"a\" has the name of an earlier rule; alerts are told apart by it",
+            "14:20: store.partition: expected one of month, day and hour, got \"week\"",
+        ],
+    )]);
+}
+
+#[test]
+fn a_warning_is_no_mistake() {
+    let folder = folder();
+    let config = read(folder.path(), "lanes: 2\nanalyze:\n  dedupe_secs: 30\n").unwrap();
+    let warnings: Vec<_> = config.warnings().iter().map(ToString::to_string).collect();
+    assert_eq!(
+        warnings,
+        [
+            "m.yaml:3:16: analyze.dedupe_secs: 30 is less than allowed_lateness_secs (60); repeats older than 30 s are stored again"
+        ]
+    );
+}

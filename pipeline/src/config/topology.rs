@@ -1,0 +1,217 @@
+//! What a topology file says, as written: the one place for its keys, their defaults and their limits.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use stages::{alert::AlertConfig, analyze::AnalyzeConfig, store::Granularity, topic::TopicConfig};
+
+const KIB: u64 = 1024;
+const MIB: u64 = 1024 * KIB;
+const GIB: u64 = 1024 * MIB;
+
+/// A pipeline of Millstream. Paths are relative to the folder of the file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Topology {
+    /// The directory of the database, and of the lake where `store.lake` names no other.
+    pub data: PathBuf,
+    /// Into how many partitions devices are spread. Fixed once the queues exist.
+    #[schemars(range(min = 1, max = 1024))]
+    pub lanes: u16,
+    /// How long a stop may take to run the queues dry, in seconds; the rest waits for the next start.
+    #[schemars(range(max = 86_400))]
+    pub shutdown_secs: u32,
+    /// How messages come in.
+    pub ingest: IngestConfig,
+    /// How frames are kept between the stages.
+    pub queues: QueuesConfig,
+    /// What the messages of which topics mean. The first pattern that fits a topic is the one; what fits none is
+    /// quarantined.
+    #[schemars(length(min = 1))]
+    pub topics: Vec<TopicConfig>,
+    /// How readings are compared with those before them.
+    pub analyze: AnalyzeConfig,
+    /// What raises alerts.
+    pub alert: AlertConfig,
+    /// How rows become Parquet files.
+    pub store: StoreConfig,
+}
+
+impl Default for Topology {
+    fn default() -> Self {
+        Self {
+            data: "./millstream-data".into(),
+            lanes: 4,
+            shutdown_secs: 30,
+            ingest: IngestConfig::default(),
+            queues: QueuesConfig::default(),
+            topics: vec![TopicConfig {
+                pattern: "devices/{device}/telemetry".into(),
+                schema: Some("builtin:device_sim".into()),
+                transform: None,
+            }],
+            analyze: AnalyzeConfig::default(),
+            alert: AlertConfig::default(),
+            store: StoreConfig::default(),
+        }
+    }
+}
+
+/// How messages come in and are packed into frames.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct IngestConfig {
+    /// The MQTT endpoint inside this process.
+    pub listener: ListenerConfig,
+    /// At how many bytes of payloads a frame is closed.
+    #[schemars(range(min = 1024, max = 268_435_456))]
+    pub frame_bytes_max: u64,
+    /// At how many messages a frame is closed.
+    #[schemars(range(min = 1, max = 1_048_576))]
+    pub frame_rows_max: u32,
+    /// How long an open frame waits for more messages, in milliseconds.
+    #[schemars(range(max = 60_000))]
+    pub linger_ms: u32,
+    /// How many bytes of messages may wait to be durable, before sockets are no longer read.
+    #[schemars(range(min = 1024))]
+    pub buffer_bytes_max: u64,
+}
+
+impl Default for IngestConfig {
+    fn default() -> Self {
+        Self {
+            listener: ListenerConfig::default(),
+            frame_bytes_max: 256 * KIB,
+            frame_rows_max: 8192,
+            linger_ms: 5,
+            buffer_bytes_max: 64 * MIB,
+        }
+    }
+}
+
+/// An MQTT endpoint, 3.1.1 and 5.0.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ListenerConfig {
+    /// The address and port to listen on; port 0 is any that is free.
+    #[schemars(extend("format" = ADDRESS))]
+    pub listen: SocketAddr,
+    /// Whether whoever reaches `listen` may publish. Without it, `listen` must be a loopback address.
+    pub allow_anonymous: bool,
+    /// The largest MQTT packet taken, in bytes.
+    #[schemars(range(min = 256, max = 268_435_455))]
+    pub packet_bytes_max: u32,
+    /// How many messages of one connection may wait for their acknowledgement.
+    #[schemars(range(min = 1))]
+    pub receive_maximum: u16,
+    /// How many connections are held at once.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub connections_max: u32,
+    /// How many seconds a connection may take until it has said who it is.
+    #[schemars(range(min = 1, max = 3600))]
+    pub connect_secs: u32,
+    /// How many sessions are kept of clients that are away.
+    #[schemars(range(min = 1, max = 10_000_000))]
+    pub sessions_max: u32,
+    /// How long such a session is kept at most, in seconds.
+    pub session_expiry_secs_max: u32,
+}
+
+/// The JSON Schema format of [`ListenerConfig::listen`].
+pub(super) const ADDRESS: &str = "ip-port";
+
+impl Default for ListenerConfig {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 1883)),
+            allow_anonymous: false,
+            packet_bytes_max: 262_144,
+            receive_maximum: 1024,
+            connections_max: 10_000,
+            connect_secs: 10,
+            sessions_max: 100_000,
+            session_expiry_secs_max: 604_800,
+        }
+    }
+}
+
+/// How frames are kept between the stages.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct QueuesConfig {
+    /// What keeps them.
+    pub engine: Engine,
+    /// After how many seconds without a sign of life of its worker a frame is handed out again.
+    #[schemars(range(min = 1, max = 43_200))]
+    pub lease_secs: u32,
+    /// How often a frame may fail before it becomes a dead letter.
+    #[schemars(range(min = 1, max = 1000))]
+    pub max_attempts: u32,
+    /// The bytes of frames that one queue holds at most; at this limit publishers wait.
+    #[schemars(range(min = 1_048_576))]
+    pub queue_bytes_max: u64,
+    /// The largest frame that is taken, in bytes.
+    #[schemars(range(min = 1024, max = 268_435_456))]
+    pub frame_bytes_max: u64,
+    /// How long a frame's id is remembered, so that publishing it again adds nothing, in seconds.
+    #[schemars(range(max = 604_800))]
+    pub dedupe_window_secs: u32,
+}
+
+impl Default for QueuesConfig {
+    fn default() -> Self {
+        Self {
+            engine: Engine::Sqlite,
+            lease_secs: 30,
+            max_attempts: 5,
+            queue_bytes_max: 4 * GIB,
+            frame_bytes_max: 8 * MIB,
+            dedupe_window_secs: 300,
+        }
+    }
+}
+
+/// What keeps the queues.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Engine {
+    /// One SQLite file in the data directory, for the processes of one host.
+    Sqlite,
+}
+
+/// How rows become Parquet files.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct StoreConfig {
+    /// The directory of the datasets. Default: `lake` in the data directory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lake: Option<PathBuf>,
+    /// How much time one directory of a dataset holds.
+    pub partition: Granularity,
+    /// At how many collected rows they are written.
+    #[schemars(range(min = 1, max = 100_000_000))]
+    pub rows_max: u64,
+    /// At how many collected bytes of memory they are written.
+    #[schemars(range(min = 1_048_576))]
+    pub bytes_max: u64,
+    /// After how many seconds collected rows are written, however few they are.
+    #[schemars(range(min = 1))]
+    pub age_secs: u32,
+    /// Up to how many seconds that age grows while little comes in.
+    #[schemars(range(min = 1))]
+    pub age_secs_max: u32,
+}
+
+impl Default for StoreConfig {
+    fn default() -> Self {
+        Self {
+            lake: None,
+            partition: Granularity::Day,
+            rows_max: 1_000_000,
+            bytes_max: 128 * MIB,
+            age_secs: 10,
+            age_secs_max: 60,
+        }
+    }
+}
