@@ -16,7 +16,8 @@ use crate::{
     report::RunReport,
 };
 
-/// Event time between messages at rate 0: less than any machine needs, so that no clock runs ahead of the world's.
+/// Event time between messages at rate 0: about what the fastest machine needs, so that the devices' clocks stay with
+/// or behind the world's.
 const SPACING_UNPACED: Duration = Duration::from_micros(1);
 /// How far behind its rate a run may be when its seconds are over and still send what is due.
 const CATCH_UP: Duration = Duration::from_secs(1);

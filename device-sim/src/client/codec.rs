@@ -155,6 +155,21 @@ pub(crate) fn disconnect() -> [u8; 2] {
     [FixedHeader::Disconnect.as_u8(), 0]
 }
 
+/// A DISCONNECT packet that also ends the session, where the protocol has that: nothing stays with the server.
+pub(crate) fn farewell(mqtt: Mqtt) -> Result<Vec<u8>, MqttError> {
+    match mqtt {
+        Mqtt::V3_1_1 => Ok(disconnect().to_vec()),
+        Mqtt::V5 => {
+            let expired = SessionExpiryInterval::new(0)?.into();
+            let packet = v5_0::Disconnect::builder()
+                .reason_code(DisconnectReasonCode::NormalDisconnection)
+                .props(vec![expired])
+                .build()?;
+            Ok(packet.to_continuous_buffer())
+        }
+    }
+}
+
 /// Cuts a stream of bytes into packets.
 pub(crate) struct Decoder {
     mqtt: Mqtt,

@@ -156,7 +156,8 @@ impl<S: Source> Connection<S> {
             }
             if self.is_finished() {
                 // The server learns it from the closed socket anyway.
-                let _ = writer.write_all(&codec::disconnect()).await;
+                let farewell = codec::farewell(self.shared.target.mqtt).unwrap_or_default();
+                let _ = writer.write_all(&farewell).await;
                 let _ = writer.shutdown().await;
                 return Ok(End::Finished);
             }

@@ -113,8 +113,7 @@ pub(super) fn for_each_reading(directory: &Path, mut each: impl FnMut(&Reading<'
 pub(super) fn for_each_refused(directory: &Path, mut each: impl FnMut(&Refused<'_>)) -> Result<(), SimError> {
     for_each_batch(directory, &["topic", "payload", "reason"], |batch| {
         let topics = strings(batch, "topic")?.ok_or("no column topic")?;
-        let payloads: BinaryArray =
-            column(batch, "payload", |array| array.as_binary_opt().cloned())?.ok_or("no column payload")?;
+        let payloads = bytes(batch, "payload")?.ok_or("no column payload")?;
         let reasons = strings(batch, "reason")?.ok_or("no column reason")?;
         for row in 0..batch.num_rows() {
             each(&Refused {
@@ -191,6 +190,13 @@ fn strings(batch: &RecordBatch, name: &str) -> Result<Option<StringArray>, Strin
         // A writer that does not annotate its strings.
         DataType::Binary => StringArray::try_from_binary(array.as_binary().clone()).ok(),
         _ => array.as_string_opt().cloned(),
+    })
+}
+
+fn bytes(batch: &RecordBatch, name: &str) -> Result<Option<BinaryArray>, String> {
+    column(batch, name, |array| match array.data_type() {
+        DataType::Utf8 => Some(array.as_string::<i32>().clone().into()),
+        _ => array.as_binary_opt().cloned(),
     })
 }
 

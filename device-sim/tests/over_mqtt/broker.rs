@@ -83,7 +83,8 @@ impl Broker {
             while let Ok((stream, _)) = listener.accept().await {
                 let number = serving.state().connections;
                 serving.state().connections += 1;
-                let client = Client { broker: serving.clone(), number, id: String::new(), publishes: 0 };
+                let client =
+                    Client { broker: serving.clone(), number, id: String::new(), publishes: 0, ended: false };
                 tokio::spawn(client.serve(stream));
             }
         });
@@ -116,6 +117,11 @@ impl Broker {
         self.received().into_iter().map(|one| one.payload).filter(|one| seen.insert(one.clone())).collect()
     }
 
+    /// How many sessions it remembers.
+    pub(crate) fn sessions(&self) -> usize {
+        self.state().sessions.len()
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap()
     }
@@ -126,6 +132,8 @@ struct Client {
     number: usize,
     id: String,
     publishes: usize,
+    /// Whether it has ended its session.
+    ended: bool,
 }
 
 impl Client {
@@ -158,8 +166,7 @@ impl Client {
                     }
                 }
             }
-            let handled = mqtt.get_qos2_publish_handled();
-            self.broker.state().sessions.insert(self.id.clone(), handled.into_iter().collect());
+            self.remember(mqtt.get_qos2_publish_handled().into_iter().collect());
             let drop_after = self.broker.behaviour.drop_after.get(self.number);
             if drop_after.is_some_and(|count| self.publishes >= *count) {
                 return;
@@ -229,8 +236,27 @@ impl Client {
             Packet::V5_0Pubrel(packet) => {
                 v5_0::Pubcomp::builder().packet_id(packet.packet_id()).build().unwrap().into()
             }
+            Packet::V5_0Disconnect(packet) => {
+                let expiry = packet.props().as_ref().and_then(|props| {
+                    props.iter().find_map(|prop| match prop {
+                        Property::SessionExpiryInterval(secs) => Some(secs.val()),
+                        _ => None,
+                    })
+                });
+                self.ended = expiry == Some(0);
+                return None;
+            }
             _ => return None,
         })
+    }
+
+    fn remember(&self, handled: HashSet<u16>) {
+        let mut state = self.broker.state();
+        if self.ended {
+            state.sessions.remove(&self.id);
+        } else {
+            state.sessions.insert(self.id.clone(), handled);
+        }
     }
 
     /// Whether there is a session to go on with.

@@ -11,7 +11,7 @@ use device_sim::{
     report::RunReport,
     run::{RunOptions, run, run_until},
 };
-use tokio::net::TcpListener;
+use tokio::net::TcpSocket;
 
 use super::broker::{Behaviour, Broker, Received};
 
@@ -210,6 +210,17 @@ async fn a_leftover_session_is_discarded() {
 }
 
 #[tokio::test]
+async fn a_finished_client_of_mqtt_5_leaves_no_session() {
+    let broker = Broker::start(Behaviour::default()).await;
+    run(options(broker.target(Mqtt::V5, Qos::AtLeastOnce), 10), false).await.unwrap();
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
+    while broker.sessions() > 0 && tokio::time::Instant::now() < deadline {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(broker.sessions(), 0);
+}
+
+#[tokio::test]
 async fn a_server_that_lets_nobody_in_is_an_error_with_the_way_out() {
     for mqtt in [Mqtt::V3_1_1, Mqtt::V5] {
         let broker = Broker::start(Behaviour { closed: true, ..Behaviour::default() }).await;
@@ -223,9 +234,10 @@ async fn a_server_that_lets_nobody_in_is_an_error_with_the_way_out() {
 
 #[tokio::test]
 async fn a_server_that_comes_later_is_waited_for() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    drop(listener);
+    // Bound but not listening: the port is ours, and refuses connections.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = socket.local_addr().unwrap();
     let target = Target {
         broker: device_sim::Address::new("127.0.0.1", address.port()),
         mqtt: Mqtt::V5,
@@ -235,8 +247,9 @@ async fn a_server_that_comes_later_is_waited_for() {
         client_prefix: "early".into(),
     };
     let running = tokio::spawn(run(options(target, 10), false));
+    // Time for a first attempt in vain; nothing depends on it.
     tokio::time::sleep(Duration::from_millis(50)).await;
-    let broker = Broker::serve(TcpListener::bind(address).await.unwrap(), Behaviour::default());
+    let broker = Broker::serve(socket.listen(16).unwrap(), Behaviour::default());
     assert_eq!(running.await.unwrap().unwrap().acknowledged, 10);
     assert_eq!(broker.received().len(), 10);
 }
