@@ -1,8 +1,8 @@
 //! The topology file: what it may say, what is wrong with one, and what the rest of the program takes from it.
 //!
 //! A file is read in four steps, and the mistakes of all of them are shown at once, each with its line:
-//! YAML with places ([`yaml`]), held against a JSON Schema made from the types of [`Topology`] ([`shape`]), read
-//! into these types, and checked for sense ([`sense`]). Schema files are read here, since stages touch no file.
+//! YAML with places (`yaml`), held against a JSON Schema made from the types of [`Topology`] (`shape`), read into
+//! these types, and checked for sense (`sense`). Schema files are read here, since stages touch no file.
 
 mod errors;
 mod finding;

@@ -7,6 +7,7 @@ use tempfile::TempDir;
 
 use super::*;
 
+mod examples;
 mod sense;
 mod shape;
 mod yaml;

@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use super::{shape::INTEGER_MAX, topology::ADDRESS};
+
 /// Longer texts than this, in characters, are cut when they are quoted.
 const QUOTED_MAX: usize = 60;
 /// How alike two words must be, from 0 to 1, that one may be meant with the other.
@@ -53,13 +55,11 @@ fn describe(rule: &Value) -> String {
 fn describe_plain(rule: &Value) -> String {
     if let Some(format) = rule.get("format").and_then(Value::as_str).filter(|_| takes(rule, "string")) {
         return match format {
-            super::topology::ADDRESS => "an IP address and port such as 127.0.0.1:1883".to_owned(),
+            ADDRESS => "an IP address and port such as 127.0.0.1:1883".to_owned(),
             _ => format!("text in the format {format}"),
         };
     }
-    let bound = |key| {
-        rule.get(key).filter(|bound| bound.as_u64().is_none_or(|bound| bound < super::shape::INTEGER_MAX))
-    };
+    let bound = |key| rule.get(key).filter(|bound| bound.as_u64().is_none_or(|bound| bound < INTEGER_MAX));
     let range = match (bound("minimum"), bound("maximum")) {
         (Some(minimum), Some(maximum)) => format!(" from {minimum} to {maximum}"),
         (Some(minimum), None) => format!(" of at least {minimum}"),
