@@ -28,8 +28,6 @@
 mod reader;
 mod writer;
 
-use std::path::Path;
-
 pub(crate) use reader::{Line, Reader};
 pub(crate) use writer::{Book, Recorder};
 
@@ -45,14 +43,6 @@ pub(crate) fn push(ranges: &mut Vec<Range>, n: u64) {
         Some((_, end)) if *end + 1 == n => *end = n,
         _ => ranges.push((n, n)),
     }
-}
-
-/// Opens the ledger at `path` for appending and starts a run of `client` in it.
-///
-/// # Errors
-/// [`SimError::File`](crate::SimError::File) if it cannot be opened or written.
-pub(crate) fn open(path: &Path, client: &str) -> Result<Book, crate::SimError> {
-    Book::open(path, client)
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ mod tally;
 
 use std::{
     future::Future,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -21,7 +21,7 @@ use tokio::{sync::watch, task::JoinSet};
 use crate::{
     SimError,
     client::Target,
-    ledger::{self, Recorder},
+    ledger::{Book, Recorder},
     report::RunReport,
 };
 use connection::Connection;
@@ -71,7 +71,7 @@ impl<S: Source> Load<S> {
     /// where a source failed.
     pub(crate) async fn run(self, stop: impl Future<Output = ()>) -> Result<RunReport, SimError> {
         let book = match &self.ledger {
-            Some(path) => Some(open_ledger(path, &self.target)?),
+            Some(path) => Some(Book::open(path, &self.target.client_prefix)?),
             None => None,
         };
         let (stop_now, stopped) = watch::channel(false);
@@ -100,10 +100,6 @@ impl<S: Source> Load<S> {
         outcome?;
         Ok(shared.tally().report(shared.started.elapsed()))
     }
-}
-
-fn open_ledger(path: &Path, target: &Target) -> Result<ledger::Book, SimError> {
-    ledger::open(path, &target.client_prefix)
 }
 
 /// Waits for the connections; the first failure, `stop` and the limit end them all.

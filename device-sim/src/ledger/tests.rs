@@ -1,6 +1,6 @@
 use std::{fs, path::Path, time::Instant};
 
-use super::{Line, Reader, open, push};
+use super::{Book, Line, Reader, push};
 use crate::client::session::Settled;
 
 fn lines(path: &Path) -> Vec<String> {
@@ -13,7 +13,7 @@ fn lines(path: &Path) -> Vec<String> {
 }
 
 async fn write(path: &Path) {
-    let book = open(path, "sim-1").unwrap();
+    let book = Book::open(path, "sim-1").unwrap();
     let mut recorder = book.recorder(2);
     let sent_at = Instant::now();
     for n in 1..=4 {

@@ -35,7 +35,8 @@ pub(crate) struct Book {
 }
 
 impl Book {
-    pub(super) fn open(path: &Path, client: &str) -> Result<Self, SimError> {
+    /// Opens the ledger at `path` for appending and starts a run of `client` in it.
+    pub(crate) fn open(path: &Path, client: &str) -> Result<Self, SimError> {
         let mut file = OpenOptions::new()
             .read(true)
             .append(true)
