@@ -9,6 +9,8 @@ mod error;
 mod job;
 mod open;
 mod owner;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::{
@@ -70,15 +72,11 @@ impl Database {
         let reader = Arc::new(Mutex::new(open::reader(path)?));
         let (jobs, waiting) = mpsc::channel(JOBS_MAX);
         let (changed, others) = watch::channel(0);
-        let writer = Writer::new(connection, waiting, changed)?;
-        let writer =
-            thread::Builder::new().name("database".into()).spawn(move || writer.run()).map_err(|source| {
-                DatabaseError::Io {
-                    path: path.into(),
-                    doing: "start the writer of",
-                    source: Arc::new(source),
-                }
-            })?;
+        let writer = Writer::new(path, connection, waiting, changed)?;
+        let writer = thread::Builder::new()
+            .name("database".into())
+            .spawn(move || writer.run())
+            .map_err(open::io_error(path, "start the writer of"))?;
         let registration = Arc::new(registration);
         let inner =
             Inner { path: path.into(), registration, reader, others, jobs: Some(jobs), writer: Some(writer) };

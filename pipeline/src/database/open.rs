@@ -92,15 +92,15 @@ fn is_new(connection: &Connection) -> rusqlite::Result<bool> {
 }
 
 fn create(connection: &Connection) -> rusqlite::Result<()> {
-    // Before the first table: neither can be changed afterwards.
+    // Before the first table: neither can be changed afterwards. Pages of 8 KiB cost a frame of 10 KiB the least.
     connection.execute_batch(
-        "PRAGMA page_size = 4096; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL;",
+        "PRAGMA page_size = 8192; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL;",
     )?;
     connection.execute_batch(&format!(
         "BEGIN IMMEDIATE; {SCHEMA} PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {FORMAT}; COMMIT;"
     ))
 }
 
-fn io_error(path: &Path, doing: &'static str) -> impl FnOnce(io::Error) -> DatabaseError {
+pub(super) fn io_error(path: &Path, doing: &'static str) -> impl FnOnce(io::Error) -> DatabaseError {
     move |source| DatabaseError::Io { path: path.into(), doing, source: Arc::new(source) }
 }

@@ -7,10 +7,9 @@ use std::{
     fs::{self, File, TryLockError},
     io,
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
-use super::DatabaseError;
+use super::{DatabaseError, open::io_error};
 
 /// Names a registration for ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -28,13 +27,9 @@ impl Registration {
     /// serialises opening: a file is unlocked for a moment between its creation and its locking.
     pub(super) fn new(directory: &Path, owner: Owner) -> Result<Self, DatabaseError> {
         let path = lock_file(directory, owner);
-        let failed = |doing| {
-            let path = path.clone();
-            move |source: io::Error| DatabaseError::Io { path, doing, source: Arc::new(source) }
-        };
-        remove_dead(directory).map_err(failed("remove what ended processes left beside"))?;
-        let lock = File::create(&path).map_err(failed("create"))?;
-        lock.try_lock().map_err(io::Error::from).map_err(failed("lock"))?;
+        remove_dead(directory).map_err(io_error(directory, "remove the locks of ended processes in"))?;
+        let lock = File::create(&path).map_err(io_error(&path, "create"))?;
+        lock.try_lock().map_err(io::Error::from).map_err(io_error(&path, "lock"))?;
         Ok(Self { owner, directory: directory.into(), _lock: lock })
     }
 

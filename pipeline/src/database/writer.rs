@@ -1,19 +1,18 @@
 //! The writer thread: takes every job that waits, and commits them together.
 
 use std::{
-    io,
-    sync::Arc,
+    path::Path,
     time::{Duration, Instant},
 };
 
-use rusqlite::{Connection, ErrorCode};
+use rusqlite::{Connection, ErrorCode, config::DbConfig};
 use tokio::{
     runtime::{Builder, Runtime},
     sync::{mpsc, watch},
     time::timeout,
 };
 
-use super::{DatabaseError, Durability, job::Job};
+use super::{DatabaseError, Durability, job::Job, open::io_error};
 
 /// How many jobs share a commit at most: what waits longer than theirs waits for the next.
 const GROUP_MAX: usize = 256;
@@ -21,8 +20,14 @@ const GROUP_MAX: usize = 256;
 /// How often the file is asked whether another process wrote to it.
 const LOOK_EVERY: Duration = Duration::from_millis(25);
 
-/// Pages in the write-ahead log (4 KiB each) after which a commit also brings it into the file.
-const CHECKPOINT_PAGES: i32 = 4096;
+/// Pages in the write-ahead log (8 KiB each) after which a commit also brings it into the file.
+const CHECKPOINT_PAGES: i32 = 2048;
+
+/// The log file is cut back to this size after it had to grow beyond.
+const JOURNAL_BYTES: i64 = 64 << 20;
+
+/// Memory for pages, as SQLite wants it: negative KiB.
+const CACHE_KIB: i32 = -(32 << 10);
 
 pub(super) struct Writer {
     connection: Connection,
@@ -37,15 +42,23 @@ pub(super) struct Writer {
 
 impl Writer {
     pub(super) fn new(
+        path: &Path,
         connection: Connection,
         jobs: mpsc::Receiver<Box<dyn Job>>,
         others: watch::Sender<u64>,
     ) -> Result<Self, DatabaseError> {
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+        connection.pragma_update(None, "journal_size_limit", JOURNAL_BYTES)?;
+        connection.pragma_update(None, "cache_size", CACHE_KIB)?;
+        // What a savepoint may have to undo is kept in memory, not in a temporary file.
+        connection.pragma_update(None, "temp_store", "MEMORY")?;
+        // Else SQLite plans a statement anew whenever its parameters change.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         let data_version = data_version(&connection)?;
         // Of the runtime only the timer is used: to wait for a job, but not longer than until the next look.
-        let runtime = Builder::new_current_thread().enable_time().build().map_err(no_runtime)?;
+        let runtime = Builder::new_current_thread().enable_time().build();
+        let runtime = runtime.map_err(io_error(path, "start the timer for writing"))?;
         let synchronous = Durability::Fsync;
         Ok(Self {
             connection,
@@ -153,12 +166,4 @@ impl Writer {
 /// Changes when another connection commits, not when this one does.
 fn data_version(connection: &Connection) -> rusqlite::Result<i64> {
     connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))
-}
-
-fn no_runtime(source: io::Error) -> DatabaseError {
-    DatabaseError::Io {
-        path: Default::default(),
-        doing: "start the timer of the writer",
-        source: Arc::new(source),
-    }
 }

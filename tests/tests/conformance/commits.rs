@@ -36,6 +36,7 @@ pub(crate) async fn conformance_commit_consumes_publishes_and_counts_at_once<E: 
             publish: vec![entry(Alert, frame(number + 10, 0)), entry(Store, frame(number + 20, 0))],
             delta: Some(delta(number.into(), None)),
             counts: Some(("analyze", counts)),
+            ..Commit::default()
         };
         commit(&queues, step).await.expect("committed");
     }
@@ -67,6 +68,7 @@ pub(crate) async fn conformance_commit_with_a_lost_receipt_changes_nothing<E: En
         publish: vec![entry(Alert, frame(11, 0))],
         delta: Some(delta(1, None)),
         counts: Some(("analyze", Counts { consumed: 1, ..Counts::default() })),
+        ..Commit::default()
     };
     assert!(is_lost(&commit(&queues, step).await));
     let depth = queues.depth(Analyze).await.expect("depth");

@@ -123,7 +123,7 @@ pub(crate) async fn conformance_q8_fenced_commit_fails_alone<E: Engine>() {
             receipts: vec![held[0].receipt.clone()],
             publish: vec![entry(Analyze, frame(100 + u32::from(lane.0), lane.0))],
             delta: Some(NumberedDelta { stage: "transform", lane, number, bytes: vec![1], snapshot: None }),
-            counts: None,
+            ..Commit::default()
         });
     }
     let answers = queues.commit(commits).await;

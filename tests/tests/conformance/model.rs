@@ -17,7 +17,7 @@ use proptest::{
 };
 
 use crate::{
-    engine::{Engine, LEASE, Limits, MAX_ATTEMPTS, NONE, is_lost, numbers, publish, receive, settle, sized},
+    engine::{Engine, LEASE, Limits, MAX_ATTEMPTS, NONE, is_lost, numbers, publish, receive, sized},
     sqlite::Sqlite,
 };
 
