@@ -1,9 +1,12 @@
 //! The worker loop: takes frames from a stage's queue, plans, and commits what comes of it.
 
+mod isolate;
 mod lanes;
 mod leases;
 mod stage;
 mod step;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use self::leases::Leases;
 pub use self::stage::StageWorker;

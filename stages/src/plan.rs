@@ -1,5 +1,7 @@
 //! What one delivery leads to: the join between the pure core and the shells that call it.
 
+use std::ops::AddAssign;
+
 use crate::frame::{Frame, FrameError};
 
 /// What a stage makes of one frame.
@@ -54,6 +56,17 @@ pub struct Counts {
     pub produced: u64,
     /// Rows that came after the watermark: a mark, not a fate.
     pub late: u64,
+}
+
+impl AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
+        self.consumed += other.consumed;
+        self.quarantined += other.quarantined;
+        self.repeated += other.repeated;
+        self.filtered += other.filtered;
+        self.produced += other.produced;
+        self.late += other.late;
+    }
 }
 
 /// Why a frame led to no plan. Another try on the same state would end the same.

@@ -121,6 +121,21 @@ pub struct Commit {
     pub delta: Option<NumberedDelta>,
     /// What became of the rows, for the books of the named stage.
     pub counts: Option<(&'static str, Counts)>,
+    /// Rows of the deliveries that are given up.
+    pub dead: Vec<DeadLetter>,
+}
+
+/// A frame that is given up, with the reason: kept with the dead letters of the queue it was read from.
+#[derive(Debug, Clone)]
+pub struct DeadLetter {
+    /// Where its rows were read from.
+    pub queue: QueueName,
+    /// What is given up.
+    pub frame: EncodedFrame,
+    /// How often it failed.
+    pub attempts: u32,
+    /// Why.
+    pub reason: String,
 }
 
 /// A change of a lane's state. Numbers fence: only the one after the last is taken.

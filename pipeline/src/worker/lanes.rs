@@ -44,20 +44,27 @@ impl Known {
         })
     }
 
-    /// Counts one more delta; the number it has, and a snapshot if it is time for one.
+    /// Counts one more delta of so many bytes; the number it has, and a snapshot if it is time for one.
     pub(super) fn advance(
         &mut self,
         stage: &Stage,
-        delta: &[u8],
+        delta_bytes: usize,
     ) -> Result<(u64, Option<Vec<u8>>), StateError> {
-        self.number += 1;
-        self.delta_bytes += delta.len();
-        if self.delta_bytes <= DELTA_BYTES_MIN.max(self.snapshot_bytes) {
-            return Ok((self.number, None));
+        self.delta_bytes += delta_bytes;
+        if self.delta_bytes > DELTA_BYTES_MIN.max(self.snapshot_bytes) {
+            let (number, snapshot) = self.replace(stage)?;
+            return Ok((number, Some(snapshot)));
         }
+        self.number += 1;
+        Ok((self.number, None))
+    }
+
+    /// Counts one more change, saved as a snapshot; the number it has, and the snapshot.
+    pub(super) fn replace(&mut self, stage: &Stage) -> Result<(u64, Vec<u8>), StateError> {
         let snapshot = stage.snapshot(&mut self.state)?;
+        self.number += 1;
         (self.delta_bytes, self.snapshot_bytes) = (0, snapshot.len());
-        Ok((self.number, Some(snapshot)))
+        Ok((self.number, snapshot))
     }
 }
 

@@ -1,6 +1,6 @@
 //! A worker task of a stage.
 
-use std::{collections::BTreeMap, slice, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, panic::resume_unwind, slice, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use stages::{
@@ -8,13 +8,17 @@ use stages::{
     plan::PlanError,
     stage::Stage,
 };
-use tokio::{sync::watch, task::spawn_blocking, time::sleep};
+use tokio::{
+    sync::watch,
+    task::{JoinSet, spawn_blocking},
+    time::sleep,
+};
 use tracing::{error, info, warn};
 
 use super::{
     Leases,
     lanes::{Known, Lanes},
-    step::{Step, plan_run},
+    step::{Step, panic_text, plan_pieces, plan_run},
 };
 use crate::{
     error::Class,
@@ -27,6 +31,10 @@ use crate::{
 const RUN_FRAMES: usize = 64;
 const RUN_BYTES: usize = 1 << 20;
 const RECEIVE_WAIT: Duration = Duration::from_secs(1);
+/// How long a task lets frames gather after fewer than this: a commit costs the same for a few rows as
+/// for many, and a pause of this length costs an alert little.
+const GATHER: Duration = Duration::from_millis(10);
+const GATHERED_FRAMES: usize = 16;
 /// How long to wait before another try: at first, and at most.
 const BACKOFF_MIN: Duration = Duration::from_millis(50);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
@@ -40,6 +48,18 @@ pub struct StageWorker {
     max_attempts: u32,
     lanes: Arc<Lanes>,
     stop: watch::Receiver<bool>,
+}
+
+/// How a run is planned.
+#[derive(Debug, Clone, Copy)]
+enum Manner {
+    /// Its frames as one.
+    Joined,
+    /// Each frame in halves, down to the rows that fail.
+    InPieces {
+        /// How often they have failed, for their dead letters.
+        attempts: u32,
+    },
 }
 
 /// What became of a run.
@@ -71,14 +91,36 @@ impl StageWorker {
         let mut leases = Leases::new(self.queues.clone());
         while !*stop.borrow_and_update() {
             let received = tokio::select! {
-                received = self.receive(holder) => received,
+                received = self.receive(holder) => received?,
                 _ = stop.changed() => continue,
             };
-            for run in runs(received?) {
-                run.iter().for_each(|delivery| leases.hold(delivery.receipt.clone()));
-                leases.keep(self.work(run)).await?;
-                leases.clear();
+            let frames = received.len();
+            received.iter().for_each(|delivery| leases.hold(delivery.receipt.clone()));
+            leases.keep(self.work_lanes(received)).await?;
+            leases.clear();
+            if (1..GATHERED_FRAMES).contains(&frames) {
+                tokio::select! {
+                    () = sleep(GATHER) => {}
+                    _ = stop.changed() => {}
+                }
             }
+        }
+        Ok(())
+    }
+
+    /// Deals with the runs of several lanes at once, so that they share a commit.
+    async fn work_lanes(&self, received: Vec<Delivery>) -> Result<(), QueueError> {
+        let mut lanes: BTreeMap<Lane, Vec<Delivery>> = BTreeMap::new();
+        for delivery in received {
+            lanes.entry(delivery.frame.lane).or_default().push(delivery);
+        }
+        let mut at_work = JoinSet::new();
+        for run in lanes.into_values() {
+            let worker = self.clone();
+            at_work.spawn(async move { worker.work(run).await });
+        }
+        while let Some(done) = at_work.join_next().await {
+            done.unwrap_or_else(|error| resume_unwind(error.into_panic()))?;
         }
         Ok(())
     }
@@ -88,45 +130,47 @@ impl StageWorker {
         self.queues.receive(topology::before(&self.stage), holder, limits).await
     }
 
-    /// Deals with a run of one lane: whole, or frame by frame when it fails as a whole.
+    /// Deals with a run of one lane: joined; frame by frame when that fails; and a frame that fails too
+    /// often in pieces, so that only the rows at fault become dead letters.
     async fn work(&self, run: Vec<Delivery>) -> Result<(), QueueError> {
-        if let Outcome::Settled = self.advance(&run).await? {
+        if let Outcome::Settled = self.advance(&run, Manner::Joined).await? {
             return Ok(());
         }
         for delivery in run {
-            if let Outcome::Failed(reason) = self.advance(slice::from_ref(&delivery)).await? {
-                let given_up = self.settle_failed(delivery, reason).await?;
-                if !given_up {
-                    // On an ordered queue the frames behind it went back with it.
-                    return Ok(());
-                }
+            let (alone, attempts) = (slice::from_ref(&delivery), delivery.attempts + 1);
+            let Outcome::Failed(reason) = self.advance(alone, Manner::Joined).await? else { continue };
+            if attempts < self.max_attempts {
+                // On an ordered queue the frames behind it go back with it.
+                return self.retry(delivery, attempts, reason).await;
+            }
+            if let Outcome::Failed(reason) = self.advance(alone, Manner::InPieces { attempts }).await? {
+                self.give_up(delivery, attempts, reason).await?;
             }
         }
         Ok(())
     }
 
-    /// Settles a frame that fails on its own; true when it is given up.
-    async fn settle_failed(&self, delivery: Delivery, reason: String) -> Result<bool, QueueError> {
-        let (stage, frame, attempts) = (self.stage.name(), delivery.frame.id, delivery.attempts + 1);
-        let given_up = attempts >= self.max_attempts;
-        let verdict = if given_up {
-            error!(stage, %frame, attempts, reason, "a frame failed too often: it is now a dead letter");
-            Verdict::Dead(reason)
-        } else {
-            warn!(stage, %frame, attempts, reason, "a frame failed and is tried again");
-            Verdict::Retry(backoff(attempts))
-        };
-        for answer in self.queues.settle(vec![(delivery.receipt, verdict)]).await {
-            match answer {
-                Err(error) if error.class() == Class::Fatal => return Err(error),
-                _ => {}
-            }
-        }
-        Ok(given_up)
+    async fn retry(&self, delivery: Delivery, attempts: u32, reason: String) -> Result<(), QueueError> {
+        let (stage, frame) = (self.stage.name(), delivery.frame.id);
+        warn!(stage, %frame, attempts, reason, "a frame failed and is tried again");
+        self.settle(delivery, Verdict::Retry(backoff(attempts))).await
+    }
+
+    async fn give_up(&self, delivery: Delivery, attempts: u32, reason: String) -> Result<(), QueueError> {
+        let (stage, frame) = (self.stage.name(), delivery.frame.id);
+        error!(stage, %frame, attempts, reason, "a frame failed too often: it is now a dead letter");
+        self.settle(delivery, Verdict::Dead(reason)).await
+    }
+
+    async fn settle(&self, delivery: Delivery, verdict: Verdict) -> Result<(), QueueError> {
+        let answers = self.queues.settle(vec![(delivery.receipt, verdict)]).await;
+        // What cannot be settled now comes again when its lease ends.
+        let fatal = |error: &QueueError| error.class() == Class::Fatal;
+        answers.into_iter().filter_map(Result::err).find(fatal).map_or(Ok(()), Err)
     }
 
     /// Plans a run and commits what comes of it, for as long as only the world stands in the way.
-    async fn advance(&self, run: &[Delivery]) -> Result<Outcome, QueueError> {
+    async fn advance(&self, run: &[Delivery], manner: Manner) -> Result<Outcome, QueueError> {
         let Some(lane) = run.first().map(|delivery| delivery.frame.lane) else { return Ok(Outcome::Settled) };
         let mut tries = 0;
         loop {
@@ -138,7 +182,7 @@ impl StageWorker {
                     Err(reason) => return Ok(Outcome::Failed(reason)),
                 },
             };
-            let (known, steps) = match self.plan(known, run).await {
+            let (known, steps) = match self.plan(known, run, manner).await {
                 Ok(planned) => planned,
                 Err(reason) => return Ok(Outcome::Failed(reason)),
             };
@@ -176,16 +220,29 @@ impl StageWorker {
     }
 
     /// Plans off the runtime's own threads. A panic costs the state in memory, which is loaded anew.
-    async fn plan(&self, mut known: Known, run: &[Delivery]) -> Result<(Known, Vec<Step>), String> {
+    async fn plan(
+        &self,
+        mut known: Known,
+        run: &[Delivery],
+        manner: Manner,
+    ) -> Result<(Known, Vec<Step>), String> {
         let stage = self.stage.clone();
         let frames: Vec<Bytes> = run.iter().map(|delivery| delivery.frame.bytes.clone()).collect();
-        let planned = spawn_blocking(move || {
-            let steps = plan_run(&stage, &mut known, &frames)?;
-            Ok((known, steps))
-        });
-        match planned.await {
-            Ok(planned) => planned.map_err(|error: PlanError| error.to_string()),
-            Err(panic) => Err(panic.to_string()),
+        let plan = move || {
+            let steps = match manner {
+                Manner::Joined => plan_run(&stage, &mut known, &frames)?,
+                Manner::InPieces { attempts } => {
+                    let pieces = frames.iter().map(|bytes| plan_pieces(&stage, &mut known, bytes, attempts));
+                    pieces.collect::<Result<_, _>>()?
+                }
+            };
+            Ok::<_, PlanError>((known, steps))
+        };
+        match spawn_blocking(plan).await {
+            Ok(planned) => planned.map_err(|error| error.to_string()),
+            Err(ended) => Err(ended
+                .try_into_panic()
+                .map_or_else(|ended| ended.to_string(), |panic| panic_text(&*panic))),
         }
     }
 
@@ -195,26 +252,22 @@ impl StageWorker {
         let mut commits = Vec::with_capacity(steps.len());
         for mut step in steps {
             alerts.append(&mut step.alerts);
+            for letter in &step.dead {
+                let (stage, frame, reason) = (self.stage.name(), letter.frame.id, &letter.reason);
+                error!(stage, %frame, reason, "a row failed too often: it is now a dead letter of its own");
+            }
             commits.push(Commit {
                 receipts: receipts.by_ref().take(step.frames).collect(),
                 publish: step.publish,
                 delta: step.delta,
                 counts: Some((self.stage.name(), step.counts)),
+                dead: step.dead,
             });
         }
         self.queues.commit(commits).await.into_iter().collect::<Result<(), _>>()?;
         alerts.iter().for_each(log_alerts);
         Ok(())
     }
-}
-
-/// The deliveries of each lane, in order.
-fn runs(deliveries: Vec<Delivery>) -> impl Iterator<Item = Vec<Delivery>> {
-    let mut lanes: BTreeMap<Lane, Vec<Delivery>> = BTreeMap::new();
-    for delivery in deliveries {
-        lanes.entry(delivery.frame.lane).or_default().push(delivery);
-    }
-    lanes.into_values()
 }
 
 fn backoff(tries: u32) -> Duration {

@@ -1,27 +1,52 @@
 //! One step of a stage: from the frames of a run to what is committed for them. No IO.
 
-use bytes::Bytes;
-use stages::{
-    frame::{self, Frame},
-    plan::{Counts, PlanError, Port},
-    stage::{self, Stage},
+use std::{
+    ops::Range,
+    panic::{AssertUnwindSafe, catch_unwind},
 };
 
-use super::lanes::Known;
+use bytes::Bytes;
+use stages::{
+    frame::{self, Frame, FrameError, Header, Lane},
+    plan::{Counts, Plan, PlanError, Port, StateError},
+    stage::{self, LaneState, Stage},
+};
+
+use super::{
+    isolate::{Isolated, isolate},
+    lanes::Known,
+};
 use crate::{
-    queue::{EncodedFrame, NumberedDelta, Publish},
+    queue::{DeadLetter, EncodedFrame, NumberedDelta, Publish},
     topology,
 };
 
-/// What a few frames, joined into one, lead to.
+/// What a few frames lead to.
+#[derive(Default)]
 pub(super) struct Step {
     /// How many frames of the run it deals with.
     pub(super) frames: usize,
     pub(super) publish: Vec<Publish>,
     pub(super) delta: Option<NumberedDelta>,
     pub(super) counts: Counts,
+    /// Rows that are given up.
+    pub(super) dead: Vec<DeadLetter>,
     /// Transitions of alerts, to be logged once they are committed.
     pub(super) alerts: Vec<Frame>,
+}
+
+impl Step {
+    fn add(&mut self, stage: &Stage, plan: Plan) -> Result<(), FrameError> {
+        self.counts += plan.counts;
+        for (port, frame) in plan.publish {
+            let queue = topology::behind(stage, port);
+            self.publish.push(Publish { queue, frame: EncodedFrame::of(&frame)? });
+            if port == Port::Alerts {
+                self.alerts.push(frame);
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Plans a run of encoded frames of one lane, in order. Frames with the same columns are joined: one
@@ -34,26 +59,81 @@ pub(super) fn plan_run(stage: &Stage, known: &mut Known, run: &[Bytes]) -> Resul
 
 fn plan_joined(stage: &Stage, known: &mut Known, frames: &[Frame]) -> Result<Step, PlanError> {
     let input = Frame::coalesce(frames)?;
-    let plan = stage::plan(stage, &mut known.state, &input)?;
-    let mut step = Step {
-        frames: frames.len(),
-        publish: Vec::new(),
-        delta: None,
-        counts: plan.counts,
-        alerts: Vec::new(),
-    };
-    for (port, frame) in plan.publish {
-        let queue = topology::behind(stage, port);
-        step.publish.push(Publish { queue, frame: EncodedFrame::of(&frame)? });
-        if port == Port::Alerts {
-            step.alerts.push(frame);
-        }
-    }
-    let delta = plan.delta.0;
-    if !delta.is_empty() {
-        let (number, snapshot) = known.advance(stage, &delta)?;
-        let (stage, lane) = (stage.name(), input.header.lane);
-        step.delta = Some(NumberedDelta { stage, lane, number, bytes: delta, snapshot });
+    let mut plan = stage::plan(stage, &mut known.state, &input)?;
+    let bytes = std::mem::take(&mut plan.delta.0);
+    let mut step = Step { frames: frames.len(), ..Step::default() };
+    step.add(stage, plan)?;
+    if !bytes.is_empty() {
+        let (number, snapshot) = known.advance(stage, bytes.len())?;
+        step.delta = Some(numbered(stage, input.header.lane, number, bytes, snapshot));
     }
     Ok(step)
+}
+
+/// Plans a frame that fails as a whole, in halves: rows that fail even alone are given up, the others
+/// go on.
+pub(super) fn plan_pieces(
+    stage: &Stage,
+    known: &mut Known,
+    bytes: &Bytes,
+    attempts: u32,
+) -> Result<Step, PlanError> {
+    let frame = frame::decode(bytes)?;
+    let piece = |name: &str, rows: Range<usize>| {
+        let id = frame.header.id.published(stage.name(), 0, name, rows.start);
+        let header = Header { id, ..frame.header.clone() };
+        Frame { header, rows: frame.rows.slice(rows.start, rows.len()) }
+    };
+    let Isolated { good, poison } =
+        isolate(frame.rows.num_rows(), |rows| attempt(stage, &mut known.state, &piece("piece", rows)));
+    let mut step = Step { frames: 1, ..Step::default() };
+    for plan in good {
+        step.add(stage, plan)?;
+    }
+    for (row, reason) in poison {
+        let frame = EncodedFrame::of(&piece("poison", row..row + 1))?;
+        step.dead.push(DeadLetter { queue: topology::before(stage), frame, attempts, reason });
+    }
+    if !matches!(known.state, LaneState::Stateless) {
+        let (number, snapshot) = known.replace(stage)?;
+        step.delta = Some(numbered(stage, frame.header.lane, number, Vec::new(), Some(snapshot)));
+    }
+    Ok(step)
+}
+
+/// Plans one piece; when that fails, the state is as it was.
+fn attempt(stage: &Stage, state: &mut LaneState, piece: &Frame) -> Result<Plan, String> {
+    let text = |error: StateError| error.to_string();
+    let saved = match state {
+        LaneState::Stateless => None,
+        _ => Some(stage.snapshot(state).map_err(text)?),
+    };
+    let planned = catch_unwind(AssertUnwindSafe(|| stage::plan(stage, state, piece)));
+    let reason = match planned {
+        Ok(Ok(plan)) => return Ok(plan),
+        Ok(Err(error)) => error.to_string(),
+        Err(panic) => panic_text(panic.as_ref()),
+    };
+    *state = stage.empty_state();
+    if let Some(saved) = saved {
+        stage.apply(state, &saved).map_err(text)?;
+    }
+    Err(reason)
+}
+
+fn numbered(
+    stage: &Stage,
+    lane: Lane,
+    number: u64,
+    bytes: Vec<u8>,
+    snapshot: Option<Vec<u8>>,
+) -> NumberedDelta {
+    NumberedDelta { stage: stage.name(), lane, number, bytes, snapshot }
+}
+
+/// What a panic said.
+pub(super) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let said = panic.downcast_ref::<&str>().copied();
+    let said = said.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    format!("panic: {}", said.unwrap_or("without words"))
 }

@@ -60,8 +60,12 @@ impl SqliteQueues {
     ) -> Result<Pending<((), Touched), QueueError>, QueueError> {
         commit.publish.iter().try_for_each(|entry| self.check(entry))?;
         let window = self.window();
+        let now = self.options().clock.now();
         let all = move |connection: &Connection, tally: &mut Tally| {
             apply(connection, tally, &commit, window)?;
+            for letter in &commit.dead {
+                settle::keep_dead(connection, tally, letter, now)?;
+            }
             work(connection)
         };
         Ok(self.change(Durability::Fsync, all).await)

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     database::Durability,
-    queue::{QueueError, Receipt, Verdict},
+    queue::{DeadLetter, QueueError, Receipt, Verdict},
 };
 
 impl SqliteQueues {
@@ -162,5 +162,32 @@ pub(super) fn bury(
         .query_row([held.seq], |row| Ok((row.get(0)?, row.get(1)?)))?;
     connection.prepare_cached("DELETE FROM body WHERE seq = ?1")?.execute([held.seq])?;
     tally.buried(held.queue, rows, bytes);
+    Ok(())
+}
+
+/// Adds rows of a delivered frame to the dead letters.
+pub(super) fn keep_dead(
+    connection: &Connection,
+    tally: &mut Tally,
+    letter: &DeadLetter,
+    now: Micros,
+) -> rusqlite::Result<()> {
+    let DeadLetter { queue, frame, attempts, reason } = letter;
+    connection
+        .prepare_cached(
+            "INSERT INTO dead (queue, lane, id, rows, published_at, attempts, reason, died_at, bytes)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?5, ?8)",
+        )?
+        .execute(params![
+            *queue as i64,
+            frame.lane.0,
+            frame.id.0,
+            frame.rows,
+            now,
+            attempts,
+            reason,
+            &frame.bytes[..]
+        ])?;
+    tally.died(*queue);
     Ok(())
 }

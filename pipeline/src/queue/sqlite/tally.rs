@@ -45,6 +45,11 @@ impl Tally {
     /// A frame is gone, to the dead letters.
     pub(super) fn buried(&mut self, queue: QueueName, rows: i64, bytes: i64) {
         self.removed(queue, rows, bytes);
+        self.died(queue);
+    }
+
+    /// There is one more dead letter.
+    pub(super) fn died(&mut self, queue: QueueName) {
         self.of(queue).dead += 1;
     }
 

@@ -1,0 +1,136 @@
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use stages::{
+    analyze::{Analyze, AnalyzeConfig},
+    frame::{Frame, FrameId, Header, Kind, Lane, Reading, ReadingsBuilder},
+    stage::Stage,
+};
+use tokio::{
+    sync::watch,
+    time::{sleep, timeout},
+};
+
+use super::StageWorker;
+use crate::{
+    database::Database,
+    queue::{Depth, EncodedFrame, Publish, QueueName, Queues, SqliteOptions, SqliteQueues},
+    state::StateStore,
+};
+
+const MAX_ATTEMPTS: u32 = 3;
+
+/// Queues in a directory of their own, and a worker of analyze on them.
+struct Bench {
+    _directory: tempfile::TempDir,
+    queues: Queues,
+    state: StateStore,
+    stop: watch::Sender<bool>,
+}
+
+impl Bench {
+    async fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let database = Database::open(&directory.path().join("millstream.db")).unwrap();
+        let state = StateStore::Sqlite(database.clone());
+        let engine = SqliteQueues::open(database, SqliteOptions::default()).await.unwrap();
+        let stop = watch::Sender::new(false);
+        Self { _directory: directory, queues: Queues::Sqlite(engine), state, stop }
+    }
+
+    fn start(&self) -> tokio::task::JoinHandle<()> {
+        let stage = Stage::Analyze(Arc::new(Analyze::new(&AnalyzeConfig::default())));
+        let (queues, state) = (self.queues.clone(), self.state.clone());
+        let worker = StageWorker::new(stage, queues, state, MAX_ATTEMPTS, self.stop.subscribe());
+        tokio::spawn(async move { worker.run().await.unwrap() })
+    }
+
+    async fn publish(&self, frame: EncodedFrame) {
+        let entry = Publish { queue: QueueName::Analyze, frame };
+        self.queues.publish(vec![entry]).await.remove(0).unwrap();
+    }
+
+    /// Works until the queue of analyze is empty; what it holds then, and the queue behind it.
+    async fn work(&self) -> (Depth, Depth) {
+        let worker = self.start();
+        let empty = async {
+            while self.queues.depth(QueueName::Analyze).await.unwrap().frames > 0 {
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(Duration::from_secs(20), empty).await.expect("analyze empties its queue");
+        self.stop.send_replace(true);
+        worker.await.unwrap();
+        (
+            self.queues.depth(QueueName::Analyze).await.unwrap(),
+            self.queues.depth(QueueName::Alert).await.unwrap(),
+        )
+    }
+}
+
+fn readings(index: u64, rows: u64) -> Frame {
+    let mut builder = ReadingsBuilder::new(&[]);
+    for row in 0..rows {
+        builder.append(&Reading {
+            device_id: "a",
+            metric: "temperature",
+            ts: 0,
+            value: Some(1.0),
+            text: None,
+            unit: None,
+            seq: Some(row),
+            received_at: 0,
+            message: 0,
+            tags: &[],
+        });
+    }
+    let id = FrameId::ingested(1, index);
+    let header = Header { id, kind: Kind::Readings, lane: Lane(0), created_at: 0, epoch: 1, trace: None };
+    builder.finish(header).unwrap()
+}
+
+#[tokio::test]
+async fn a_run_goes_through_and_is_counted_once() {
+    let bench = Bench::new().await;
+    for index in 0..3 {
+        bench.publish(EncodedFrame::of(&readings(index, 10)).unwrap()).await;
+    }
+    let (analyze, alert) = bench.work().await;
+    assert_eq!((analyze.dead, alert.rows), (0, 10), "the other two frames repeat the first");
+    let books = bench.queues.books().await.unwrap();
+    assert_eq!((books["analyze"].consumed, books["analyze"].repeated), (10, 20));
+}
+
+#[tokio::test]
+async fn state_is_found_again_by_the_next_worker() {
+    let bench = Bench::new().await;
+    bench.publish(EncodedFrame::of(&readings(0, 10)).unwrap()).await;
+    bench.work().await;
+    bench.stop.send_replace(false);
+    bench.publish(EncodedFrame::of(&readings(1, 10)).unwrap()).await;
+    let (_, alert) = bench.work().await;
+    assert_eq!(alert.rows, 10, "a new worker knows the rows of the one before");
+}
+
+#[tokio::test]
+async fn a_frame_that_is_none_becomes_a_dead_letter_and_the_lane_goes_on() {
+    let bench = Bench::new().await;
+    let good = EncodedFrame::of(&readings(0, 10)).unwrap();
+    let bytes = Bytes::from_static(b"no frame");
+    bench.publish(EncodedFrame { id: FrameId::ingested(1, 9), bytes, ..good.clone() }).await;
+    bench.publish(good).await;
+    let (analyze, alert) = bench.work().await;
+    assert_eq!((analyze.dead, alert.rows), (1, 10));
+}
+
+#[tokio::test]
+async fn rows_that_fail_even_alone_are_set_aside_one_by_one() {
+    let bench = Bench::new().await;
+    // Readings by its header, but without their columns: no row of it can be planned.
+    let mut wrong = readings(5, 4);
+    wrong.rows = wrong.rows.project(&[0, 1]).unwrap();
+    bench.publish(EncodedFrame::of(&wrong).unwrap()).await;
+    bench.publish(EncodedFrame::of(&readings(6, 10)).unwrap()).await;
+    let (analyze, alert) = bench.work().await;
+    assert_eq!((analyze.dead, alert.rows), (4, 10));
+}
