@@ -1,1 +1,38 @@
-//! x
+//! What the tests of whole programs share: child processes, places for them to work in, and readers of the lake
+//! that are not ours.
+//!
+//! Whatever fails here panics: these are parts of tests.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
+
+mod child;
+pub mod lake;
+mod site;
+
+use std::{
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+pub use self::{
+    child::{Child, Ended},
+    site::{Site, program},
+};
+
+/// How long anything may take that is to happen, also on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long to wait before looking again.
+const POLL: Duration = Duration::from_millis(20);
+
+/// Looks until `condition` holds.
+///
+/// # Panics
+/// When it does not within [`PATIENCE`].
+pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !condition() {
+        assert!(Instant::now() < deadline, "{what}: not within {PATIENCE:?}");
+        sleep(POLL);
+    }
+}

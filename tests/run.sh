@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# Installs what the tests need, builds the programs, and runs every test. Works from any directory, again and again.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+step() { printf '\n== %s\n' "$*"; }
+
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then
+        "$@"
+    elif command -v sudo >/dev/null; then
+        sudo "$@"
+    else
+        echo "tests/run.sh: cannot run \"$*\": be root, install sudo, or install these packages yourself" >&2
+        exit 1
+    fi
+}
+
+if ! command -v cargo >/dev/null; then
+    echo "tests/run.sh: there is no cargo: install Rust as https://rustup.rs says" >&2
+    exit 1
+fi
+
+packages=()
+command -v cc >/dev/null || packages+=(gcc libc6-dev)
+command -v python3 >/dev/null || packages+=(python3)
+python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
+if [ "${#packages[@]}" -gt 0 ]; then
+    step "apt-get install ${packages[*]}"
+    as_root apt-get update -q
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${packages[@]}"
+fi
+
+# A reader of the lake that is not ours.
+venv=target/test-venv
+if ! cmp -s tests/data/requirements.txt "$venv/installed.txt"; then
+    step "DuckDB into $venv"
+    python3 -m venv --clear "$venv"
+    "$venv/bin/pip" install --quiet --disable-pip-version-check --requirement tests/data/requirements.txt
+    cp tests/data/requirements.txt "$venv/installed.txt"
+fi
+
+step "cargo build"
+cargo build --release --workspace --bins
+
+if cargo nextest --version >/dev/null 2>&1; then
+    step "cargo nextest run"
+    cargo nextest run --release --workspace --no-fail-fast
+    step "cargo test --doc"
+    cargo test --release --workspace --doc --quiet
+else
+    step "cargo test"
+    cargo test --release --workspace --no-fail-fast
+fi

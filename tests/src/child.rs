@@ -1,0 +1,186 @@
+use std::{
+    io::{BufRead, BufReader, Read},
+    process::{self, Command, Stdio},
+    sync::{Arc, Condvar, Mutex},
+    thread,
+    time::Instant,
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::{PATIENCE, POLL};
+
+/// A running program; dropping it kills it.
+pub struct Child {
+    name: String,
+    process: process::Child,
+    out: Arc<Output>,
+    err: Arc<Output>,
+}
+
+/// What came of a program.
+#[derive(Debug)]
+pub struct Ended {
+    /// The exit code; none after a signal.
+    pub code: Option<i32>,
+    /// The lines of its standard output.
+    pub out: Vec<String>,
+    /// The lines of its standard error.
+    pub err: Vec<String>,
+}
+
+/// The lines of one stream so far.
+#[derive(Default)]
+struct Output {
+    lines: Mutex<Lines>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Lines {
+    lines: Vec<String>,
+    closed: bool,
+}
+
+impl Child {
+    /// Starts a program and collects what it says.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn start(mut command: Command) -> Self {
+        let name = command.get_program().to_string_lossy().into_owned();
+        let started = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let mut process = started.unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
+        let out = Output::of(process.stdout.take().expect("piped"));
+        let err = Output::of(process.stderr.take().expect("piped"));
+        Self { name, process, out, err }
+    }
+
+    /// Waits until the program says `text` on standard error, and returns that line.
+    ///
+    /// # Panics
+    /// When it ends without, or does not within [`PATIENCE`].
+    pub fn says(&self, text: &str) -> String {
+        let said = self.err.wait(|lines| lines.iter().find(|line| line.contains(text)).cloned());
+        said.unwrap_or_else(|| {
+            panic!("{} did not say {text:?}, but\n{}", self.name, self.err.text().join("\n"))
+        })
+    }
+
+    /// Whether it still runs.
+    pub fn is_running(&mut self) -> bool {
+        self.process.try_wait().expect("a child of ours").is_none()
+    }
+
+    /// Ends it as a power cut would, as far as it can tell.
+    pub fn kill(mut self) {
+        self.end();
+    }
+
+    /// Asks it to end.
+    pub fn terminate(&self) {
+        kill_process(Pid::from_child(&self.process), Signal::TERM).expect("a child of ours");
+    }
+
+    /// Waits until it ends by itself.
+    ///
+    /// # Panics
+    /// When it does not within [`PATIENCE`].
+    pub fn ended(mut self) -> Ended {
+        let deadline = Instant::now() + PATIENCE;
+        let status = loop {
+            if let Some(status) = self.process.try_wait().expect("a child of ours") {
+                break status;
+            }
+            if Instant::now() >= deadline {
+                panic!("{} did not end within {PATIENCE:?}:\n{}", self.name, self.err.text().join("\n"));
+            }
+            thread::sleep(POLL);
+        };
+        Ended { code: status.code(), out: self.out.whole(), err: self.err.whole() }
+    }
+
+    fn end(&mut self) {
+        // It may have ended by itself.
+        let _ended = self.process.kill();
+        let _status = self.process.wait();
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+impl Ended {
+    /// Asserts exit code 0.
+    ///
+    /// # Panics
+    /// When it was another, with all it said.
+    pub fn well(self) -> Self {
+        self.with(0)
+    }
+
+    /// Asserts an exit code.
+    ///
+    /// # Panics
+    /// When it was another, with all it said.
+    pub fn with(self, code: i32) -> Self {
+        let Self { out, err, .. } = &self;
+        assert_eq!(self.code, Some(code), "\n{}\n{}", out.join("\n"), err.join("\n"));
+        self
+    }
+
+    /// The last line of standard output, as JSON.
+    ///
+    /// # Panics
+    /// When it is none.
+    pub fn json(&self) -> serde_json::Value {
+        let last = self.out.last().unwrap_or_else(|| panic!("nothing on standard output: {:?}", self.err));
+        serde_json::from_str(last).unwrap_or_else(|error| panic!("{error} in {last}"))
+    }
+}
+
+impl Output {
+    fn of(stream: impl Read + Send + 'static) -> Arc<Self> {
+        let output = Arc::new(Self::default());
+        let into = Arc::clone(&output);
+        // Ends with the stream, at the latest when the program does.
+        thread::spawn(move || {
+            for line in BufReader::new(stream).split(b'\n').map_while(Result::ok) {
+                into.lines.lock().unwrap().lines.push(String::from_utf8_lossy(&line).into_owned());
+                into.changed.notify_all();
+            }
+            into.lines.lock().unwrap().closed = true;
+            into.changed.notify_all();
+        });
+        output
+    }
+
+    /// Waits until `find` finds something; none when the stream ends first, or time runs out.
+    fn wait<T>(&self, mut find: impl FnMut(&[String]) -> Option<T>) -> Option<T> {
+        let deadline = Instant::now() + PATIENCE;
+        let mut lines = self.lines.lock().unwrap();
+        loop {
+            if let Some(found) = find(&lines.lines) {
+                return Some(found);
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if lines.closed || left.is_zero() {
+                return None;
+            }
+            lines = self.changed.wait_timeout(lines, left).unwrap().0;
+        }
+    }
+
+    /// All lines, once the stream has ended.
+    fn whole(&self) -> Vec<String> {
+        self.wait(|_| None::<()>);
+        self.text()
+    }
+
+    fn text(&self) -> Vec<String> {
+        self.lines.lock().unwrap().lines.clone()
+    }
+}

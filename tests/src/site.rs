@@ -1,0 +1,185 @@
+use std::{
+    env,
+    ffi::OsStr,
+    fs,
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    process::{self, Command},
+    sync::atomic::{AtomicU8, Ordering},
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::{Child, until};
+
+/// Where every site listens, on an address of its own.
+const PORT: u16 = 18_830;
+
+/// A directory and an address where Millstream can run, be killed, and run again.
+pub struct Site {
+    directory: TempDir,
+    listen: SocketAddr,
+}
+
+impl Site {
+    /// A fresh one with this topology file.
+    ///
+    /// # Panics
+    /// When the directory cannot be made.
+    pub fn new(topology: &str) -> Self {
+        let site = Self { directory: tempfile::tempdir().unwrap(), listen: free_address() };
+        site.configure(topology);
+        site
+    }
+
+    /// Puts another topology file in place, for processes that start from here on.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    pub fn configure(&self, topology: &str) {
+        fs::write(self.path("millstream.yaml"), topology).unwrap();
+    }
+
+    /// A path in the site's directory.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// The directory of the queues.
+    pub fn data(&self) -> PathBuf {
+        self.path("data")
+    }
+
+    /// The directory of the datasets.
+    pub fn lake(&self) -> PathBuf {
+        self.data().join("lake")
+    }
+
+    /// Where devices connect to.
+    pub fn address(&self) -> SocketAddr {
+        self.listen
+    }
+
+    /// `millstream up`, once it takes messages.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn up(&self) -> Child {
+        let up = Child::start(self.up_command());
+        up.says("listening on mqtt://");
+        up
+    }
+
+    /// `millstream up`, to be started.
+    pub fn up_command(&self) -> Command {
+        let mut command = self.millstream("up");
+        command.arg("--listen").arg(self.listen.to_string());
+        command
+    }
+
+    /// `millstream run STAGE…`, once it runs.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn run(&self, stages: &[&str]) -> Child {
+        let mut command = self.millstream("run");
+        command.args(stages).arg("--listen").arg(self.listen.to_string());
+        let running = Child::start(command);
+        running.says(if stages.contains(&"ingest") { "listening on mqtt://" } else { "running" });
+        running
+    }
+
+    /// What `millstream queues --json` says of the site.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub fn queues(&self) -> Value {
+        let mut command = self.millstream("queues");
+        command.arg("--json");
+        Child::start(command).ended().well().json()
+    }
+
+    /// Waits until every row is in the lake.
+    ///
+    /// # Panics
+    /// When that takes too long.
+    pub fn wait_until_dry(&self) {
+        until("the queues run dry", || {
+            let depths = self.queues();
+            let queues = depths["queues"].as_object().expect("an object per queue");
+            queues.values().all(|depth| depth["frames"] == 0)
+        });
+    }
+
+    /// A command of `millstream` on the site's topology and data.
+    pub fn millstream(&self, command: &str) -> Command {
+        let mut millstream = program("millstream");
+        millstream.arg(command).arg("--config").arg(self.path("millstream.yaml"));
+        millstream.arg("--data").arg(self.data());
+        millstream
+    }
+
+    /// `device-sim run` against the site, with a ledger.
+    pub fn fleet<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Child {
+        let mut command = self.simulator("run");
+        command.arg("--ledger").arg(self.ledger()).args(arguments);
+        Child::start(command)
+    }
+
+    /// `device-sim replay` of files against the site.
+    pub fn replay<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Child {
+        let mut command = self.simulator("replay");
+        command.args(arguments);
+        Child::start(command)
+    }
+
+    /// What `device-sim verify` says of the fleet's ledger and the lake.
+    ///
+    /// # Panics
+    /// When the books do not balance.
+    pub fn verify(&self) -> Value {
+        let mut command = program("device-sim");
+        command.args(["verify", "--json", "--ledger"]).arg(self.ledger()).arg("--lake").arg(self.lake());
+        Child::start(command).ended().well().json()
+    }
+
+    fn ledger(&self) -> PathBuf {
+        self.path("ledger.jsonl")
+    }
+
+    fn simulator(&self, command: &str) -> Command {
+        let mut simulator = program("device-sim");
+        simulator.arg(command).arg("--json").arg("--broker").arg(format!("mqtt://{}", self.listen));
+        simulator
+    }
+}
+
+/// A binary of this workspace, built like the tests and lying beside them.
+///
+/// # Panics
+/// When it is not built.
+pub fn program(name: &str) -> Command {
+    let test = env::current_exe().unwrap();
+    let directory = test.ancestors().nth(2).expect("tests lie in deps");
+    let path = directory.join(name);
+    let build = "cargo build --release --workspace --bins";
+    assert!(path.is_file(), "there is no {}: build it with `{build}`, or run tests/run.sh", path.display());
+    let mut command = Command::new(path);
+    command.env_remove("MILLSTREAM_LOG");
+    command
+}
+
+/// An address that no other test has, so that who was killed can come back to it: all of 127.0.0.0/8 is loopback.
+/// Nor can a client that waits for its server reach itself there, as it now and then does where ports are lent.
+fn free_address() -> SocketAddr {
+    static SITES: AtomicU8 = AtomicU8::new(1);
+    let [.., high, low] = process::id().to_be_bytes();
+    let site = SITES.fetch_add(1, Ordering::Relaxed);
+    SocketAddr::from((Ipv4Addr::new(127, site, high, low), PORT))
+}
+
+/// The root of the workspace.
+pub(crate) fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a member of the workspace")
+}

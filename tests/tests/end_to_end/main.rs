@@ -1,0 +1,11 @@
+//! From devices to Parquet through the programs as users run them, read with a tool that is not ours.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
+
+mod quarantine;
+mod replay;
+mod stages;
+mod stopping;
+
+/// The defaults, but rows are in the lake within a second.
+const QUICK: &str = "store: { age_secs: 1, age_secs_max: 1 }\n";
