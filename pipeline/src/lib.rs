@@ -11,6 +11,6 @@ pub mod ingest;
 pub mod lake;
 pub mod process;
 pub mod queue;
+pub mod route;
 pub mod state;
-pub mod topology;
 pub mod worker;

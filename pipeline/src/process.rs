@@ -16,8 +16,8 @@ use crate::{
     ingest::{Ingest, IngestError},
     lake::{Lake, LakeError, Mode, Store},
     queue::{QueueError, QueueName, Queues, SqliteQueues},
+    route,
     state::StateStore,
-    topology,
     worker::StageWorker,
 };
 
@@ -235,7 +235,7 @@ impl Process {
         let max_attempts = config.topology().queues.max_attempts;
         // Of a queue without order one task takes the frames as they came: several would mix up what a
         // device sent, and rows in order would come out as late.
-        let ordered = topology::before(&stage).is_ordered();
+        let ordered = route::before(&stage).is_ordered();
         let tasks = if ordered { config.topology().lanes.min(TASKS_MAX) } else { 1 };
         let worker = StageWorker::new(stage, self.queues.clone(), state, max_attempts, self.stop.subscribe());
         for _ in 0..tasks {

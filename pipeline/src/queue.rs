@@ -24,8 +24,8 @@ use stages::plan::Counts;
 
 pub use self::{
     entry::{
-        Commit, Delivery, Depth, EncodedFrame, Holder, NumberedDelta, Publish, Receipt, ReceiveLimits,
-        Verdict,
+        Commit, DeadLetter, Delivery, Depth, EncodedFrame, Holder, NumberedDelta, Publish, Receipt,
+        ReceiveLimits, Verdict,
     },
     error::QueueError,
     name::QueueName,
@@ -42,7 +42,8 @@ pub enum Queues {
 }
 
 impl Queues {
-    /// Adds frames to queues; waits while one of them is full. `Ok` means that the frame is durable.
+    /// Adds frames to queues; waits while one of them is full. `Ok` means that the frame is durable. Frames
+    /// keep the order of a publisher that awaits each call before the next.
     ///
     /// # Errors
     /// Per frame: [`QueueError::TooLarge`] and [`QueueError::Lane`] before anything is sent, else what

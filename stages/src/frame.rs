@@ -19,6 +19,7 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 pub use self::{
     alerts::{AlertRow, Alerts, AlertsBuilder},
     codec::{FORMAT_VERSION, decode, encode},
+    columns::Strings,
     messages::{Message, Messages, MessagesBuilder, Properties},
     quarantine::{Fault, Quarantine, QuarantineBuilder, Refusal},
     readings::{Reading, Readings, ReadingsBuilder, Scores, TAG_PREFIX},

@@ -72,7 +72,7 @@ impl Stage {
         }
     }
 
-    /// Takes over what a snapshot or a [`Delta`] says.
+    /// Takes over what a snapshot or a [`Delta`](crate::plan::Delta) says.
     ///
     /// # Errors
     /// When the bytes are none that this stage wrote.

@@ -23,8 +23,8 @@ use super::{
 use crate::{
     error::Class,
     queue::{Commit, Delivery, Holder, QueueError, Queues, ReceiveLimits, Verdict},
+    route,
     state::StateStore,
-    topology,
 };
 
 /// What a task takes at once: enough to amortise a commit, little enough to go on soon.
@@ -127,7 +127,7 @@ impl StageWorker {
 
     async fn receive(&self, holder: Holder) -> Result<Vec<Delivery>, QueueError> {
         let limits = ReceiveLimits { frames: RUN_FRAMES, bytes: RUN_BYTES, wait: RECEIVE_WAIT };
-        self.queues.receive(topology::before(&self.stage), holder, limits).await
+        self.queues.receive(route::before(&self.stage), holder, limits).await
     }
 
     /// Deals with a run of one lane: joined; frame by frame when that fails; and a frame that fails too

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     queue::{DeadLetter, EncodedFrame, NumberedDelta, Publish},
-    topology,
+    route,
 };
 
 /// What a few frames lead to.
@@ -39,7 +39,7 @@ impl Step {
     fn add(&mut self, stage: &Stage, plan: Plan) -> Result<(), FrameError> {
         self.counts += plan.counts;
         for (port, frame) in plan.publish {
-            let queue = topology::behind(stage, port);
+            let queue = route::behind(stage, port);
             self.publish.push(Publish { queue, frame: EncodedFrame::of(&frame)? });
             if port == Port::Alerts {
                 self.alerts.push(frame);
@@ -92,7 +92,7 @@ pub(super) fn plan_pieces(
     }
     for (row, reason) in poison {
         let frame = EncodedFrame::of(&piece("poison", row..row + 1))?;
-        step.dead.push(DeadLetter { queue: topology::before(stage), frame, attempts, reason });
+        step.dead.push(DeadLetter { queue: route::before(stage), frame, attempts, reason });
     }
     if !matches!(known.state, LaneState::Stateless) {
         let (number, snapshot) = known.replace(stage)?;

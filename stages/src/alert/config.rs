@@ -18,8 +18,10 @@ pub struct AlertConfig {
 #[serde(deny_unknown_fields)]
 pub struct RuleConfig {
     /// Names the rule in alerts; unique.
+    #[schemars(length(min = 1))]
     pub name: String,
     /// The metric it looks at.
+    #[schemars(length(min = 1))]
     pub metric: String,
     /// Holds while the value is greater than this.
     #[serde(default)]
@@ -35,6 +37,7 @@ pub struct RuleConfig {
     pub at_most: Option<f64>,
     /// Holds while the anomaly score is this or greater, from 0 to 1.
     #[serde(default)]
+    #[schemars(range(min = 0.0, max = 1.0))]
     pub anomaly_score_at_least: Option<f64>,
     /// How long the condition must hold before the alert fires, in seconds of event time.
     #[serde(default)]
