@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use millstream::{
     queue::{
-        Commit, Depth, NumberedDelta,
+        Commit, DeadLetter, Depth, NumberedDelta,
         QueueName::{Alert, Analyze, Store, Transform},
         Queues,
     },
@@ -53,6 +53,25 @@ pub(crate) async fn conformance_commit_consumes_publishes_and_counts_at_once<E: 
         queues.books().await.expect("books").into_iter().collect::<Vec<_>>(),
         [("analyze".into(), twice)]
     );
+}
+
+pub(crate) async fn conformance_commit_keeps_what_it_gives_up<E: Engine>() {
+    let engine = E::start(Limits::default()).await;
+    let queues = engine.queues();
+    publish(&queues, Transform, [frame(7, 0)]).await;
+    let held = receive(&queues, Transform, queues.holder(), 1).await;
+    let letter = DeadLetter { queue: Transform, frame: frame(2, 0), attempts: 5, reason: "it panics".into() };
+    let step = Commit {
+        receipts: receipts(&held),
+        publish: vec![entry(Analyze, frame(5, 0))],
+        dead: vec![letter],
+        ..Commit::default()
+    };
+    commit(&queues, step).await.expect("committed");
+    let (from, to) =
+        (queues.depth(Transform).await.expect("depth"), queues.depth(Analyze).await.expect("depth"));
+    assert_eq!((from.frames, from.rows, from.bytes, from.dead), (0, 0, 0, 1));
+    assert_eq!((to.frames, to.rows), (1, 5));
 }
 
 pub(crate) async fn conformance_commit_with_a_lost_receipt_changes_nothing<E: Engine>() {

@@ -1,6 +1,7 @@
 //! What every queue engine keeps, clause by clause (Q1 to Q9), and the same tests for each engine.
 //!
 //! A new engine implements [`engine::Engine`] and gets a line at the end of this file.
+#![allow(clippy::expect_used, reason = "a test fails by panicking")]
 
 mod attempts;
 mod commits;
@@ -80,6 +81,7 @@ mod on_sqlite {
         }
         commits::{
             conformance_commit_consumes_publishes_and_counts_at_once,
+            conformance_commit_keeps_what_it_gives_up,
             conformance_commit_with_a_lost_receipt_changes_nothing,
             conformance_state_is_numbered_and_snapshots_replace_deltas,
             conformance_depth_tells_what_a_queue_holds,

@@ -310,7 +310,7 @@ fn check(actions: Vec<Action>) {
 #[test]
 fn conformance_random_actions_agree_with_the_model() {
     let config = ProptestConfig {
-        cases: 200,
+        cases: 100,
         rng_seed: RngSeed::Fixed(20_260_101),
         failure_persistence: None,
         ..ProptestConfig::default()
