@@ -4,8 +4,9 @@
 //!
 //! 1. The rows of a *roll* (a set of frames that the store worker holds) are sorted and cut at
 //!    partitions; each partition becomes one file with a name made from the frames' ids.
-//! 2. An *intent* (which files, from which frames) is committed, provided the frames are still held.
-//! 3. Each file is written under `.staging/`, synced, then linked to its name; a link never replaces.
+//! 2. A staging directory is made, then an *intent* (which files, from which frames) is committed, provided
+//!    the frames are still held.
+//! 3. Each file is written in the staging directory, synced, then linked to its name; a link never replaces.
 //! 4. One commit settles the frames and removes the intent.
 //!
 //! Whoever is later handed a frame that an intent names first resolves that intent: it

@@ -71,6 +71,12 @@ impl Dataset {
         self.column(rows, self.sorted_by()[0])
     }
 
+    fn name_values(self, rows: &RecordBatch) -> Result<&StringArray, FrameError> {
+        let values = self.names(rows)?.values().as_any().downcast_ref();
+        let column = || self.sorted_by()[0].to_owned();
+        values.ok_or_else(|| FrameError::Column { kind: self.kind(), column: column() })
+    }
+
     fn instants(self, rows: &RecordBatch) -> Result<&TimestampMicrosecondArray, FrameError> {
         self.column(rows, self.sorted_by()[1])
     }
@@ -79,6 +85,15 @@ impl Dataset {
         let column = rows.column_by_name(name).and_then(|column| column.as_any().downcast_ref());
         column.ok_or_else(|| FrameError::Column { kind: self.kind(), column: name.to_owned() })
     }
+}
+
+/// Whether the rows can be arranged.
+///
+/// # Errors
+/// When a column that the dataset is sorted by is missing, or of another type.
+pub fn check(dataset: Dataset, rows: &RecordBatch) -> Result<(), FrameError> {
+    dataset.name_values(rows)?;
+    dataset.instants(rows).map(drop)
 }
 
 /// The rows of one partition as (batch, row) pairs, sorted for writing.
@@ -123,12 +138,7 @@ struct Ranks(Vec<Vec<usize>>);
 
 impl Ranks {
     fn of(dataset: Dataset, batches: &[RecordBatch]) -> Result<Self, FrameError> {
-        let mut names = Vec::with_capacity(batches.len());
-        for rows in batches {
-            let values = dataset.names(rows)?.values().as_any().downcast_ref::<StringArray>();
-            let column = || dataset.sorted_by()[0].to_owned();
-            names.push(values.ok_or_else(|| FrameError::Column { kind: dataset.kind(), column: column() })?);
-        }
+        let names: Vec<_> = batches.iter().map(|rows| dataset.name_values(rows)).collect::<Result<_, _>>()?;
         let mut ranks: BTreeMap<&str, usize> =
             names.iter().flat_map(|batch| batch.iter().flatten()).map(|name| (name, 0)).collect();
         for (rank, place) in ranks.values_mut().enumerate() {

@@ -14,6 +14,7 @@ use super::{
     collection::Collection,
     intents::{self, Interrupted, PlannedFile},
     parquet,
+    staging::Staging,
 };
 use crate::{
     database::{Database, Durability},
@@ -57,6 +58,12 @@ impl Roll {
         Ok(Self { name, collection, files })
     }
 
+    /// Makes the place where the files are written. Before the intent: who resolves the intent takes the
+    /// place away, and it must not come into being after that. Blocks.
+    pub(super) fn stage(&self, lake: &Lake) -> Result<Staging, LakeError> {
+        lake.stage(&self.name)
+    }
+
     /// Commits the intent, provided that all `receipts` are still held.
     pub(super) async fn open(&self, queues: &SqliteQueues, receipts: &[Receipt]) -> Result<(), LakeError> {
         let (roll, frames) = (self.name.clone(), self.collection.frames.clone());
@@ -67,8 +74,7 @@ impl Roll {
     }
 
     /// Writes every file and gives it its name. Blocks.
-    pub(super) fn write(&self, lake: &Lake) -> Result<(), LakeError> {
-        let mut staging = lake.stage(&self.name)?;
+    pub(super) fn write(&self, mut staging: Staging) -> Result<(), LakeError> {
         for (number, file) in self.files.iter().enumerate() {
             let hidden = number.to_string();
             let created = staging.create(&hidden)?;

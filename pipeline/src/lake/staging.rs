@@ -43,7 +43,7 @@ impl Lake {
     /// A place out of sight for the files of one roll.
     pub(super) fn stage(&self, roll: &str) -> Result<Staging, LakeError> {
         let directory = self.root.join(STAGING).join(roll);
-        fs::create_dir_all(&directory).map_err(LakeError::io("create", &directory))?;
+        fs::create_dir(&directory).map_err(LakeError::io("create", &directory))?;
         Ok(Staging { root: self.root.clone(), directory, changed: BTreeSet::new() })
     }
 
@@ -160,6 +160,13 @@ mod tests {
         asleep.publish("0", &file, FINAL).unwrap_err();
         asleep.create("1").unwrap_err();
         assert!(!lake.holds(FINAL).unwrap());
+    }
+
+    #[test]
+    fn a_roll_is_staged_once() {
+        let (_root, lake) = lake();
+        lake.stage("roll").unwrap();
+        lake.stage("roll").unwrap_err();
     }
 
     #[test]

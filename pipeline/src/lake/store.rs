@@ -166,7 +166,8 @@ impl Store {
         for (receipt, reason) in refused {
             warn!(frame = %receipt.frame(), reason, "store cannot read a frame; it is now a dead letter");
             for answer in self.queues.settle(vec![(receipt, Verdict::Dead(reason))]).await {
-                answer?;
+                // What cannot be settled now comes again when its lease ends.
+                answer.or_else(|error| if error.class() == Class::Fatal { Err(error) } else { Ok(()) })?;
             }
         }
         Ok(())
@@ -238,9 +239,11 @@ impl Store {
         // Once they are settled all their rows are in the lake, whoever wrote them.
         let counts = Counts { consumed: self.rows, produced: self.rows, ..Counts::default() };
         let write = async {
+            let (staging, lake) = (Arc::clone(&roll), self.lake.clone());
+            let staging = spawn_blocking(move || staging.stage(&lake)).await??;
             roll.open(&self.queues, &receipts).await?;
-            let (writing, lake) = (Arc::clone(&roll), self.lake.clone());
-            spawn_blocking(move || writing.write(&lake)).await??;
+            let writing = Arc::clone(&roll);
+            spawn_blocking(move || writing.write(staging)).await??;
             roll.settle(&self.queues, &receipts, counts).await
         };
         let Err(error) = self.leases.keep(write).await else { return Ok(()) };
@@ -271,7 +274,10 @@ fn decode(deliveries: Vec<Delivery>) -> (Vec<Held>, Vec<(Receipt, String)>) {
     for Delivery { receipt, frame, .. } in deliveries {
         match frame::decode(&frame.bytes) {
             Ok(frame) => match Dataset::of(frame.header.kind) {
-                Some(dataset) => frames.push(Held { receipt, frame, dataset }),
+                Some(dataset) => match store::check(dataset, &frame.rows) {
+                    Ok(()) => frames.push(Held { receipt, frame, dataset }),
+                    Err(error) => refused.push((receipt, error.to_string())),
+                },
                 None => refused.push((receipt, format!("store keeps no {} frames", frame.header.kind))),
             },
             Err(error) => refused.push((receipt, error.to_string())),
