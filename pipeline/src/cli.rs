@@ -70,8 +70,16 @@ fn log_to_stderr(default: &str) {
 
 fn fail(error: &anyhow::Error) -> ExitCode {
     let usage = error.is::<ConfigErrors>();
-    let text = if usage { error.to_string() } else { format!("error: {error:#}") };
+    let text = if usage { error.to_string() } else { format!("error: {}", with_causes(error)) };
     // When even stderr is gone, the exit code has to do.
     let _unheard = writeln!(io::stderr(), "{text}");
     ExitCode::from(if usage { USAGE } else { 1 })
+}
+
+/// What happened and why; causes that a message tells already are not told again.
+fn with_causes(error: &anyhow::Error) -> String {
+    error.chain().skip(1).fold(error.to_string(), |text, cause| {
+        let cause = cause.to_string();
+        if text.contains(&cause) { text } else { format!("{text}: {cause}") }
+    })
 }

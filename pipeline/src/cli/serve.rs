@@ -50,12 +50,13 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
 }
 
 async fn serve(place: Place, parts: &[Part], drain: bool) -> anyhow::Result<ExitCode> {
+    // First of all: from here on a stop is one in order.
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let mut config = Config::load(place.config.as_deref())?;
     config.apply(Overrides { listen: place.listen, data: place.data })?;
     for warning in config.warnings() {
         warn!("{warning}");
     }
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let mut process = Process::start(&config, parts).await?;
     let names: Vec<_> = parts.iter().map(|part| part.as_str()).collect();
     info!(data = %config.data().display(), stages = names.join(" "), "running");

@@ -141,6 +141,8 @@ pub(super) async fn resolve(
                 there.push(path);
             }
         }
+        // Whoever linked them may have died before their names were durable.
+        lake.sync(&there)?;
         Ok::<_, LakeError>(there)
     });
     let there = there.await??;

@@ -37,14 +37,35 @@ impl Lake {
     /// Whether a file with this path inside the lake is there.
     pub(super) fn holds(&self, path: &str) -> Result<bool, LakeError> {
         let path = self.root.join(path);
-        path.try_exists().map_err(LakeError::io("look for", &path))
+        match path.try_exists() {
+            // Something else stands where its directory should be.
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => Ok(false),
+            found => found.map_err(LakeError::io("look for", &path)),
+        }
+    }
+
+    /// Makes the names of files durable; their paths are inside the lake.
+    pub(super) fn sync(&self, paths: &[String]) -> Result<(), LakeError> {
+        let directories: BTreeSet<_> = paths.iter().flat_map(|path| self.directories_of(path)).collect();
+        for directory in directories {
+            let opened = File::open(&directory).and_then(|opened| opened.sync_all());
+            opened.map_err(LakeError::io("sync", &directory))?;
+        }
+        Ok(())
+    }
+
+    /// The directories from that of a file up to the lake's own: any of them may be new.
+    fn directories_of(&self, path: &str) -> Vec<PathBuf> {
+        let file = self.root.join(path);
+        let above = file.ancestors().skip(1).take_while(|directory| directory.starts_with(&self.root));
+        above.map(Path::to_owned).collect()
     }
 
     /// A place out of sight for the files of one roll.
     pub(super) fn stage(&self, roll: &str) -> Result<Staging, LakeError> {
         let directory = self.root.join(STAGING).join(roll);
         fs::create_dir(&directory).map_err(LakeError::io("create", &directory))?;
-        Ok(Staging { root: self.root.clone(), directory, changed: BTreeSet::new() })
+        Ok(Staging { lake: self.clone(), directory, published: Vec::new() })
     }
 
     /// Takes the staging directory of a roll away: from here on nobody can link a file out of it.
@@ -63,10 +84,10 @@ impl Lake {
 /// The files of one roll before they have a name.
 #[derive(Debug)]
 pub(super) struct Staging {
-    root: PathBuf,
+    lake: Lake,
     directory: PathBuf,
-    /// Directories with new entries that are not synced yet.
-    changed: BTreeSet<PathBuf>,
+    /// Paths whose names are not synced yet.
+    published: Vec<String>,
 }
 
 impl Staging {
@@ -79,22 +100,19 @@ impl Staging {
     /// Gives a complete file its path inside the lake; it never replaces one. After
     /// [`Staging::sync`] it also survives a power cut.
     pub(super) fn publish(&mut self, name: &str, file: &File, path: &str) -> Result<(), LakeError> {
-        let (from, to) = (self.directory.join(name), self.root.join(path));
+        let (from, to) = (self.directory.join(name), self.lake.root.join(path));
         file.sync_all().map_err(LakeError::io("sync", &from))?;
         if let Some(directory) = to.parent() {
             fs::create_dir_all(directory).map_err(LakeError::io("create", directory))?;
-            let inside = directory.ancestors().take_while(|ancestor| ancestor.starts_with(&self.root));
-            self.changed.extend(inside.map(Path::to_owned));
         }
-        fs::hard_link(&from, &to).map_err(LakeError::io("link", &to))
+        fs::hard_link(&from, &to).map_err(LakeError::io("link", &to))?;
+        self.published.push(path.to_owned());
+        Ok(())
     }
 
     /// Makes the names of all published files durable, and removes the staging directory.
     pub(super) fn sync(self) -> Result<(), LakeError> {
-        for directory in &self.changed {
-            let opened = File::open(directory).and_then(|opened| opened.sync_all());
-            opened.map_err(LakeError::io("sync", directory))?;
-        }
+        self.lake.sync(&self.published)?;
         remove(&self.directory)
     }
 }

@@ -143,11 +143,11 @@ impl Store {
         let wait = if deliveries.iter().any(|delivery| delivery.suspect) { Duration::ZERO } else { self.age };
         let (frames, refused) = spawn_blocking(move || decode(deliveries)).await?;
         self.refuse(refused).await?;
-        let written = self.written(&frames).await?;
         for held in &frames {
             self.rows += held.frame.rows.num_rows() as u64;
             self.leases.hold(held.receipt.clone());
         }
+        let written = self.written(&frames).await?;
         let mut collection = mem::take(&mut self.collection);
         let collected = spawn_blocking(move || {
             for (Held { frame, dataset, .. }, written) in frames.into_iter().zip(written) {
@@ -174,7 +174,8 @@ impl Store {
     }
 
     /// What is in the lake of each frame, once the interrupted rolls that it was part of are resolved.
-    async fn written(&self, frames: &[Held]) -> Result<Vec<Vec<Partition>>, LakeError> {
+    async fn written(&mut self, frames: &[Held]) -> Result<Vec<Vec<Partition>>, LakeError> {
+        let mut backoff = BACKOFF_MIN;
         let asked: Vec<_> = frames.iter().map(|held| (held.frame.header.id, held.dataset)).collect();
         loop {
             let asked = asked.clone();
@@ -192,7 +193,10 @@ impl Store {
                         roll = interrupted.roll,
                         "a worker was interrupted while it wrote; its files are looked through"
                     );
-                    roll::resolve(&self.lake, self.queues.database(), interrupted).await?;
+                    match roll::resolve(&self.lake, self.queues.database(), interrupted).await {
+                        Err(error @ LakeError::Io { .. }) => self.back_off(&mut backoff, &error).await,
+                        resolved => drop(resolved?),
+                    }
                 }
             }
         }
@@ -210,13 +214,7 @@ impl Store {
                 Failure::Again(LakeError::Queue(error)) if error.class() == Class::Fatal => {
                     return Err(error.into());
                 }
-                Failure::Again(error) => {
-                    if backoff == BACKOFF_MIN {
-                        error!(%error, "the lake cannot be written: rows stay queued, and it is tried again");
-                    }
-                    self.leases.keep(sleep(backoff)).await;
-                    backoff = (backoff * 2).min(BACKOFF_MAX);
-                }
+                Failure::Again(error) => self.back_off(&mut backoff, &error).await,
                 Failure::Abandoned(error) => {
                     error!(%error, "rows could not be written: they come again when their leases end");
                     break;
@@ -227,6 +225,15 @@ impl Store {
         self.collection = Collection::default();
         (self.rows, self.due) = (0, None);
         Ok(())
+    }
+
+    /// Waits before the lake is tried again, and says why the first time.
+    async fn back_off(&mut self, backoff: &mut Duration, error: &LakeError) {
+        if *backoff == BACKOFF_MIN {
+            error!(%error, "the lake cannot be written: rows stay queued, and it is tried again");
+        }
+        self.leases.keep(sleep(*backoff)).await;
+        *backoff = (*backoff * 2).min(BACKOFF_MAX);
     }
 
     async fn try_roll(&mut self) -> Result<(), Failure> {

@@ -1,9 +1,11 @@
 //! The one codec: an Arrow IPC stream per frame, LZ4-compressed buffers, the header in the schema's
 //! metadata.
 //!
-//! Format: [Arrow columnar format, IPC streaming](https://arrow.apache.org/docs/format/Columnar.html#ipc-streaming-format),
+//! Format: one [Arrow columnar format, IPC streaming](https://arrow.apache.org/docs/format/Columnar.html#ipc-streaming-format),
 //! metadata keys `millstream.version`, `.id`, `.kind`, `.lane`, `.created_at` (µs), `.epoch` and,
-//! where there is one, `.traceparent`. Any language with Arrow can read and write it.
+//! where there is one, `.traceparent`. Behind the stream's end stands a checksum of all bytes before it:
+//! XXH3, 64 bits, little endian. A reader of Arrow stops at the end of the stream and never sees it; a
+//! writer in another language may leave it out. So any language with Arrow can read and write frames.
 
 use std::{panic, str::FromStr, sync::Arc};
 
@@ -15,10 +17,15 @@ use arrow_ipc::{
 };
 use arrow_schema::{Metadata, Schema};
 
+use xxhash_rust::xxh3::xxh3_64;
+
 use super::{Frame, FrameError, Header, Lane};
 
 /// The version that [`encode`] writes and [`decode`] reads.
 pub const FORMAT_VERSION: u32 = 1;
+
+/// How an Arrow IPC stream ends: a continuation marker and a length of 0.
+const END_OF_STREAM: [u8; 8] = [0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0];
 
 const VERSION: &str = "millstream.version";
 const ID: &str = "millstream.id";
@@ -38,17 +45,31 @@ pub fn encode(frame: &Frame) -> Result<Vec<u8>, FrameError> {
     let options = IpcWriteOptions::default().try_with_compression(Some(CompressionType::LZ4_FRAME))?;
     let mut writer = StreamWriter::try_new_with_options(Vec::new(), &schema, options)?;
     writer.write(&frame.rows)?;
-    Ok(writer.into_inner()?)
+    let mut bytes = writer.into_inner()?;
+    let checksum = xxh3_64(&bytes);
+    bytes.extend_from_slice(&checksum.to_le_bytes());
+    Ok(bytes)
 }
 
 /// The frame in `bytes`.
 ///
 /// # Errors
-/// When the bytes are no Arrow IPC stream, a header value is missing or unusable, the version is
-/// another one, or there is not exactly one record batch.
+/// When the bytes are damaged or no Arrow IPC stream, a header value is missing or unusable, the version
+/// is another one, or there is not exactly one record batch.
 pub fn decode(bytes: &[u8]) -> Result<Frame, FrameError> {
-    // Arrow's reader panics on some damage; damaged bytes are input like any other.
-    panic::catch_unwind(|| read(bytes)).unwrap_or(Err(FrameError::Damaged))
+    let stream = checked(bytes)?;
+    // Arrow's reader panics on some streams that no writer of Arrow makes.
+    panic::catch_unwind(|| read(stream)).unwrap_or(Err(FrameError::Damaged))
+}
+
+/// The stream without its checksum, which must be right where there is one: what a damaged length makes
+/// Arrow allocate could end the process.
+fn checked(bytes: &[u8]) -> Result<&[u8], FrameError> {
+    if bytes.ends_with(&END_OF_STREAM) {
+        return Ok(bytes);
+    }
+    let (stream, checksum) = bytes.split_last_chunk().ok_or(FrameError::Damaged)?;
+    if xxh3_64(stream) == u64::from_le_bytes(*checksum) { Ok(stream) } else { Err(FrameError::Damaged) }
 }
 
 fn read(bytes: &[u8]) -> Result<Frame, FrameError> {
