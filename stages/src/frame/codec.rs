@@ -11,7 +11,7 @@ use std::{panic, str::FromStr, sync::Arc};
 
 use arrow_array::RecordBatch;
 use arrow_ipc::{
-    CompressionType,
+    CompressionType, MetadataVersion,
     reader::StreamReader,
     writer::{IpcWriteOptions, StreamWriter},
 };
@@ -42,7 +42,9 @@ const TRACE: &str = "millstream.traceparent";
 pub fn encode(frame: &Frame) -> Result<Vec<u8>, FrameError> {
     let schema = frame.rows.schema();
     let schema = Schema::new_with_metadata(schema.fields().clone(), metadata(&frame.header));
-    let options = IpcWriteOptions::default().try_with_compression(Some(CompressionType::LZ4_FRAME))?;
+    // The least padding that the format allows: most frames are small, and decompressing aligns anew.
+    let options = IpcWriteOptions::try_new(8, false, MetadataVersion::V5)?
+        .try_with_compression(Some(CompressionType::LZ4_FRAME))?;
     let mut writer = StreamWriter::try_new_with_options(Vec::new(), &schema, options)?;
     writer.write(&frame.rows)?;
     let mut bytes = writer.into_inner()?;
