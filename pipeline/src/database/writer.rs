@@ -17,6 +17,10 @@ use super::{DatabaseError, Durability, job::Job, open::io_error};
 /// How many jobs share a commit at most: what waits longer than theirs waits for the next.
 const GROUP_MAX: usize = 256;
 
+/// The least time from one commit to the next. Under little load every job would else come alone, and a
+/// commit writes a dozen pages and fsyncs however little is in it; under much load a commit takes longer.
+const PACE: Duration = Duration::from_millis(3);
+
 /// How often the file is asked whether another process wrote to it.
 const LOOK_EVERY: Duration = Duration::from_millis(25);
 
@@ -37,6 +41,8 @@ pub(super) struct Writer {
     synchronous: Durability,
     data_version: i64,
     looked_at: Instant,
+    /// When the last commit began.
+    began_at: Option<Instant>,
     stopped: Option<DatabaseError>,
 }
 
@@ -68,6 +74,7 @@ impl Writer {
             synchronous,
             data_version,
             looked_at: Instant::now(),
+            began_at: None,
             stopped: None,
         })
     }
@@ -86,12 +93,8 @@ impl Writer {
     }
 
     fn commit(&mut self, first: Box<dyn Job>) {
-        let mut group = vec![first];
-        while group.len() < GROUP_MAX
-            && let Ok(job) = self.jobs.try_recv()
-        {
-            group.push(job);
-        }
+        let mut group = self.gather(first);
+        self.began_at = Some(Instant::now());
         let committed = match &self.stopped {
             Some(error) => Err(error.clone()),
             None => self.transact(&mut group).inspect_err(|error| self.recover(error)),
@@ -99,6 +102,26 @@ impl Writer {
         for job in group {
             job.answer(committed.clone());
         }
+    }
+
+    /// The jobs that wait, and those that come until it is time for the next commit.
+    fn gather(&mut self, first: Box<dyn Job>) -> Vec<Box<dyn Job>> {
+        let mut group = vec![first];
+        while group.len() < GROUP_MAX {
+            if let Ok(job) = self.jobs.try_recv() {
+                group.push(job);
+                continue;
+            }
+            let wait = self.began_at.map_or(Duration::ZERO, |at| PACE.saturating_sub(at.elapsed()));
+            if wait.is_zero() {
+                break;
+            }
+            match self.runtime.block_on(async { timeout(wait, self.jobs.recv()).await }) {
+                Ok(Some(job)) => group.push(job),
+                Ok(None) | Err(_) => break,
+            }
+        }
+        group
     }
 
     fn transact(&mut self, group: &mut [Box<dyn Job>]) -> Result<(), DatabaseError> {
