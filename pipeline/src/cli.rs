@@ -7,14 +7,16 @@ mod queues;
 mod serve;
 
 use std::{
+    env,
     io::{self, IsTerminal, Write},
     process::ExitCode,
 };
 
+use anyhow::anyhow;
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
-use crate::config::ConfigErrors;
+use crate::{config::ConfigErrors, process::ProcessError, queue::QueueError};
 
 /// What a mistake in the config or the command line ends with.
 const USAGE: u8 = 2;
@@ -40,7 +42,9 @@ enum Command {
 pub fn main() -> ExitCode {
     let command = Arguments::parse().command;
     let quiet = matches!(command, Command::Demo(_) | Command::Check(_) | Command::Queues(_));
-    log_to_stderr(if quiet { "error" } else { "info" });
+    if let Err(error) = log_to_stderr(if quiet { "error" } else { "info" }) {
+        return fail(&error);
+    }
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error.into()),
@@ -57,8 +61,11 @@ pub fn main() -> ExitCode {
 }
 
 /// Events go to stderr; `MILLSTREAM_LOG` (as `RUST_LOG` elsewhere) chooses which.
-fn log_to_stderr(default: &str) {
-    let filter = EnvFilter::try_from_env("MILLSTREAM_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+fn log_to_stderr(default: &str) -> anyhow::Result<()> {
+    let chosen = env::var("MILLSTREAM_LOG").unwrap_or_else(|_| default.to_owned());
+    let filter = EnvFilter::try_new(&chosen).map_err(|error| {
+        anyhow!("MILLSTREAM_LOG cannot be {chosen:?}: {error}; try info, debug or millstream::ingest=debug")
+    })?;
     let ansi = io::stderr().is_terminal();
     tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -66,14 +73,16 @@ fn log_to_stderr(default: &str) {
         .with_ansi(ansi)
         .with_target(false)
         .init();
+    Ok(())
 }
 
 fn fail(error: &anyhow::Error) -> ExitCode {
-    let usage = error.is::<ConfigErrors>();
-    let text = if usage { error.to_string() } else { format!("error: {}", with_causes(error)) };
+    let config = error.is::<ConfigErrors>();
+    let lanes = matches!(error.downcast_ref(), Some(ProcessError::Queue(QueueError::Lanes { .. })));
+    let text = if config { error.to_string() } else { format!("error: {}", with_causes(error)) };
     // When even stderr is gone, the exit code has to do.
     let _unheard = writeln!(io::stderr(), "{text}");
-    ExitCode::from(if usage { USAGE } else { 1 })
+    ExitCode::from(if config || lanes { USAGE } else { 1 })
 }
 
 /// What happened and why; causes that a message tells already are not told again.

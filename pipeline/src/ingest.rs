@@ -102,9 +102,9 @@ pub enum IngestError {
     /// A frame could not be made.
     #[error("ingest cannot make a frame: {0}")]
     Frame(#[from] FrameError),
-    /// The publisher ended by a bug.
-    #[error("ingest's publisher ended by a bug in this program: {0}")]
-    Publisher(JoinError),
+    /// A task ended by a bug.
+    #[error("a task of ingest ended by a bug in this program: {0}")]
+    Bug(JoinError),
 }
 
 impl Ingest {
@@ -139,7 +139,7 @@ impl Ingest {
         let (phase, watched) = watch::channel(Phase::Serving);
         let mut ingest =
             Self { local_addr, packer, counters, phase, listener: JoinSet::new(), publisher: JoinSet::new() };
-        ingest.listener.spawn(listener::listen(socket, shared, watched));
+        ingest.listener.spawn(listen(listener::listen(socket, shared, watched), ingest.phase.clone()));
         ingest.publisher.spawn(publish(publisher, ingest.phase.clone()));
         Ok(ingest)
     }
@@ -190,15 +190,28 @@ impl Ingest {
     }
 }
 
+/// Listens, and tells everybody when that ends by a bug.
+async fn listen(listener: impl Future<Output = ()> + Send + 'static, phase: watch::Sender<Phase>) {
+    let mut task = JoinSet::new();
+    task.spawn(listener);
+    if let Some(Err(panic)) = task.join_next().await {
+        fail(&phase, IngestError::Bug(panic));
+    }
+}
+
 /// Publishes, and tells everybody when that fails.
 async fn publish(publisher: Publisher, phase: watch::Sender<Phase>) {
     let mut task = JoinSet::new();
     task.spawn(publisher.run());
     let error = match task.join_next().await {
         Some(Ok(Err(error))) => error,
-        Some(Err(panic)) => IngestError::Publisher(panic),
+        Some(Err(panic)) => IngestError::Bug(panic),
         Some(Ok(Ok(()))) | None => return,
     };
+    fail(&phase, error);
+}
+
+fn fail(phase: &watch::Sender<Phase>, error: IngestError) {
     tracing::error!(%error, "ingest stops");
     phase.send_replace(Phase::Failed(Arc::new(error)));
 }

@@ -48,6 +48,8 @@ struct Rule {
 struct Sample<'a> {
     device: &'a str,
     ts: Micros,
+    /// `ts`, but never beyond the receipt: a clock that runs ahead must not silence the rows after it.
+    at: Micros,
     value: f64,
     anomaly_score: f64,
     received_at: Micros,
@@ -147,6 +149,7 @@ fn sample<'a>(readings: &Readings<'a>, row: usize) -> Option<Sample<'a>> {
     Some(Sample {
         device: readings.devices().get(row)?,
         ts: readings.ts(row),
+        at: readings.ts(row).min(readings.received_at(row)),
         value: readings.value(row)?,
         anomaly_score,
         received_at: readings.received_at(row),
@@ -179,7 +182,7 @@ impl Rule {
         let holds = self.condition.holds(sample.value, sample.anomaly_score);
         let open = state.get(&self.name, sample.device, &self.metric).copied();
         let next = match open {
-            Some(open) if sample.ts < open.last => return,
+            Some(open) if sample.at < open.last => return,
             None if !holds => return,
             Some(open) if !holds => {
                 if open.firing {
@@ -188,9 +191,9 @@ impl Rule {
                 None
             }
             _ => {
-                let mut next = open.unwrap_or(Open { since: sample.ts, last: sample.ts, firing: false });
-                next.last = sample.ts;
-                if !next.firing && sample.ts.saturating_sub(next.since) >= self.hold {
+                let mut next = open.unwrap_or(Open { since: sample.at, last: sample.at, firing: false });
+                next.last = sample.at;
+                if !next.firing && sample.at.saturating_sub(next.since) >= self.hold {
                     next.firing = true;
                     self.append(alerts, "firing", next.since, sample);
                 }

@@ -12,7 +12,9 @@ use arrow_array::{
     Array, BooleanArray, DictionaryArray, RecordBatch, StringArray, TimestampMicrosecondArray,
     types::Int32Type,
 };
+use arrow_schema::Schema;
 use arrow_select::filter::filter_record_batch;
+use xxhash_rust::xxh3::Xxh3;
 
 pub use self::partition::{Granularity, Partition};
 use crate::frame::{FrameError, Kind, Micros};
@@ -85,6 +87,16 @@ impl Dataset {
         let column = rows.column_by_name(name).and_then(|column| column.as_any().downcast_ref());
         column.ok_or_else(|| FrameError::Column { kind: self.kind(), column: name.to_owned() })
     }
+}
+
+/// Names the columns of rows. Rows of one dataset may differ in them after a change of config, and are then
+/// written to files of their own.
+pub fn columns_id(schema: &Schema) -> u64 {
+    let mut hash = Xxh3::new();
+    for field in schema.fields() {
+        hash.update(format!("{} {} {}\n", field.name(), field.data_type(), field.is_nullable()).as_bytes());
+    }
+    hash.digest()
 }
 
 /// Whether the rows can be arranged.

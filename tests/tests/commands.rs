@@ -98,6 +98,6 @@ fn another_number_of_lanes_is_refused_with_the_way_out() {
     up.terminate();
     up.ended().well();
     site.configure("lanes: 8\n");
-    let said = ended(site.up_command()).with(1).err.join("\n");
+    let said = ended(site.up_command()).with(2).err.join("\n");
     assert!(said.contains("have 4 lanes") && said.contains("set lanes to 4"), "{said}");
 }

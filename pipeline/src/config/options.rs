@@ -9,6 +9,9 @@ use crate::{
     queue::SqliteOptions,
 };
 
+/// What a frame takes beside its rows at the most.
+const FORMAT_BYTES: u64 = 64 << 10;
+
 impl Config {
     /// The limits and times of the embedded queues.
     pub fn sqlite_options(&self) -> SqliteOptions {
@@ -17,7 +20,8 @@ impl Config {
             lanes: self.topology.lanes,
             lease: secs(queues.lease_secs),
             queue_bytes_max: queues.queue_bytes_max,
-            frame_bytes_max: size(queues.frame_bytes_max),
+            // Of rows; what the format adds to them must not make a message of the largest size too large.
+            frame_bytes_max: size(queues.frame_bytes_max + queues.frame_bytes_max / 64 + FORMAT_BYTES),
             dedupe_window: secs(queues.dedupe_window_secs),
             max_attempts: queues.max_attempts,
             ..SqliteOptions::default()

@@ -93,7 +93,7 @@ CREATE TABLE roll (roll TEXT PRIMARY KEY, resolved INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE roll_file (
     roll      TEXT NOT NULL,
     path      TEXT NOT NULL,
-    dataset   TEXT NOT NULL,
+    rows_of   TEXT NOT NULL, -- dataset and columns
     starts_at INTEGER NOT NULL,
     ends_at   INTEGER NOT NULL,
     PRIMARY KEY (roll, path)

@@ -1,6 +1,6 @@
 //! The rows that wait for the next roll.
 
-use std::mem;
+use std::{fmt, mem};
 
 use arrow_array::RecordBatch;
 use arrow_select::concat::concat_batches;
@@ -22,10 +22,29 @@ pub(super) struct Collection {
     pub(super) bytes: usize,
 }
 
-/// Rows of one dataset with the same columns: a changed config may add some.
+/// Which rows share files: those of one dataset with the same columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct GroupKey {
+    pub(super) dataset: Dataset,
+    columns: u64,
+}
+
+impl GroupKey {
+    pub(super) fn of(dataset: Dataset, rows: &RecordBatch) -> Self {
+        Self { dataset, columns: store::columns_id(&rows.schema()) }
+    }
+}
+
+impl fmt::Display for GroupKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{:016x}", self.dataset.as_str(), self.columns)
+    }
+}
+
+/// Rows that share files.
 #[derive(Debug)]
 pub(super) struct Group {
-    pub(super) dataset: Dataset,
+    pub(super) key: GroupKey,
     pub(super) batches: Vec<RecordBatch>,
     /// The newest batches, not joined yet.
     small: Vec<RecordBatch>,
@@ -33,36 +52,34 @@ pub(super) struct Group {
 
 impl Collection {
     /// Adds what is to be written of a frame; may be no row at all.
-    pub(super) fn add(&mut self, id: FrameId, dataset: Dataset, rows: RecordBatch) -> Result<(), FrameError> {
+    pub(super) fn add(&mut self, id: FrameId, key: GroupKey, rows: RecordBatch) -> Result<(), FrameError> {
         self.frames.push(id);
-        self.add_rows(dataset, rows)
+        self.add_rows(key, rows)
     }
 
-    fn add_rows(&mut self, dataset: Dataset, rows: RecordBatch) -> Result<(), FrameError> {
+    fn add_rows(&mut self, key: GroupKey, rows: RecordBatch) -> Result<(), FrameError> {
         if rows.num_rows() == 0 {
             return Ok(());
         }
         self.rows += rows.num_rows();
         self.bytes += rows.get_array_memory_size();
-        let schema = rows.schema();
-        let alike = |group: &&mut Group| group.dataset == dataset && group.schema().as_ref() == Some(&schema);
-        match self.groups.iter_mut().find(alike) {
+        match self.groups.iter_mut().find(|group| group.key == key) {
             Some(group) => group.add(rows),
             None => {
-                self.groups.push(Group { dataset, batches: Vec::new(), small: vec![rows] });
+                self.groups.push(Group { key, batches: Vec::new(), small: vec![rows] });
                 Ok(())
             }
         }
     }
 
     /// The same frames without the rows that are `written` already.
-    pub(super) fn without(&self, written: &[(Dataset, Partition)]) -> Result<Self, FrameError> {
+    pub(super) fn without(&self, written: &[(GroupKey, Partition)]) -> Result<Self, FrameError> {
         let mut left = Self { frames: self.frames.clone(), ..Self::default() };
         for group in &self.groups {
-            let of_dataset = written.iter().filter(|(dataset, _)| *dataset == group.dataset);
-            let partitions: Vec<_> = of_dataset.map(|(_, partition)| *partition).collect();
+            let of_group = written.iter().filter(|(key, _)| *key == group.key);
+            let partitions: Vec<_> = of_group.map(|(_, partition)| *partition).collect();
             for rows in &group.batches {
-                left.add_rows(group.dataset, store::without_written(group.dataset, rows, &partitions)?)?;
+                left.add_rows(group.key, store::without_written(group.key.dataset, rows, &partitions)?)?;
             }
         }
         left.join()?;
@@ -80,10 +97,6 @@ impl Collection {
 }
 
 impl Group {
-    fn schema(&self) -> Option<arrow_schema::SchemaRef> {
-        self.small.first().or(self.batches.first()).map(RecordBatch::schema)
-    }
-
     fn add(&mut self, rows: RecordBatch) -> Result<(), FrameError> {
         self.small.push(rows);
         if self.small.len() >= JOINED_BATCHES { self.join() } else { Ok(()) }
@@ -95,5 +108,51 @@ impl Group {
             self.batches.push(concat_batches(&first.schema(), &small)?);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use stages::{
+        frame::{Header, Kind, Lane, Reading, ReadingsBuilder},
+        store::Granularity,
+    };
+
+    use super::*;
+
+    fn rows(tags: &[String]) -> RecordBatch {
+        let mut builder = ReadingsBuilder::new(tags);
+        builder.append(&Reading {
+            device_id: "a",
+            metric: "temperature",
+            ts: 0,
+            value: Some(1.0),
+            text: None,
+            unit: None,
+            seq: None,
+            received_at: 0,
+            message: 0,
+            tags: &[],
+        });
+        let id = FrameId([0; 16]);
+        let header = Header { id, kind: Kind::Readings, lane: Lane(0), created_at: 0, epoch: 0, trace: None };
+        builder.finish(header).unwrap().rows
+    }
+
+    #[test]
+    fn what_is_written_with_some_columns_says_nothing_of_rows_with_others() {
+        let (plain, tagged) = (rows(&[]), rows(&["site".to_owned()]));
+        let keys = [&plain, &tagged].map(|rows| GroupKey::of(Dataset::Readings, rows));
+        assert_ne!(keys[0], keys[1]);
+        let mut collection = Collection::default();
+        for (index, rows) in [plain, tagged].into_iter().enumerate() {
+            let id = FrameId([u8::try_from(index).unwrap(); 16]);
+            collection.add(id, keys[index], rows).unwrap();
+        }
+        collection.join().unwrap();
+        let today = Granularity::Day.partition(0);
+        let left = collection.without(&[(keys[0], today)]).unwrap();
+        assert_eq!((left.rows, left.frames.len()), (1, 2), "both frames are held, one has a row to write");
+        assert_eq!(left.groups[0].key, keys[1]);
     }
 }

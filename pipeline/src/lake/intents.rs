@@ -3,17 +3,16 @@
 //! Every function runs inside a transaction of the database.
 
 use rusqlite::{Connection, OptionalExtension, Result, params};
-use stages::{
-    frame::FrameId,
-    store::{Dataset, Partition},
-};
+use stages::{frame::FrameId, store::Partition};
+
+use super::collection::GroupKey;
 
 /// A file of a roll: the rows of one partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct PlannedFile {
     /// Inside the lake.
     pub(super) path: String,
-    pub(super) dataset: Dataset,
+    pub(super) key: GroupKey,
     pub(super) partition: Partition,
 }
 
@@ -28,7 +27,7 @@ pub(super) fn open(
     let mut insert = database.prepare_cached("INSERT INTO roll_file VALUES (?, ?, ?, ?, ?)")?;
     for file in files {
         let Partition { start, end } = file.partition;
-        insert.execute(params![roll, file.path, file.dataset.as_str(), start, end])?;
+        insert.execute(params![roll, file.path, file.key.to_string(), start, end])?;
     }
     let mut insert = database.prepare_cached("INSERT INTO roll_frame VALUES (?, ?)")?;
     for frame in frames {
@@ -75,14 +74,14 @@ pub(super) fn resolve(database: &Connection, roll: &str, there: &[String]) -> Re
     Ok(())
 }
 
-/// What resolved rolls have written of `frame`.
-pub(super) fn written(database: &Connection, frame: FrameId, dataset: Dataset) -> Result<Vec<Partition>> {
+/// What resolved rolls have written of `frame`, whose rows are of the group `key`.
+pub(super) fn written(database: &Connection, frame: FrameId, key: GroupKey) -> Result<Vec<Partition>> {
     let mut find = database.prepare_cached(
         "SELECT starts_at, ends_at FROM roll_frame JOIN roll_file USING (roll)
-         WHERE frame = ? AND dataset = ?",
+         WHERE frame = ? AND rows_of = ?",
     )?;
     let partition = |row: &rusqlite::Row<'_>| Ok(Partition { start: row.get(0)?, end: row.get(1)? });
-    find.query_map(params![frame.0, dataset.as_str()], partition)?.collect()
+    find.query_map(params![frame.0, key.to_string()], partition)?.collect()
 }
 
 /// Whether `roll` is still the caller's to finish.

@@ -48,11 +48,11 @@ impl Roll {
         let name = format!("{now:014x}-{}", &id[..8]);
         let mut files = Vec::new();
         for (group, rows) in collection.groups.iter().enumerate() {
-            let dataset = rows.dataset;
-            for (partition, order) in store::arrange(dataset, granularity, &rows.batches)? {
+            let key = rows.key;
+            for (partition, order) in store::arrange(key.dataset, granularity, &rows.batches)? {
                 let directory = granularity.directory(partition);
-                let path = format!("{}/{directory}/{name}-{group}.parquet", dataset.as_str());
-                files.push(RollFile { planned: PlannedFile { path, dataset, partition }, group, order });
+                let path = format!("{}/{directory}/{name}-{group}.parquet", key.dataset.as_str());
+                files.push(RollFile { planned: PlannedFile { path, key, partition }, group, order });
             }
         }
         Ok(Self { name, collection, files })
@@ -79,7 +79,7 @@ impl Roll {
             let hidden = number.to_string();
             let created = staging.create(&hidden)?;
             let batches = &self.collection.groups[file.group].batches;
-            let written = parquet::write(created, file.planned.dataset, batches, &file.order)?;
+            let written = parquet::write(created, file.planned.key.dataset, batches, &file.order)?;
             staging.publish(&hidden, &written, &file.planned.path)?;
         }
         staging.sync()
@@ -118,7 +118,7 @@ impl Roll {
             .files
             .iter()
             .filter(|file| there.contains(&file.planned.path))
-            .map(|file| (file.planned.dataset, file.planned.partition))
+            .map(|file| (file.planned.key, file.planned.partition))
             .collect();
         let roll = Arc::clone(self);
         Ok(spawn_blocking(move || roll.collection.without(&written)).await??)

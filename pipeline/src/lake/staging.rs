@@ -64,6 +64,8 @@ impl Lake {
     /// A place out of sight for the files of one roll.
     pub(super) fn stage(&self, roll: &str) -> Result<Staging, LakeError> {
         let directory = self.root.join(STAGING).join(roll);
+        let staging = self.root.join(STAGING);
+        fs::create_dir_all(&staging).map_err(LakeError::io("create", &staging))?;
         fs::create_dir(&directory).map_err(LakeError::io("create", &directory))?;
         Ok(Staging { lake: self.clone(), directory, published: Vec::new() })
     }

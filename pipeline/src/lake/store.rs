@@ -17,7 +17,7 @@ use tracing::{error, info, warn};
 
 use super::{
     Lake, LakeError,
-    collection::Collection,
+    collection::{Collection, GroupKey},
     intents,
     roll::{self, Roll},
 };
@@ -129,9 +129,17 @@ impl Store {
             Mode::Flush | Mode::Stop => FLUSH_IDLE,
         };
         let limits = ReceiveLimits { frames: RECEIVED_FRAMES, bytes: RECEIVED_BYTES, wait };
-        tokio::select! {
-            received = self.queues.receive(QueueName::Store, self.holder, limits) => Ok(received?),
-            _ = self.mode.changed() => Ok(Vec::new()),
+        let received = tokio::select! {
+            received = self.queues.receive(QueueName::Store, self.holder, limits) => received,
+            _ = self.mode.changed() => return Ok(Vec::new()),
+        };
+        match received {
+            Err(error) if error.class() == Class::Retry => {
+                warn!(%error, "the queues cannot be used now; it is tried again");
+                self.leases.keep(sleep(BACKOFF_MAX / 10)).await;
+                Ok(Vec::new())
+            }
+            received => Ok(received?),
         }
     }
 
@@ -150,9 +158,9 @@ impl Store {
         let written = self.written(&frames).await?;
         let mut collection = mem::take(&mut self.collection);
         let collected = spawn_blocking(move || {
-            for (Held { frame, dataset, .. }, written) in frames.into_iter().zip(written) {
-                let rows = store::without_written(dataset, &frame.rows, &written)?;
-                collection.add(frame.header.id, dataset, rows)?;
+            for (Held { frame, key, .. }, written) in frames.into_iter().zip(written) {
+                let rows = store::without_written(key.dataset, &frame.rows, &written)?;
+                collection.add(frame.header.id, key, rows)?;
             }
             Ok::<_, FrameError>(collection)
         });
@@ -176,19 +184,23 @@ impl Store {
     /// What is in the lake of each frame, once the interrupted rolls that it was part of are resolved.
     async fn written(&mut self, frames: &[Held]) -> Result<Vec<Vec<Partition>>, LakeError> {
         let mut backoff = BACKOFF_MIN;
-        let asked: Vec<_> = frames.iter().map(|held| (held.frame.header.id, held.dataset)).collect();
+        let asked: Vec<_> = frames.iter().map(|held| (held.frame.header.id, held.key)).collect();
         loop {
             let asked = asked.clone();
             let look = move |database: &rusqlite::Connection| {
                 if let Some(interrupted) = intents::interrupted(database, asked.iter().map(|(id, _)| *id))? {
                     return Ok::<_, QueueError>(Err(interrupted));
                 }
-                let written = asked.iter().map(|(id, dataset)| intents::written(database, *id, *dataset));
+                let written = asked.iter().map(|(id, key)| intents::written(database, *id, *key));
                 Ok(Ok(written.collect::<rusqlite::Result<Vec<_>>>()?))
             };
-            match self.queues.database().read(look).await? {
-                Ok(written) => return Ok(written),
-                Err(interrupted) => {
+            match self.queues.database().read(look).await {
+                Err(error) if error.class() == Class::Retry => {
+                    self.back_off(&mut backoff, &error.into()).await;
+                }
+                Err(error) => return Err(error.into()),
+                Ok(Ok(written)) => return Ok(written),
+                Ok(Err(interrupted)) => {
                     info!(
                         roll = interrupted.roll,
                         "a worker was interrupted while it wrote; its files are looked through"
@@ -272,7 +284,7 @@ enum Failure {
 struct Held {
     receipt: Receipt,
     frame: Frame,
-    dataset: Dataset,
+    key: GroupKey,
 }
 
 /// The frames of the deliveries, and those that store cannot read, each with the reason.
@@ -282,7 +294,10 @@ fn decode(deliveries: Vec<Delivery>) -> (Vec<Held>, Vec<(Receipt, String)>) {
         match frame::decode(&frame.bytes) {
             Ok(frame) => match Dataset::of(frame.header.kind) {
                 Some(dataset) => match store::check(dataset, &frame.rows) {
-                    Ok(()) => frames.push(Held { receipt, frame, dataset }),
+                    Ok(()) => {
+                        let key = GroupKey::of(dataset, &frame.rows);
+                        frames.push(Held { receipt, frame, key });
+                    }
                     Err(error) => refused.push((receipt, error.to_string())),
                 },
                 None => refused.push((receipt, format!("store keeps no {} frames", frame.header.kind))),

@@ -145,7 +145,8 @@ pub struct NumberedDelta {
     pub stage: &'static str,
     /// Of which lane.
     pub lane: Lane,
-    /// The last number plus 1; the first is 1.
+    /// The last number plus 1; the first is 1. With neither bytes nor a snapshot the last number itself:
+    /// then nothing is added, and the commit only counts if the state has not moved on.
     pub number: u64,
     /// What changed.
     pub bytes: Vec<u8>,

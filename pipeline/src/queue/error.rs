@@ -52,6 +52,19 @@ pub enum QueueError {
         /// The last one there is.
         last: u64,
     },
+    /// The state that was saved is none that this version of a stage reads.
+    #[error(
+        "the saved state of {stage} in lane {lane} cannot be used: {reason}; run the version of millstream \
+         that wrote it"
+    )]
+    State {
+        /// Whose state.
+        stage: &'static str,
+        /// Of which lane.
+        lane: Lane,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The queues were created with another number of lanes.
     #[error(
         "the queues in {} have {stored} lanes and cannot be opened with {asked}: set lanes to {stored}, \
@@ -77,7 +90,7 @@ impl QueueError {
         match self {
             Self::Lost { .. } | Self::Fenced { .. } => Class::Retry,
             Self::TooLarge { .. } | Self::Lane { .. } => Class::Dead,
-            Self::Lanes { .. } => Class::Fatal,
+            Self::State { .. } | Self::Lanes { .. } => Class::Fatal,
             Self::Database(error) => error.class(),
         }
     }

@@ -32,8 +32,12 @@ pub(super) fn load(
 pub(crate) fn append(connection: &Connection, delta: &NumberedDelta) -> Result<(), QueueError> {
     let &NumberedDelta { stage, lane, number, .. } = delta;
     let last = last(connection, stage, lane)?;
-    if number != last + 1 {
+    let nothing = delta.bytes.is_empty() && delta.snapshot.is_none();
+    if number != if nothing { last } else { last + 1 } {
         return Err(QueueError::Fenced { stage, lane, number, last });
+    }
+    if nothing {
+        return Ok(());
     }
     let number = number.cast_signed();
     let Some(snapshot) = &delta.snapshot else {

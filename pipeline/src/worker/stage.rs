@@ -10,7 +10,7 @@ use stages::{
 };
 use tokio::{
     sync::watch,
-    task::{JoinSet, spawn_blocking},
+    task::{JoinError, JoinSet, spawn_blocking},
     time::sleep,
 };
 use tracing::{error, info, warn};
@@ -18,7 +18,7 @@ use tracing::{error, info, warn};
 use super::{
     Leases,
     lanes::{Known, Lanes},
-    step::{Step, panic_text, plan_pieces, plan_run},
+    step::{Step, panic_text, plan_joined, plan_pieces},
 };
 use crate::{
     error::Class,
@@ -89,11 +89,20 @@ impl StageWorker {
     pub async fn run(self) -> Result<(), QueueError> {
         let (holder, mut stop) = (self.queues.holder(), self.stop.clone());
         let mut leases = Leases::new(self.queues.clone());
+        let mut tries = 0;
         while !*stop.borrow_and_update() {
             let received = tokio::select! {
-                received = self.receive(holder) => received?,
+                received = self.receive(holder) => received,
                 _ = stop.changed() => continue,
             };
+            let received = match received {
+                Ok(received) => received,
+                Err(error) => {
+                    self.wait_for_world(&mut tries, error).await?;
+                    continue;
+                }
+            };
+            tries = 0;
             let frames = received.len();
             received.iter().for_each(|delivery| leases.hold(delivery.receipt.clone()));
             leases.keep(self.work_lanes(received)).await?;
@@ -140,8 +149,12 @@ impl StageWorker {
             let (alone, attempts) = (slice::from_ref(&delivery), delivery.attempts + 1);
             let Outcome::Failed(reason) = self.advance(alone, Manner::Joined).await? else { continue };
             if attempts < self.max_attempts {
-                // On an ordered queue the frames behind it go back with it.
-                return self.retry(delivery, attempts, reason).await;
+                self.retry(delivery, attempts, reason).await?;
+                if route::before(&self.stage).is_ordered() {
+                    // The frames behind it went back with it.
+                    return Ok(());
+                }
+                continue;
             }
             if let Outcome::Failed(reason) = self.advance(alone, Manner::InPieces { attempts }).await? {
                 self.give_up(delivery, attempts, reason).await?;
@@ -172,51 +185,62 @@ impl StageWorker {
     /// Plans a run and commits what comes of it, for as long as only the world stands in the way.
     async fn advance(&self, run: &[Delivery], manner: Manner) -> Result<Outcome, QueueError> {
         let Some(lane) = run.first().map(|delivery| delivery.frame.lane) else { return Ok(Outcome::Settled) };
-        let mut tries = 0;
-        loop {
-            let mut slot = self.lanes.lock(lane).await;
+        let mut slot = self.lanes.lock(lane).await;
+        let (mut left, mut tries) = (run, 0);
+        while !left.is_empty() {
             let known = match slot.take() {
                 Some(known) => known,
-                None => match self.load(lane).await? {
-                    Ok(known) => known,
-                    Err(reason) => return Ok(Outcome::Failed(reason)),
-                },
+                None => self.load(lane).await?,
             };
-            let (known, steps) = match self.plan(known, run, manner).await {
+            let (known, step) = match self.plan(known, left, manner).await {
                 Ok(planned) => planned,
                 Err(reason) => return Ok(Outcome::Failed(reason)),
             };
-            match self.commit(run, steps).await {
+            let (done, rest) = left.split_at(step.frames.min(left.len()));
+            match self.commit(done, step).await {
                 Ok(()) => {
                     *slot = Some(known);
-                    return Ok(Outcome::Settled);
+                    left = rest;
                 }
                 Err(QueueError::Lost { .. }) => return Ok(Outcome::Settled),
                 // Another process had the lane meanwhile: its changes are loaded on the next round.
                 Err(QueueError::Fenced { .. }) => {}
-                Err(error) => match error.class() {
-                    Class::Fatal => return Err(error),
-                    Class::Dead => return Ok(Outcome::Failed(error.to_string())),
-                    Class::Retry => {
-                        if tries == 0 {
-                            warn!(stage = self.stage.name(), %error, "a commit failed and is tried again");
-                        }
-                        tries += 1;
-                        sleep(backoff(tries)).await;
-                    }
-                },
+                Err(error) if error.class() == Class::Dead => return Ok(Outcome::Failed(error.to_string())),
+                Err(error) => self.wait_for_world(&mut tries, error).await?,
             }
         }
+        Ok(Outcome::Settled)
     }
 
-    async fn load(&self, lane: Lane) -> Result<Result<Known, String>, QueueError> {
-        let loaded = self.state.load(self.stage.name(), lane, None).await?;
-        let stage = self.stage.clone();
-        let restored = spawn_blocking(move || Known::restore(&stage, &loaded)).await;
-        Ok(match restored {
-            Ok(restored) => restored.map_err(|error| error.to_string()),
-            Err(panic) => Err(format!("the state of lane {lane} cannot be restored: {panic}")),
-        })
+    /// Waits before another try of what may work later; says so the first time.
+    async fn wait_for_world(&self, tries: &mut u32, error: QueueError) -> Result<(), QueueError> {
+        if error.class() != Class::Retry {
+            return Err(error);
+        }
+        if *tries == 0 {
+            warn!(stage = self.stage.name(), %error, "the queues cannot be used now; it is tried again");
+        }
+        *tries += 1;
+        sleep(backoff(*tries)).await;
+        Ok(())
+    }
+
+    async fn load(&self, lane: Lane) -> Result<Known, QueueError> {
+        let (stage, mut tries) = (self.stage.name(), 0);
+        let loaded = loop {
+            match self.state.load(stage, lane, None).await {
+                Ok(loaded) => break loaded,
+                Err(error) => self.wait_for_world(&mut tries, error).await?,
+            }
+        };
+        let restoring = self.stage.clone();
+        let restored = spawn_blocking(move || Known::restore(&restoring, &loaded)).await;
+        let reason = match restored {
+            Ok(Ok(known)) => return Ok(known),
+            Ok(Err(error)) => error.to_string(),
+            Err(ended) => ended_text(ended),
+        };
+        Err(QueueError::State { stage, lane, reason })
     }
 
     /// Plans off the runtime's own threads. A panic costs the state in memory, which is loaded anew.
@@ -225,49 +249,46 @@ impl StageWorker {
         mut known: Known,
         run: &[Delivery],
         manner: Manner,
-    ) -> Result<(Known, Vec<Step>), String> {
+    ) -> Result<(Known, Step), String> {
         let stage = self.stage.clone();
         let frames: Vec<Bytes> = run.iter().map(|delivery| delivery.frame.bytes.clone()).collect();
         let plan = move || {
-            let steps = match manner {
-                Manner::Joined => plan_run(&stage, &mut known, &frames)?,
-                Manner::InPieces { attempts } => {
-                    let pieces = frames.iter().map(|bytes| plan_pieces(&stage, &mut known, bytes, attempts));
-                    pieces.collect::<Result<_, _>>()?
+            let step = match (manner, frames.first()) {
+                (Manner::InPieces { attempts }, Some(first)) => {
+                    plan_pieces(&stage, &mut known, first, attempts)?
                 }
+                _ => plan_joined(&stage, &mut known, &frames)?,
             };
-            Ok::<_, PlanError>((known, steps))
+            Ok::<_, PlanError>((known, step))
         };
         match spawn_blocking(plan).await {
             Ok(planned) => planned.map_err(|error| error.to_string()),
-            Err(ended) => Err(ended
-                .try_into_panic()
-                .map_or_else(|ended| ended.to_string(), |panic| panic_text(&*panic))),
+            Err(ended) => Err(ended_text(ended)),
         }
     }
 
-    async fn commit(&self, run: &[Delivery], steps: Vec<Step>) -> Result<(), QueueError> {
-        let mut receipts = run.iter().map(|delivery| delivery.receipt.clone());
-        let mut alerts = Vec::new();
-        let mut commits = Vec::with_capacity(steps.len());
-        for mut step in steps {
-            alerts.append(&mut step.alerts);
-            for letter in &step.dead {
-                let (stage, frame, reason) = (self.stage.name(), letter.frame.id, &letter.reason);
-                error!(stage, %frame, reason, "a row failed too often: it is now a dead letter of its own");
-            }
-            commits.push(Commit {
-                receipts: receipts.by_ref().take(step.frames).collect(),
-                publish: step.publish,
-                delta: step.delta,
-                counts: Some((self.stage.name(), step.counts)),
-                dead: step.dead,
-            });
+    async fn commit(&self, done: &[Delivery], step: Step) -> Result<(), QueueError> {
+        let stage = self.stage.name();
+        for letter in &step.dead {
+            let (frame, reason) = (letter.frame.id, &letter.reason);
+            error!(stage, %frame, reason, "a row failed too often: it becomes a dead letter of its own");
         }
-        self.queues.commit(commits).await.into_iter().collect::<Result<(), _>>()?;
-        alerts.iter().for_each(log_alerts);
+        let commit = Commit {
+            receipts: done.iter().map(|delivery| delivery.receipt.clone()).collect(),
+            publish: step.publish,
+            delta: step.delta,
+            counts: Some((stage, step.counts)),
+            dead: step.dead,
+        };
+        self.queues.commit(vec![commit]).await.into_iter().collect::<Result<(), _>>()?;
+        step.alerts.iter().for_each(log_alerts);
         Ok(())
     }
+}
+
+/// Why a task came to no end of its own.
+fn ended_text(ended: JoinError) -> String {
+    ended.try_into_panic().map_or_else(|ended| ended.to_string(), |panic| panic_text(panic.as_ref()))
 }
 
 fn backoff(tries: u32) -> Duration {

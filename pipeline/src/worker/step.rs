@@ -49,24 +49,34 @@ impl Step {
     }
 }
 
-/// Plans a run of encoded frames of one lane, in order. Frames with the same columns are joined: one
-/// plan costs about as much for a thousand rows as for ten.
-pub(super) fn plan_run(stage: &Stage, known: &mut Known, run: &[Bytes]) -> Result<Vec<Step>, PlanError> {
-    let frames = run.iter().map(|bytes| frame::decode(bytes)).collect::<Result<Vec<_>, _>>()?;
-    let alike = |a: &Frame, b: &Frame| a.header.kind == b.header.kind && a.rows.schema() == b.rows.schema();
-    frames.chunk_by(alike).map(|alike| plan_joined(stage, known, alike)).collect()
-}
-
-fn plan_joined(stage: &Stage, known: &mut Known, frames: &[Frame]) -> Result<Step, PlanError> {
-    let input = Frame::coalesce(frames)?;
+/// Plans the first frames of a run of one lane, as far as they have the same columns: these are joined,
+/// since one plan costs about as much for a thousand rows as for ten.
+pub(super) fn plan_joined(stage: &Stage, known: &mut Known, run: &[Bytes]) -> Result<Step, PlanError> {
+    let mut frames: Vec<Frame> = Vec::with_capacity(run.len());
+    for bytes in run {
+        let frame = frame::decode(bytes)?;
+        let alike = |first: &Frame| {
+            first.header.kind == frame.header.kind && first.rows.schema() == frame.rows.schema()
+        };
+        if !frames.first().is_none_or(alike) {
+            break;
+        }
+        frames.push(frame);
+    }
+    let input = Frame::coalesce(&frames)?;
     let mut plan = stage::plan(stage, &mut known.state, &input)?;
     let bytes = std::mem::take(&mut plan.delta.0);
     let mut step = Step { frames: frames.len(), ..Step::default() };
     step.add(stage, plan)?;
-    if !bytes.is_empty() {
-        let (number, snapshot) = known.advance(stage, bytes.len())?;
-        step.delta = Some(numbered(stage, input.header.lane, number, bytes, snapshot));
-    }
+    step.delta = match known.state {
+        LaneState::Stateless => None,
+        // Nothing changed, as far as this state goes: the number tells whether it is still the last.
+        _ if bytes.is_empty() => Some(numbered(stage, input.header.lane, known.number, bytes, None)),
+        _ => {
+            let (number, snapshot) = known.advance(stage, bytes.len())?;
+            Some(numbered(stage, input.header.lane, number, bytes, snapshot))
+        }
+    };
     Ok(step)
 }
 

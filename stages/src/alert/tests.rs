@@ -1,6 +1,9 @@
 use super::*;
 use crate::frame::{Alerts, Frame, FrameId, Header, Lane, Reading, ReadingsBuilder, Scores};
 
+/// When every message came in, far behind the times of most rows.
+const NOW: i64 = 1_000_000_000;
+
 /// Seconds, value, late: one row of device `a`, metric `temperature`.
 type Row = (i64, f64, bool);
 
@@ -16,7 +19,7 @@ fn frame(rows: &[Row]) -> Frame {
             text: None,
             unit: None,
             seq: None,
-            received_at: 0,
+            received_at: NOW,
             message: 0,
             tags: &[],
         });
@@ -135,6 +138,13 @@ fn every_comparator_draws_its_line_where_it_says() {
 fn late_rows_change_no_alert() {
     let rows = [(10, 31.0, false), (5, 20.0, true), (3, 20.0, false), (4, 99.0, true)];
     check(RuleConfig { above: Some(30.0), ..rule() }, &rows, &["firing at 10 since 10"]);
+}
+
+#[test]
+fn a_clock_that_runs_ahead_silences_nobody() {
+    let rows = [(9_000, 31.0, false), (1_000, 20.0, false)];
+    let expected = ["firing at 9000 since 1000", "resolved at 1000 since 1000"];
+    check(RuleConfig { above: Some(30.0), ..rule() }, &rows, &expected);
 }
 
 #[test]

@@ -23,6 +23,6 @@ pub struct AnalyzeConfig {
 
 impl Default for AnalyzeConfig {
     fn default() -> Self {
-        Self { dedupe_secs: 600, allowed_lateness_secs: 60, anomaly_threshold: 0.9999, idle_secs: 604_800 }
+        Self { dedupe_secs: 3600, allowed_lateness_secs: 60, anomaly_threshold: 0.9999, idle_secs: 604_800 }
     }
 }
