@@ -125,14 +125,8 @@ mod tests {
         builder.append(&Reading {
             device_id: "a",
             metric: "temperature",
-            ts: 0,
             value: Some(1.0),
-            text: None,
-            unit: None,
-            seq: None,
-            received_at: 0,
-            message: 0,
-            tags: &[],
+            ..Reading::default()
         });
         let id = FrameId([0; 16]);
         let header = Header { id, kind: Kind::Readings, lane: Lane(0), created_at: 0, epoch: 0, trace: None };

@@ -74,14 +74,9 @@ fn readings(index: u64, rows: u64) -> Frame {
         builder.append(&Reading {
             device_id: "a",
             metric: "temperature",
-            ts: 0,
             value: Some(1.0),
-            text: None,
-            unit: None,
             seq: Some(row),
-            received_at: 0,
-            message: 0,
-            tags: &[],
+            ..Reading::default()
         });
     }
     let id = FrameId::ingested(1, index);

@@ -16,12 +16,8 @@ fn frame(rows: &[Row]) -> Frame {
             metric: "temperature",
             ts: secs * 1_000_000,
             value: Some(*value),
-            text: None,
-            unit: None,
-            seq: None,
             received_at: NOW,
-            message: 0,
-            tags: &[],
+            ..Reading::default()
         });
         scores.late.push(*late);
         scores.anomaly_score.push(if *value > 90.0 { 1.0 } else { 0.0 });

@@ -14,12 +14,9 @@ fn frame(rows: &[Row]) -> Frame {
             metric: "temperature",
             ts: secs * 1_000_000,
             value: Some(*value),
-            text: None,
-            unit: None,
             seq: *seq,
             received_at: received * 1_000_000,
-            message: 0,
-            tags: &[],
+            ..Reading::default()
         });
     }
     let header = Header {

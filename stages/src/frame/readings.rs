@@ -18,7 +18,7 @@ use super::{
 pub const TAG_PREFIX: &str = "tag_";
 
 /// One value of one metric of one device at one instant.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Reading<'a> {
     /// What measured it.
     pub device_id: &'a str,

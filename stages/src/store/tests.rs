@@ -15,12 +15,7 @@ fn readings(rows: &[(&str, &str, f64)]) -> Frame {
             metric: "value",
             ts: micros(ts),
             value: Some(*value),
-            text: None,
-            unit: None,
-            seq: None,
-            received_at: 0,
-            message: 0,
-            tags: &[],
+            ..Reading::default()
         });
     }
     let header = Header {
