@@ -43,12 +43,13 @@ fi
 step "cargo build"
 cargo build --release --workspace --bins
 
+# The run whose summary counts comes last.
+step "cargo test --doc"
+cargo test --release --workspace --doc --quiet
 if cargo nextest --version >/dev/null 2>&1; then
     step "cargo nextest run"
     cargo nextest run --release --workspace --no-fail-fast
-    step "cargo test --doc"
-    cargo test --release --workspace --doc --quiet
 else
     step "cargo test"
-    cargo test --release --workspace --no-fail-fast
+    cargo test --release --workspace --no-fail-fast --lib --bins --tests
 fi
