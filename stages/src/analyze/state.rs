@@ -1,7 +1,7 @@
 //! What analyze remembers of a lane: by device its clock, by metric its level and the identities of
 //! recent rows.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +10,8 @@ use crate::{frame::Micros, plan::StateError};
 
 /// Identities are kept in buckets of this much event time, and forgotten by the bucket.
 const BUCKET: Micros = 60_000_000;
+/// So many identities of a bucket are compared one by one; beyond, looking one up takes an index.
+const COMPARED_MAX: usize = 64;
 
 /// What analyze remembers of the devices of one lane.
 #[derive(Debug, Default)]
@@ -203,6 +205,22 @@ struct Bucket {
     identities: Vec<u64>,
     /// How many of them an earlier delta holds.
     saved: usize,
+    /// The same identities, once a long bucket was looked into: rows in order never are, rows with the
+    /// time of receipt or of a clock that stands still always.
+    index: HashSet<u64>,
+}
+
+impl Bucket {
+    fn contains(&mut self, identity: u64) -> bool {
+        if self.identities.len() <= COMPARED_MAX {
+            return self.identities.contains(&identity);
+        }
+        if self.index.len() < self.identities.len() {
+            let missing = &self.identities[self.index.len()..];
+            self.index.extend(missing);
+        }
+        self.index.contains(&identity)
+    }
 }
 
 impl Default for Seen {
@@ -216,7 +234,7 @@ impl Seen {
     pub(super) fn insert(&mut self, ts: Micros, identity: u64) -> bool {
         let beyond = ts > self.newest;
         let bucket = bucket(&mut self.buckets, ts.div_euclid(BUCKET));
-        if !beyond && bucket.identities.contains(&identity) {
+        if !beyond && bucket.contains(identity) {
             return false;
         }
         if bucket.identities.len() == bucket.saved {
@@ -263,7 +281,7 @@ fn bucket(buckets: &mut VecDeque<Bucket>, number: Micros) -> &mut Bucket {
     let place = match buckets.back() {
         Some(last) if last.number == number => buckets.len() - 1,
         _ => buckets.binary_search_by_key(&number, |bucket| bucket.number).unwrap_or_else(|place| {
-            buckets.insert(place, Bucket { number, identities: Vec::new(), saved: 0 });
+            buckets.insert(place, Bucket { number, identities: Vec::new(), saved: 0, index: HashSet::new() });
             place
         }),
     };

@@ -89,6 +89,13 @@ fn a_repeat_behind_newer_rows_is_found() {
 }
 
 #[test]
+fn rows_of_one_instant_are_told_apart_however_many() {
+    let once: Vec<Row> = (0..1_000).map(|seq| ("a", 100, Some(seq), 1.0, NOW)).collect();
+    let twice = [once.clone(), once].concat();
+    check(&twice, &[(100, false); 1_000]);
+}
+
+#[test]
 fn late_rows_are_marked_and_kept() {
     let rows = [
         ("a", 1_000, None, 1.0, NOW),
