@@ -10,6 +10,7 @@
 pub mod cli;
 mod client;
 mod error;
+mod files;
 mod fleet;
 pub mod ledger;
 mod load;

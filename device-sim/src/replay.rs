@@ -4,16 +4,11 @@ mod playlist;
 mod series;
 mod time;
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    future::Future,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, fs, future::Future, path::PathBuf};
 
 use chrono::{DateTime, Utc};
 
-use crate::{SimError, client::Target, load::Load, report::RunReport};
+use crate::{SimError, client::Target, files::find_below, load::Load, report::RunReport};
 use playlist::Playlist;
 use series::Series;
 
@@ -51,7 +46,7 @@ pub fn find_files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, SimError> {
     for path in paths {
         if fs::metadata(path).map_err(SimError::file("open", path))?.is_dir() {
             let before = files.len();
-            find_below(path, &mut files)?;
+            find_below(path, "csv", &mut files)?;
             if files.len() == before {
                 return Err(SimError::Usage(format!("no *.csv below {}", path.display())));
             }
@@ -69,24 +64,6 @@ pub fn find_files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, SimError> {
         }
     }
     if files.is_empty() { Err(SimError::Usage("no files to replay".into())) } else { Ok(files) }
-}
-
-fn find_below(directory: &Path, files: &mut Vec<PathBuf>) -> Result<(), SimError> {
-    let read = |error| SimError::file("read", directory)(error);
-    let mut entries: Vec<PathBuf> = fs::read_dir(directory)
-        .map_err(read)?
-        .map(|entry| entry.map(|entry| entry.path()))
-        .collect::<Result<_, _>>()
-        .map_err(read)?;
-    entries.sort();
-    for entry in entries {
-        if entry.is_dir() {
-            find_below(&entry, files)?;
-        } else if entry.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv")) {
-            files.push(entry);
-        }
-    }
-    Ok(())
 }
 
 /// Replays all files and waits for the last acknowledgement, through reconnects, for ever; or until `stop` ends,

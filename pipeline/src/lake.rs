@@ -3,7 +3,7 @@
 //! A file appears whole or not at all, and its rows appear once, whatever is killed or stopped when:
 //!
 //! 1. The rows of a *roll* (a set of frames that the store worker holds) are sorted and cut at
-//!    partitions; each partition becomes one file with a name made from the frames' ids.
+//!    partitions; each partition becomes one file with a name made from the time and the frames' ids.
 //! 2. A staging directory is made, then an *intent* (which files, from which frames) is committed, provided
 //!    the frames are still held.
 //! 3. Each file is written in the staging directory, synced, then linked to its name; a link never replaces.

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use arrow_array::{
@@ -21,6 +21,7 @@ use parquet::arrow::{
 use super::{Example, Problem};
 use crate::{
     SimError,
+    files::find_below,
     message::{Expected, rfc3339},
 };
 
@@ -133,7 +134,7 @@ fn for_each_batch(
 ) -> Result<(), SimError> {
     let mut files = Vec::new();
     if directory.is_dir() {
-        find_parquet(directory, &mut files)?;
+        find_below(directory, "parquet", &mut files)?;
     }
     for path in files {
         let file = File::open(&path).map_err(SimError::file("open", &path))?;
@@ -146,29 +147,6 @@ fn for_each_batch(
         for batch in batches {
             let result = batch.map_err(|error| error.to_string()).and_then(|batch| each(&batch));
             result.map_err(|reason| SimError::Lake { path: path.clone(), reason })?;
-        }
-    }
-    Ok(())
-}
-
-/// All Parquet files below `directory`, in order. What is hidden (`.` or `_` first) is not part of a dataset.
-fn find_parquet(directory: &Path, files: &mut Vec<PathBuf>) -> Result<(), SimError> {
-    let read = |error| SimError::file("read", directory)(error);
-    let mut entries: Vec<PathBuf> = fs::read_dir(directory)
-        .map_err(read)?
-        .map(|entry| entry.map(|entry| entry.path()))
-        .collect::<Result<_, _>>()
-        .map_err(read)?;
-    entries.sort();
-    for entry in entries {
-        let name = entry.file_name().unwrap_or_default().to_string_lossy();
-        if name.starts_with(['.', '_']) {
-            continue;
-        }
-        if entry.is_dir() {
-            find_parquet(&entry, files)?;
-        } else if name.ends_with(".parquet") {
-            files.push(entry);
         }
     }
     Ok(())
