@@ -45,6 +45,8 @@ pub fn main() -> ExitCode {
     if let Err(error) = log_to_stderr(if quiet { "error" } else { "info" }) {
         return fail(&error);
     }
+    // Somebody may have chosen already; then that is it.
+    let _chosen = rustls::crypto::ring::default_provider().install_default();
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error.into()),

@@ -9,6 +9,7 @@ mod finding;
 mod options;
 mod pointer;
 mod prune;
+mod secret;
 mod sense;
 mod shape;
 #[cfg(test)]
@@ -28,6 +29,7 @@ use stages::validate::Schemas;
 
 pub use self::{
     errors::{ConfigErrors, Mistake},
+    secret::{Secret, SecretText},
     sense::Stages,
     topology::{Engine, IngestConfig, ListenerConfig, QueuesConfig, StoreConfig, Topology},
     yaml::Place,

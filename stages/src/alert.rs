@@ -75,6 +75,9 @@ impl Alert {
     /// # Errors
     /// When the frame holds no scored readings.
     pub fn plan(&self, state: &mut AlertState, frame: &Frame) -> Result<Plan, PlanError> {
+        if frame.header.kind == Kind::Tick {
+            return Ok(Plan::default());
+        }
         let readings = Readings::of(frame)?;
         let mut alerts = AlertsBuilder::default();
         let mut change = Change::default();

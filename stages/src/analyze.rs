@@ -51,6 +51,12 @@ impl Analyze {
     /// # Errors
     /// When the frame holds no readings.
     pub fn plan(&self, state: &mut AnalyzeState, frame: &Frame) -> Result<Plan, PlanError> {
+        if frame.header.kind == Kind::Tick {
+            let id = frame.header.id.published(STAGE, self.config_hash, Port::Next.as_str(), 0);
+            let header = frame.header.derive(Kind::Tick, frame.header.lane, id);
+            let tick = Frame { header, rows: frame.rows.clone() };
+            return Ok(Plan { publish: vec![(Port::Next, tick)], ..Plan::default() });
+        }
         let readings = Readings::of(frame)?;
         let mut change = Change::default();
         let mut scores = Scores::default();

@@ -9,10 +9,10 @@ mod readings;
 #[cfg(test)]
 mod tests;
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, sync::Arc};
 
 use arrow_array::RecordBatch;
-use arrow_schema::ArrowError;
+use arrow_schema::{ArrowError, Schema};
 use arrow_select::concat::concat_batches;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
@@ -38,6 +38,20 @@ pub struct Frame {
 }
 
 impl Frame {
+    /// The *tick* that tells a lane how far time has come: everything of the lane that was received before
+    /// `instant` stands before it in the queue. Whoever makes it again makes the same.
+    pub fn tick(lane: Lane, instant: Micros) -> Self {
+        let header = Header {
+            id: FrameId::of_tick(lane, instant),
+            kind: Kind::Tick,
+            lane,
+            created_at: instant,
+            epoch: 0,
+            trace: None,
+        };
+        Self { header, rows: RecordBatch::new_empty(Arc::new(Schema::empty())) }
+    }
+
     /// Joins a run of frames of one kind and one lane into one, in order; its id follows from theirs.
     ///
     /// Only where consuming and publishing are one transaction: elsewhere repeats are recognised by
@@ -66,7 +80,7 @@ pub struct Header {
     pub kind: Kind,
     /// The partition by device that all rows belong to.
     pub lane: Lane,
-    /// When ingest closed the frame that the rows came in.
+    /// When ingest closed the frame that the rows came in; the instant of a tick.
     pub created_at: Micros,
     /// Which run of ingest the frame stems from; see [`Message::message`].
     pub epoch: u64,
@@ -92,11 +106,13 @@ pub enum Kind {
     Alerts,
     /// Messages that a stage refused.
     Quarantine,
+    /// No rows, but an instant: how time reaches stages.
+    Tick,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 4] = [Self::Messages, Self::Readings, Self::Alerts, Self::Quarantine];
+    pub const ALL: [Self; 5] = [Self::Messages, Self::Readings, Self::Alerts, Self::Quarantine, Self::Tick];
 
     /// The name on the wire.
     pub fn as_str(self) -> &'static str {
@@ -105,6 +121,7 @@ impl Kind {
             Self::Readings => "readings",
             Self::Alerts => "alerts",
             Self::Quarantine => "quarantine",
+            Self::Tick => "tick",
         }
     }
 }
@@ -156,6 +173,15 @@ impl FrameId {
         hash.update(b"ingest");
         hash.update(&epoch.to_le_bytes());
         hash.update(&index.to_le_bytes());
+        Self(hash.digest128().to_be_bytes())
+    }
+
+    /// The id of the tick of a lane at an instant.
+    pub fn of_tick(lane: Lane, instant: Micros) -> Self {
+        let mut hash = Xxh3::new();
+        hash.update(b"tick");
+        hash.update(&lane.0.to_le_bytes());
+        hash.update(&instant.to_le_bytes());
         Self(hash.digest128().to_be_bytes())
     }
 

@@ -7,7 +7,7 @@ use crate::frame::{Frame, FrameError};
 /// What a stage makes of one frame.
 #[derive(Debug, Default, PartialEq)]
 pub struct Plan {
-    /// The frames to publish, and where each goes; never one without rows.
+    /// The frames to publish, and where each goes; never one without rows, but for a tick.
     pub publish: Vec<(Port, Frame)>,
     /// What changed in the lane's state.
     pub delta: Delta,

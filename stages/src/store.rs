@@ -34,10 +34,10 @@ pub enum Dataset {
 }
 
 impl Dataset {
-    /// Where rows of this kind belong; *messages* are not stored.
+    /// Where rows of this kind belong; *messages* are not stored, and a *tick* has none.
     pub fn of(kind: Kind) -> Option<Self> {
         match kind {
-            Kind::Messages => None,
+            Kind::Messages | Kind::Tick => None,
             Kind::Readings => Some(Self::Readings),
             Kind::Alerts => Some(Self::Alerts),
             Kind::Quarantine => Some(Self::Quarantine),

@@ -120,7 +120,8 @@ fn check_golden(frame: &Frame) {
 
 #[test]
 fn golden_files_pin_the_bytes_of_each_kind() {
-    for frame in [messages(), readings(), alerts(), quarantine()] {
+    for frame in [messages(), readings(), alerts(), quarantine(), Frame::tick(Lane(2), 1_767_225_600_000_000)]
+    {
         check_golden(&frame);
     }
 }
