@@ -9,7 +9,7 @@
 
 use std::{panic, str::FromStr, sync::Arc};
 
-use arrow_array::RecordBatch;
+use arrow_array::{RecordBatch, RecordBatchOptions};
 use arrow_ipc::{
     CompressionType, MetadataVersion,
     reader::StreamReader,
@@ -84,7 +84,9 @@ fn read(bytes: &[u8]) -> Result<Frame, FrameError> {
     }
     // Rows compare and join by their columns alone: the header stands beside them.
     let bare = Arc::new(Schema::new(schema.fields().clone()));
-    let rows = RecordBatch::try_new(bare, rows.columns().to_vec())?;
+    // A tick has no column to count rows by.
+    let count = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
+    let rows = RecordBatch::try_new_with_options(bare, rows.columns().to_vec(), &count)?;
     Ok(Frame { header, rows })
 }
 
