@@ -13,7 +13,7 @@ use std::{
 };
 
 use anyhow::anyhow;
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
 use crate::{config::ConfigErrors, process::ProcessError, queue::QueueError};
@@ -25,8 +25,20 @@ const USAGE: u8 = 2;
 #[derive(Debug, Parser)]
 #[command(name = "millstream", version, arg_required_else_help = true)]
 struct Arguments {
+    /// How events are written to stderr. The environment variable MILLSTREAM_LOG_FORMAT says the same.
+    #[arg(long, global = true, value_name = "FORMAT")]
+    log_format: Option<LogFormat>,
     #[command(subcommand)]
     command: Command,
+}
+
+/// How events are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum LogFormat {
+    /// A line for people.
+    Plain,
+    /// A JSON object per line.
+    Json,
 }
 
 #[derive(Debug, Subcommand)]
@@ -40,9 +52,9 @@ enum Command {
 
 /// Runs the command that the process was started with, and tells its exit code.
 pub fn main() -> ExitCode {
-    let command = Arguments::parse().command;
+    let Arguments { log_format, command } = Arguments::parse();
     let quiet = matches!(command, Command::Demo(_) | Command::Check(_) | Command::Queues(_));
-    if let Err(error) = log_to_stderr(if quiet { "error" } else { "info" }) {
+    if let Err(error) = log_to_stderr(if quiet { "error" } else { "info" }, log_format) {
         return fail(&error);
     }
     // Somebody may have chosen already; then that is it.
@@ -63,18 +75,27 @@ pub fn main() -> ExitCode {
 }
 
 /// Events go to stderr; `MILLSTREAM_LOG` (as `RUST_LOG` elsewhere) chooses which.
-fn log_to_stderr(default: &str) -> anyhow::Result<()> {
+fn log_to_stderr(default: &str, format: Option<LogFormat>) -> anyhow::Result<()> {
     let chosen = env::var("MILLSTREAM_LOG").unwrap_or_else(|_| default.to_owned());
     let filter = EnvFilter::try_new(&chosen).map_err(|error| {
         anyhow!("MILLSTREAM_LOG cannot be {chosen:?}: {error}; try info, debug or millstream::ingest=debug")
     })?;
+    let format = match (format, env::var("MILLSTREAM_LOG_FORMAT")) {
+        (Some(format), _) => format,
+        (None, Ok(name)) => LogFormat::from_str(&name, true)
+            .map_err(|_| anyhow!("MILLSTREAM_LOG_FORMAT cannot be {name:?}; it is plain or json"))?,
+        (None, Err(_)) => LogFormat::Plain,
+    };
     let ansi = io::stderr().is_terminal();
-    tracing_subscriber::fmt()
+    let events = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
         .with_ansi(ansi)
-        .with_target(false)
-        .init();
+        .with_target(false);
+    match format {
+        LogFormat::Plain => events.init(),
+        LogFormat::Json => events.json().flatten_event(true).init(),
+    }
     Ok(())
 }
 

@@ -31,7 +31,7 @@ pub use self::{
     errors::{ConfigErrors, Mistake},
     secret::{Secret, SecretText},
     sense::Stages,
-    topology::{Engine, IngestConfig, ListenerConfig, QueuesConfig, StoreConfig, Topology},
+    topology::{ConsoleConfig, Engine, IngestConfig, ListenerConfig, QueuesConfig, StoreConfig, Topology},
     yaml::Place,
 };
 use self::{finding::Finding, prune::Pruned, yaml::Node};
@@ -59,6 +59,8 @@ pub struct Config {
 pub struct Overrides {
     /// Where the listener listens.
     pub listen: Option<SocketAddr>,
+    /// Where the console listens.
+    pub console: Option<SocketAddr>,
     /// The data directory, relative to the working directory; the lake is then `lake` in it.
     pub data: Option<PathBuf>,
 }
@@ -130,6 +132,9 @@ impl Config {
         if let Some(listen) = overrides.listen {
             self.topology.ingest.listener.listen = listen;
             mistakes.extend(sense::exposed(&self.topology.ingest.listener).map(|text| ("--listen", text)));
+        }
+        if overrides.console.is_some() {
+            self.topology.console.listen = overrides.console;
         }
         if let Some(data) = overrides.data {
             mistakes.extend(sense::no_directory(&data).map(|text| ("--data", text)));

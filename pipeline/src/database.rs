@@ -7,6 +7,7 @@
 
 mod error;
 mod job;
+mod meters;
 mod open;
 mod owner;
 #[cfg(test)]
@@ -23,9 +24,10 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub(crate) use self::owner::Registration;
-pub use self::{error::DatabaseError, owner::Owner};
+pub use self::{error::DatabaseError, meters::DatabaseStats, owner::Owner};
 use self::{
     job::{Job, Task},
+    meters::Meters,
     writer::Writer,
 };
 
@@ -52,6 +54,7 @@ struct Inner {
     registration: Arc<Registration>,
     reader: Arc<Mutex<Connection>>,
     others: watch::Receiver<u64>,
+    meters: Arc<Meters>,
     /// `None` only while the last handle is dropped.
     jobs: Option<mpsc::Sender<Box<dyn Job>>>,
     writer: Option<JoinHandle<()>>,
@@ -72,14 +75,22 @@ impl Database {
         let reader = Arc::new(Mutex::new(open::reader(path)?));
         let (jobs, waiting) = mpsc::channel(JOBS_MAX);
         let (changed, others) = watch::channel(0);
-        let writer = Writer::new(path, connection, waiting, changed)?;
+        let meters = Arc::new(Meters::default());
+        let writer = Writer::new(path, connection, waiting, changed, Arc::clone(&meters))?;
         let writer = thread::Builder::new()
             .name("database".into())
             .spawn(move || writer.run())
             .map_err(open::io_error(path, "start the writer of"))?;
         let registration = Arc::new(registration);
-        let inner =
-            Inner { path: path.into(), registration, reader, others, jobs: Some(jobs), writer: Some(writer) };
+        let inner = Inner {
+            path: path.into(),
+            registration,
+            reader,
+            others,
+            meters,
+            jobs: Some(jobs),
+            writer: Some(writer),
+        };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -157,6 +168,11 @@ impl Database {
     /// Where the file is.
     pub fn path(&self) -> &Path {
         &self.inner.path
+    }
+
+    /// What the commits of this process were like.
+    pub fn stats(&self) -> DatabaseStats {
+        self.inner.meters.stats()
     }
 
     /// This process's registration.

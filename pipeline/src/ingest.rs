@@ -154,6 +154,15 @@ impl Ingest {
         self.counters.stats(self.packer.buffered_bytes())
     }
 
+    /// How it looks from outside, also while it is stopped.
+    pub(crate) fn view(&self) -> IngestView {
+        IngestView {
+            packer: Arc::clone(&self.packer),
+            counters: Arc::clone(&self.counters),
+            phase: self.phase.subscribe(),
+        }
+    }
+
     /// Waits until it fails; for ever, if it never does.
     pub async fn failed(&self) -> Arc<IngestError> {
         let mut phase = self.phase.subscribe();
@@ -186,6 +195,30 @@ impl Ingest {
         match &*self.phase.borrow() {
             Phase::Failed(error) => Err(Arc::clone(error)),
             Phase::Serving | Phase::Stopping => Ok(()),
+        }
+    }
+}
+
+/// An intake seen from outside.
+pub(crate) struct IngestView {
+    packer: Arc<Packer>,
+    counters: Arc<Counters>,
+    phase: watch::Receiver<Phase>,
+}
+
+impl IngestView {
+    /// What it has done since the start.
+    pub(crate) fn stats(&self) -> IngestStats {
+        self.counters.stats(self.packer.buffered_bytes())
+    }
+
+    /// # Errors
+    /// Why it takes no messages.
+    pub(crate) fn serves(&self) -> Result<(), String> {
+        match &*self.phase.borrow() {
+            Phase::Serving => Ok(()),
+            Phase::Stopping => Err("it is stopping".to_owned()),
+            Phase::Failed(error) => Err(error.to_string()),
         }
     }
 }

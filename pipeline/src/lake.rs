@@ -15,12 +15,14 @@
 
 mod collection;
 mod intents;
+mod meters;
 mod parquet;
 mod roll;
 mod staging;
 mod store;
 
 pub use self::{
+    meters::{DatasetStats, LakeMeters},
     staging::Lake,
     store::{Mode, Store, StoreOptions},
 };

@@ -5,10 +5,12 @@
 
 pub mod cli;
 pub mod config;
+mod console;
 pub mod database;
 pub mod error;
 pub mod ingest;
 pub mod lake;
+pub mod meter;
 pub mod process;
 pub mod queue;
 pub mod route;

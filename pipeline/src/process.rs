@@ -12,9 +12,10 @@ use tracing::{info, warn};
 
 use crate::{
     config::Config,
+    console::{Console, ConsoleError, View},
     database::{Database, DatabaseError},
     ingest::{Ingest, IngestError},
-    lake::{Lake, LakeError, Mode, Store},
+    lake::{Lake, LakeError, LakeMeters, Mode, Store},
     queue::{QueueError, QueueName, Queues, SqliteQueues},
     route,
     state::StateStore,
@@ -98,6 +99,9 @@ pub enum ProcessError {
     /// The intake cannot go on.
     #[error(transparent)]
     Intake(Arc<IngestError>),
+    /// There is no console.
+    #[error(transparent)]
+    Console(#[from] ConsoleError),
     /// A task ended by a bug.
     #[error("a task ended by a bug in this program: {0}")]
     Bug(#[from] JoinError),
@@ -107,9 +111,13 @@ pub enum ProcessError {
 pub struct Process {
     queues: Queues,
     ingest: Option<Ingest>,
+    console: Option<Console>,
+    lake: Option<Arc<LakeMeters>>,
     tasks: JoinSet<Result<(), ProcessError>>,
     stop: watch::Sender<bool>,
     mode: watch::Sender<Mode>,
+    /// True from the moment on that the process is told to stop.
+    stopping: watch::Sender<bool>,
 }
 
 impl Process {
@@ -121,7 +129,16 @@ impl Process {
         let queues = open_queues(config).await?;
         let Queues::Sqlite(engine) = queues.clone();
         let (stop, mode) = (watch::Sender::new(false), watch::Sender::new(Mode::Collect));
-        let mut process = Self { queues, ingest: None, tasks: JoinSet::new(), stop, mode };
+        let mut process = Self {
+            queues,
+            ingest: None,
+            console: None,
+            lake: None,
+            tasks: JoinSet::new(),
+            stop,
+            mode,
+            stopping: watch::Sender::new(false),
+        };
         for part in parts {
             match process.stage(config, *part) {
                 Some(stage) => process.spawn_stage(config, &engine, stage),
@@ -137,7 +154,22 @@ impl Process {
                     .await?;
             process.ingest = Some(ingest);
         }
+        if let Some(listen) = config.topology().console.listen {
+            let view = View {
+                queues: process.queues.clone(),
+                database: engine.database().clone(),
+                ingest: process.ingest.as_ref().map(Ingest::view),
+                lake: process.lake.clone(),
+                stopping: process.stopping.subscribe(),
+            };
+            process.console = Some(Console::start(listen, view).await?);
+        }
         Ok(process)
+    }
+
+    /// Where it can be looked at, if anywhere.
+    pub fn console_addr(&self) -> Option<SocketAddr> {
+        self.console.as_ref().map(Console::local_addr)
     }
 
     /// Where devices connect to, when this process takes messages.
@@ -168,9 +200,16 @@ impl Process {
                 }
             }
         };
+        let console = async {
+            match &mut self.console {
+                Some(console) => console.failed().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             error = ingest => ProcessError::Intake(error),
             error = task => error,
+            error = console => error.into(),
         }
     }
 
@@ -196,6 +235,7 @@ impl Process {
     /// # Errors
     /// When a part cannot go on.
     pub async fn stop(mut self, drain: bool, limit: Duration) -> Result<(), ProcessError> {
+        self.stopping.send_replace(true);
         let stopped = timeout(limit, async {
             if drain {
                 self.drain().await?;
@@ -246,6 +286,7 @@ impl Process {
 
     fn spawn_store(&mut self, config: &Config, engine: &SqliteQueues) -> Result<(), ProcessError> {
         let lake = Lake::open(config.lake())?;
+        self.lake = Some(lake.meters());
         let store = Store::new(lake, engine.clone(), config.store_options(), self.mode.subscribe());
         self.tasks.spawn(async move { Ok(store.run().await?) });
         info!(lake = %config.lake().display(), "store writes");

@@ -36,6 +36,9 @@ struct Place {
     /// Where devices connect to; port 0 picks a free one.
     #[arg(long, value_name = "ADDR:PORT")]
     listen: Option<SocketAddr>,
+    /// Where /metrics, /healthz and /readyz are answered over HTTP; port 0 picks a free one.
+    #[arg(long, value_name = "ADDR:PORT")]
+    console: Option<SocketAddr>,
     /// The directory of the queues; the lake is then DIR/lake.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
@@ -53,13 +56,16 @@ async fn serve(place: Place, parts: &[Part], drain: bool) -> anyhow::Result<Exit
     // First of all: from here on a stop is one in order.
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let mut config = Config::load(place.config.as_deref())?;
-    config.apply(Overrides { listen: place.listen, data: place.data })?;
+    config.apply(Overrides { listen: place.listen, console: place.console, data: place.data })?;
     for warning in config.warnings() {
         warn!("{warning}");
     }
     let mut process = Process::start(&config, parts).await?;
     let names: Vec<_> = parts.iter().map(|part| part.as_str()).collect();
     info!(data = %config.data().display(), stages = names.join(" "), "running");
+    if let Some(address) = process.console_addr() {
+        info!("console on http://{address}");
+    }
     if let Some(address) = process.local_addr() {
         info!("listening on mqtt://{address}");
     }

@@ -96,12 +96,18 @@ fn flags_take_the_place_of_what_the_file_says() {
     let folder = folder();
     let mut config = read(folder.path(), "store: {lake: elsewhere}").unwrap();
     let listen = Some("127.0.0.1:0".parse().unwrap());
-    config.apply(Overrides { listen, data: Some(folder.path().join("other")) }).unwrap();
+    config
+        .apply(Overrides { listen, data: Some(folder.path().join("other")), ..Overrides::default() })
+        .unwrap();
     assert_eq!(config.topology().ingest.listener.listen.to_string(), "127.0.0.1:0");
     assert_eq!(config.lake(), folder.path().join("other/lake"));
 
     let data = folder.path().join("any.json");
-    let overrides = Overrides { listen: Some("0.0.0.0:1883".parse().unwrap()), data: Some(data.clone()) };
+    let overrides = Overrides {
+        listen: Some("0.0.0.0:1883".parse().unwrap()),
+        data: Some(data.clone()),
+        ..Overrides::default()
+    };
     let errors = config.apply(overrides).unwrap_err().to_string();
     let lines: Vec<_> = errors.lines().collect();
     assert!(lines[0].starts_with("--listen: 0.0.0.0:1883 can be reached from other machines"), "{errors}");

@@ -36,6 +36,8 @@ pub struct Topology {
     pub alert: AlertConfig,
     /// How rows become Parquet files.
     pub store: StoreConfig,
+    /// Where the pipeline can be looked at.
+    pub console: ConsoleConfig,
 }
 
 impl Default for Topology {
@@ -54,6 +56,7 @@ impl Default for Topology {
             analyze: AnalyzeConfig::default(),
             alert: AlertConfig::default(),
             store: StoreConfig::default(),
+            console: ConsoleConfig::default(),
         }
     }
 }
@@ -214,4 +217,14 @@ impl Default for StoreConfig {
             age_secs_max: 60,
         }
     }
+}
+
+/// Where the pipeline can be looked at: metrics for Prometheus, and whether it works.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ConsoleConfig {
+    /// The address and port of `/metrics`, `/healthz` and `/readyz` over HTTP; port 0 is any that is free. Default: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", extend("format" = ADDRESS))]
+    pub listen: Option<SocketAddr>,
 }

@@ -2,6 +2,7 @@
 
 use std::{
     path::Path,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -12,7 +13,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{DatabaseError, Durability, job::Job, open::io_error};
+use super::{DatabaseError, Durability, job::Job, meters::Meters, open::io_error};
 
 /// How many jobs share a commit at most: what waits longer than theirs waits for the next.
 const GROUP_MAX: usize = 256;
@@ -44,6 +45,7 @@ pub(super) struct Writer {
     /// When the last commit began.
     began_at: Option<Instant>,
     stopped: Option<DatabaseError>,
+    meters: Arc<Meters>,
 }
 
 impl Writer {
@@ -52,6 +54,7 @@ impl Writer {
         connection: Connection,
         jobs: mpsc::Receiver<Box<dyn Job>>,
         others: watch::Sender<u64>,
+        meters: Arc<Meters>,
     ) -> Result<Self, DatabaseError> {
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
@@ -76,6 +79,7 @@ impl Writer {
             looked_at: Instant::now(),
             began_at: None,
             stopped: None,
+            meters,
         })
     }
 
@@ -94,11 +98,13 @@ impl Writer {
 
     fn commit(&mut self, first: Box<dyn Job>) {
         let mut group = self.gather(first);
-        self.began_at = Some(Instant::now());
+        let began_at = Instant::now();
+        self.began_at = Some(began_at);
         let committed = match &self.stopped {
             Some(error) => Err(error.clone()),
             None => self.transact(&mut group).inspect_err(|error| self.recover(error)),
         };
+        self.meters.committed(group.len(), began_at.elapsed());
         for job in group {
             job.answer(committed.clone());
         }

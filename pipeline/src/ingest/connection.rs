@@ -59,13 +59,21 @@ struct Connection {
     sender: Sender,
     window: Window,
     /// Messages to be acknowledged, in the order of receipt.
-    awaiting: VecDeque<(u16, Ticket)>,
+    awaiting: VecDeque<Awaiting>,
     slots: HashMap<String, Slot>,
     /// When the socket was last read: once per read, since clocks cost.
     read_at: Instant,
     received_at: Micros,
     /// Whether the last read left nothing behind in the socket.
     drained: bool,
+}
+
+/// A message to be acknowledged.
+#[derive(Clone, Copy)]
+struct Awaiting {
+    packet_id: u16,
+    ticket: Ticket,
+    read_at: Instant,
 }
 
 impl Connection {

@@ -1,11 +1,16 @@
 //! What ingest counts while it runs.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::{
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::Duration,
+};
 
 use stages::plan::Counts;
 
+use crate::meter::{BATCH, Distribution, Histogram, SECONDS};
+
 /// What ingest has done since it was started.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct IngestStats {
     /// Clients connected now, those included that have not said who they are.
     pub connections: u64,
@@ -21,9 +26,13 @@ pub struct IngestStats {
     pub acknowledged: u64,
     /// Bytes of messages that are not durable yet.
     pub buffered_bytes: u64,
+    /// Messages in a frame.
+    pub frame_rows: Distribution,
+    /// From the receipt of a message to its acknowledgement, in seconds.
+    pub puback_seconds: Distribution,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Counters {
     connections: AtomicU64,
     connections_refused: AtomicU64,
@@ -31,6 +40,23 @@ pub(super) struct Counters {
     messages_refused: AtomicU64,
     frames: AtomicU64,
     acknowledged: AtomicU64,
+    frame_rows: Histogram,
+    puback_seconds: Histogram,
+}
+
+impl Default for Counters {
+    fn default() -> Self {
+        Self {
+            connections: AtomicU64::default(),
+            connections_refused: AtomicU64::default(),
+            messages: AtomicU64::default(),
+            messages_refused: AtomicU64::default(),
+            frames: AtomicU64::default(),
+            acknowledged: AtomicU64::default(),
+            frame_rows: Histogram::new(BATCH),
+            puback_seconds: Histogram::new(SECONDS),
+        }
+    }
 }
 
 impl Counters {
@@ -52,8 +78,15 @@ impl Counters {
         self.messages_refused.fetch_add(counts.quarantined, Relaxed);
     }
 
-    pub(super) fn acknowledged(&self, count: usize) {
-        self.acknowledged.fetch_add(count as u64, Relaxed);
+    pub(super) fn closed_frame(&self, rows: u64) {
+        self.frame_rows.observe(rows as f64, 1);
+    }
+
+    /// So many messages were acknowledged, so long after they were received.
+    pub(super) fn acknowledged(&self, count: usize, after: Duration) {
+        let count = count as u64;
+        self.acknowledged.fetch_add(count, Relaxed);
+        self.puback_seconds.observe(after.as_secs_f64(), count);
     }
 
     pub(super) fn stats(&self, buffered_bytes: usize) -> IngestStats {
@@ -65,6 +98,8 @@ impl Counters {
             frames: self.frames.load(Relaxed),
             acknowledged: self.acknowledged.load(Relaxed),
             buffered_bytes: buffered_bytes as u64,
+            frame_rows: self.frame_rows.distribution(),
+            puback_seconds: self.puback_seconds.distribution(),
         }
     }
 }

@@ -81,6 +81,7 @@ impl Publisher {
         let header =
             |kind, lane| Header { id, kind, lane, created_at: now(), epoch: self.epoch, trace: None };
         let rows = u64::try_from(batch.rows.len()).unwrap_or(u64::MAX);
+        self.counters.closed_frame(rows);
         let (queue, frame): (QueueName, Frame) = match &mut batch.rows {
             Rows::Messages(lane, builder) => {
                 counts.consumed += rows;

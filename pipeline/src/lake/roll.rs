@@ -74,13 +74,16 @@ impl Roll {
     }
 
     /// Writes every file and gives it its name. Blocks.
-    pub(super) fn write(&self, mut staging: Staging) -> Result<(), LakeError> {
+    pub(super) fn write(&self, lake: &Lake, mut staging: Staging) -> Result<(), LakeError> {
         for (number, file) in self.files.iter().enumerate() {
             let hidden = number.to_string();
             let created = staging.create(&hidden)?;
             let batches = &self.collection.groups[file.group].batches;
             let written = parquet::write(created, file.planned.key.dataset, batches, &file.order)?;
             staging.publish(&hidden, &written, &file.planned.path)?;
+            // Its size is only for people to see.
+            let bytes = written.metadata().map_or(0, |file| file.len());
+            lake.meters().published(file.planned.key.dataset, file.order.len(), bytes);
         }
         staging.sync()
     }

@@ -5,9 +5,10 @@ use std::{
     fs::{self, File},
     io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
-use super::LakeError;
+use super::{LakeError, LakeMeters};
 
 /// Where files are written before they have a name. Readers pass over names with a leading dot.
 const STAGING: &str = ".staging";
@@ -16,6 +17,7 @@ const STAGING: &str = ".staging";
 #[derive(Debug, Clone)]
 pub struct Lake {
     root: PathBuf,
+    meters: Arc<LakeMeters>,
 }
 
 impl Lake {
@@ -26,12 +28,17 @@ impl Lake {
     pub fn open(root: &Path) -> Result<Self, LakeError> {
         let staging = root.join(STAGING);
         fs::create_dir_all(&staging).map_err(LakeError::io("create", &staging))?;
-        Ok(Self { root: root.to_owned() })
+        Ok(Self { root: root.to_owned(), meters: Arc::default() })
     }
 
     /// Its directory.
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// What this process has written into it.
+    pub fn meters(&self) -> Arc<LakeMeters> {
+        Arc::clone(&self.meters)
     }
 
     /// Whether a file with this path inside the lake is there.

@@ -261,8 +261,8 @@ impl Store {
             let (staging, lake) = (Arc::clone(&roll), self.lake.clone());
             let staging = spawn_blocking(move || staging.stage(&lake)).await??;
             roll.open(&self.queues, &receipts).await?;
-            let writing = Arc::clone(&roll);
-            spawn_blocking(move || writing.write(staging)).await??;
+            let (writing, lake) = (Arc::clone(&roll), self.lake.clone());
+            spawn_blocking(move || writing.write(&lake, staging)).await??;
             roll.settle(&self.queues, &receipts, counts).await
         };
         let Err(error) = self.leases.keep(write).await else { return Ok(()) };

@@ -9,7 +9,7 @@ use mqtt_protocol_core::mqtt::{
 };
 use stages::frame::Properties;
 
-use super::{Connection, End};
+use super::{Awaiting, Connection, End};
 use crate::ingest::{
     hello::kept_properties,
     now,
@@ -89,7 +89,7 @@ impl Connection {
             },
         );
         if let Some(packet_id) = packet_id {
-            self.awaiting.push_back((packet_id, ticket));
+            self.awaiting.push_back(Awaiting { packet_id, ticket, read_at: self.read_at });
         }
         Ok(())
     }
@@ -126,19 +126,28 @@ impl Connection {
 
     /// Acknowledges what is durable, up to the first message that is not.
     pub(super) fn acknowledge(&mut self) -> Result<(), End> {
+        let now = Instant::now();
         let mut count = 0;
-        while let Some((packet_id, ticket)) = self.awaiting.front().copied()
-            && self.sender.is_durable(ticket)
+        // What was read at once is measured at once.
+        let (mut alike, mut read_at) = (0, now);
+        while let Some(next) = self.awaiting.front().copied()
+            && self.sender.is_durable(next.ticket)
         {
             self.awaiting.pop_front();
+            if next.read_at != read_at {
+                self.shared.counters.acknowledged(alike, now.duration_since(read_at));
+                (alike, read_at) = (0, next.read_at);
+            }
+            alike += 1;
+            let packet_id = next.packet_id;
             match self.wire.version() {
                 Version::V5_0 => self.wire.send(v5_0::Puback::builder().packet_id(packet_id).build()?)?,
                 _ => self.wire.send(v3_1_1::Puback::builder().packet_id(packet_id).build()?)?,
             }
             count += 1;
         }
-        self.shared.counters.acknowledged(count);
-        self.window.acknowledged(count, Instant::now());
+        self.shared.counters.acknowledged(alike, now.duration_since(read_at));
+        self.window.acknowledged(count, now);
         Ok(())
     }
 

@@ -1,0 +1,220 @@
+//! The text of `/metrics`.
+
+use std::{collections::BTreeMap, fmt};
+
+use prometheus_client::{
+    collector::Collector,
+    encoding::{self, DescriptorEncoder, EncodeMetric, MetricEncoder, NoLabelSet},
+    metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
+    registry::{Registry, Unit},
+};
+use stages::plan::Counts;
+
+use super::View;
+use crate::{
+    database::DatabaseStats,
+    ingest::IngestStats,
+    lake::DatasetStats,
+    meter::Distribution,
+    queue::{Depth, QueueError, QueueName},
+};
+
+/// All of the pipeline at one moment.
+#[derive(Debug)]
+struct Snapshot {
+    queues: Vec<(QueueName, Depth)>,
+    books: BTreeMap<String, Counts>,
+    database: DatabaseStats,
+    ingest: Option<IngestStats>,
+    lake: Vec<DatasetStats>,
+}
+
+/// # Errors
+/// When the queues cannot be asked.
+pub(super) async fn text(view: &View) -> Result<String, QueueError> {
+    let mut queues = Vec::with_capacity(QueueName::ALL.len());
+    for queue in QueueName::ALL {
+        queues.push((queue, view.queues.depth(queue).await?));
+    }
+    let snapshot = Snapshot {
+        queues,
+        books: view.queues.books().await?,
+        database: view.database.stats(),
+        ingest: view.ingest.as_ref().map(|ingest| ingest.stats()),
+        lake: view.lake.as_ref().map(|lake| lake.stats()).unwrap_or_default(),
+    };
+    let mut registry = Registry::with_prefix("millstream");
+    registry.register_collector(Box::new(snapshot));
+    let mut text = String::new();
+    // Writing to a string does not fail.
+    let _infallible = encoding::text::encode(&mut text, &registry);
+    Ok(text)
+}
+
+impl Collector for Snapshot {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let mut out = Out(encoder);
+        self.build(&mut out)?;
+        self.books(&mut out)?;
+        self.queues(&mut out)?;
+        self.database(&mut out)?;
+        self.lake(&mut out)?;
+        self.ingest.as_ref().map_or(Ok(()), |ingest| intake(ingest, &mut out))
+    }
+}
+
+impl Snapshot {
+    fn build(&self, out: &mut Out<'_>) -> fmt::Result {
+        let version = [("version", env!("CARGO_PKG_VERSION"))];
+        out.gauges("build", "The version of this program; always 1.", None, [(version, 1)])
+    }
+
+    fn books(&self, out: &mut Out<'_>) -> fmt::Result {
+        let mut fates = Vec::new();
+        for (stage, counts) in &self.books {
+            let Counts { consumed, quarantined, repeated, filtered, .. } = *counts;
+            for (fate, rows) in [
+                ("consumed", consumed),
+                ("quarantined", quarantined),
+                ("repeated", repeated),
+                ("filtered", filtered),
+            ] {
+                fates.push(([("stage", stage.as_str()), ("fate", fate)], rows));
+            }
+        }
+        let of_stages = |rows: fn(&Counts) -> u64| {
+            self.books.iter().map(move |(stage, counts)| ([("stage", stage.as_str())], rows(counts)))
+        };
+        out.counters("rows", "Rows that stages took, by what became of them.", None, fates)?;
+        out.counters("rows_produced", "Rows that stages made.", None, of_stages(|counts| counts.produced))?;
+        out.counters("rows_late", "Rows behind the watermark.", None, of_stages(|counts| counts.late))
+    }
+
+    fn queues(&self, out: &mut Out<'_>) -> fmt::Result {
+        let of_queues = |value: fn(&Depth) -> u64| {
+            self.queues.iter().map(move |(queue, depth)| ([("queue", queue.as_str())], value(depth)))
+        };
+        out.gauges("queue_frames", "Frames in a queue.", None, of_queues(|depth| depth.frames))?;
+        out.gauges("queue_rows", "Rows in a queue.", None, of_queues(|depth| depth.rows))?;
+        out.gauges("queue_size", "Bytes in a queue.", Some(Unit::Bytes), of_queues(|depth| depth.bytes))?;
+        out.gauges(
+            "queue_in_flight_frames",
+            "Frames that workers hold.",
+            None,
+            of_queues(|depth| depth.in_flight),
+        )?;
+        out.gauges(
+            "queue_dead_letters",
+            "Frames and rows that were given up.",
+            None,
+            of_queues(|depth| depth.dead),
+        )?;
+        let ages = self.queues.iter().map(|(queue, depth)| {
+            ([("queue", queue.as_str())], depth.oldest_age.unwrap_or_default().as_secs_f64())
+        });
+        out.gauges(
+            "queue_oldest_age",
+            "Age of the oldest frame; 0 in an empty queue.",
+            Some(Unit::Seconds),
+            ages,
+        )
+    }
+
+    fn database(&self, out: &mut Out<'_>) -> fmt::Result {
+        let DatabaseStats { commit_writes, commit_seconds } = &self.database;
+        out.distribution("commit_writes", "Writes that shared a commit.", None, commit_writes)?;
+        out.distribution(
+            "commit",
+            "Time that a commit took, fsync included.",
+            Some(Unit::Seconds),
+            commit_seconds,
+        )
+    }
+
+    fn lake(&self, out: &mut Out<'_>) -> fmt::Result {
+        let of_datasets = |value: fn(&DatasetStats) -> u64| {
+            self.lake.iter().map(move |written| ([("dataset", written.dataset.as_str())], value(written)))
+        };
+        out.counters("lake_files", "Parquet files written.", None, of_datasets(|written| written.files))?;
+        out.counters("lake_rows", "Rows written to Parquet.", None, of_datasets(|written| written.rows))?;
+        out.counters(
+            "lake_written",
+            "Bytes of Parquet written.",
+            Some(Unit::Bytes),
+            of_datasets(|written| written.bytes),
+        )
+    }
+}
+
+fn intake(ingest: &IngestStats, out: &mut Out<'_>) -> fmt::Result {
+    let one = |value: u64| [([("face", "listener")], value)];
+    out.gauges("ingest_connections", "Clients connected.", None, one(ingest.connections))?;
+    let refused = one(ingest.connections_refused);
+    out.counters(
+        "ingest_connections_refused",
+        "Connections closed at once, for connections_max.",
+        None,
+        refused,
+    )?;
+    let none = |value: u64| [([("stage", "ingest")], value)];
+    out.counters("ingest_messages", "Messages that are durable.", None, none(ingest.messages))?;
+    out.counters("ingest_frames", "Frames published.", None, none(ingest.frames))?;
+    out.counters("ingest_acknowledged", "Acknowledgements sent.", None, none(ingest.acknowledged))?;
+    let buffered = none(ingest.buffered_bytes);
+    out.gauges(
+        "ingest_buffered",
+        "Bytes of messages that are not durable yet.",
+        Some(Unit::Bytes),
+        buffered,
+    )?;
+    out.distribution("ingest_frame_rows", "Messages in a frame.", None, &ingest.frame_rows)?;
+    let help = "Time from the receipt of a message to its acknowledgement.";
+    out.distribution("puback", help, Some(Unit::Seconds), &ingest.puback_seconds)
+}
+
+/// Writes metrics, one family at a time.
+struct Out<'a>(DescriptorEncoder<'a>);
+
+impl Out<'_> {
+    fn gauges<L: encoding::EncodeLabelSet, V>(
+        &mut self,
+        name: &str,
+        help: &str,
+        unit: Option<Unit>,
+        values: impl IntoIterator<Item = (L, V)>,
+    ) -> fmt::Result
+    where
+        V: encoding::EncodeGaugeValue + Copy,
+    {
+        let mut family = self.0.encode_descriptor(name, help, unit.as_ref(), MetricType::Gauge)?;
+        values
+            .into_iter()
+            .try_for_each(|(labels, value)| ConstGauge::new(value).encode(family.encode_family(&labels)?))
+    }
+
+    fn counters<L: encoding::EncodeLabelSet>(
+        &mut self,
+        name: &str,
+        help: &str,
+        unit: Option<Unit>,
+        values: impl IntoIterator<Item = (L, u64)>,
+    ) -> fmt::Result {
+        let mut family = self.0.encode_descriptor(name, help, unit.as_ref(), MetricType::Counter)?;
+        values
+            .into_iter()
+            .try_for_each(|(labels, value)| ConstCounter::new(value).encode(family.encode_family(&labels)?))
+    }
+
+    fn distribution(
+        &mut self,
+        name: &str,
+        help: &str,
+        unit: Option<Unit>,
+        distribution: &Distribution,
+    ) -> fmt::Result {
+        let Distribution { sum, count, buckets } = distribution;
+        let mut encoder: MetricEncoder<'_> =
+            self.0.encode_descriptor(name, help, unit.as_ref(), MetricType::Histogram)?;
+        encoder.encode_histogram::<NoLabelSet>(*sum, *count, buckets, None)
+    }
+}

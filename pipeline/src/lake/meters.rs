@@ -1,0 +1,55 @@
+//! What was written.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use stages::store::Dataset;
+
+/// What this process has written into a lake.
+#[derive(Debug, Default)]
+pub struct LakeMeters([Written; Dataset::ALL.len()]);
+
+#[derive(Debug, Default)]
+struct Written {
+    files: AtomicU64,
+    rows: AtomicU64,
+    bytes: AtomicU64,
+}
+
+/// What was written of one dataset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DatasetStats {
+    /// Of which.
+    pub dataset: Dataset,
+    /// Files that are in the lake.
+    pub files: u64,
+    /// Rows in them.
+    pub rows: u64,
+    /// Their size.
+    pub bytes: u64,
+}
+
+impl LakeMeters {
+    /// A file has come into the lake.
+    pub(super) fn published(&self, dataset: Dataset, rows: usize, bytes: u64) {
+        if let Some((_, written)) = self.entries().find(|(known, _)| *known == dataset) {
+            written.files.fetch_add(1, Relaxed);
+            written.rows.fetch_add(rows as u64, Relaxed);
+            written.bytes.fetch_add(bytes, Relaxed);
+        }
+    }
+
+    /// What was written since the start of this process.
+    pub fn stats(&self) -> Vec<DatasetStats> {
+        let stats = |(dataset, written): (Dataset, &Written)| DatasetStats {
+            dataset,
+            files: written.files.load(Relaxed),
+            rows: written.rows.load(Relaxed),
+            bytes: written.bytes.load(Relaxed),
+        };
+        self.entries().map(stats).collect()
+    }
+
+    fn entries(&self) -> impl Iterator<Item = (Dataset, &Written)> {
+        Dataset::ALL.into_iter().zip(&self.0)
+    }
+}
