@@ -25,16 +25,26 @@ packages=()
 command -v cc >/dev/null || packages+=(gcc libc6-dev)
 command -v python3 >/dev/null || packages+=(python3)
 python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
+command -v curl >/dev/null || packages+=(curl)
+# Spark reads the lake in a page of the documentation.
+command -v java >/dev/null || packages+=(default-jre-headless)
 if [ "${#packages[@]}" -gt 0 ]; then
     step "apt-get install ${packages[*]}"
     as_root apt-get update -q
+    # The tests start their own broker: one that the package starts would have the port that the pages use.
+    policy=/usr/sbin/policy-rc.d
+    if [ ! -e "$policy" ]; then
+        printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
+        as_root chmod +x "$policy"
+        trap 'as_root rm -f "$policy"' EXIT
+    fi
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${packages[@]}"
 fi
 
-# A reader of the lake that is not ours.
+# Readers of the lake that are not ours, and other people's clients.
 venv=target/test-venv
 if ! cmp -s tests/data/requirements.txt "$venv/installed.txt"; then
-    step "DuckDB into $venv"
+    step "DuckDB, pandas, Spark and paho-mqtt into $venv"
     python3 -m venv --clear "$venv"
     "$venv/bin/pip" install --quiet --disable-pip-version-check --requirement tests/data/requirements.txt
     cp tests/data/requirements.txt "$venv/installed.txt"

@@ -7,6 +7,7 @@
 
 mod child;
 pub mod lake;
+pub mod page;
 mod site;
 
 use std::{

@@ -160,14 +160,18 @@ impl Site {
 /// # Panics
 /// When it is not built.
 pub fn program(name: &str) -> Command {
-    let test = env::current_exe().unwrap();
-    let directory = test.ancestors().nth(2).expect("tests lie in deps");
-    let path = directory.join(name);
+    let path = programs().join(name);
     let build = "cargo build --release --workspace --bins";
     assert!(path.is_file(), "there is no {}: build it with `{build}`, or run tests/run.sh", path.display());
     let mut command = Command::new(path);
     command.env_remove("MILLSTREAM_LOG");
     command
+}
+
+/// Where the binaries of this workspace lie.
+pub(crate) fn programs() -> PathBuf {
+    let test = env::current_exe().unwrap();
+    test.ancestors().nth(2).expect("tests lie in deps").to_owned()
 }
 
 /// An address that no other test has, so that who was killed can come back to it: all of 127.0.0.0/8 is loopback.
