@@ -78,16 +78,15 @@ pub enum TagTexts {
     /// This text.
     One(String),
     /// One of these.
-    Any(#[schemars(length(min = 1))] Vec<String>),
+    Any(Vec<String>),
 }
 
 impl TagTexts {
-    pub(super) fn has(&self, text: &str) -> bool {
-        let texts = match self {
+    pub(super) fn texts(&self) -> &[String] {
+        match self {
             Self::One(one) => slice::from_ref(one),
             Self::Any(any) => any,
-        };
-        texts.iter().any(|one| one == text)
+        }
     }
 }
 

@@ -54,7 +54,9 @@ impl<'a> Watcher<'a> {
         for (name, texts) in &rule.tags {
             let column = readings.tag(name)?;
             let wanted: Vec<bool> = (0..column.distinct())
-                .map(|key| column.at(key).is_some_and(|text| texts.has(text)))
+                .map(|key| {
+                    column.at(key).is_some_and(|text| texts.texts().iter().any(|wanted| wanted == text))
+                })
                 .collect();
             if !wanted.contains(&true) {
                 return None;

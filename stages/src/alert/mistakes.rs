@@ -32,6 +32,8 @@ enum Fault {
          ({idle_secs}); make that greater"
     )]
     Forgotten { absent_secs: u64, idle_secs: u64 },
+    #[error("allows no text for the tag {tag:?}, and could never fire; name one or leave the tag out")]
+    NoText { tag: String },
     #[error("looks at the tag {tag:?}, which no topic defines; {}", .known.as_str())]
     Tag { tag: String, known: String },
 }
@@ -45,7 +47,9 @@ impl RuleMistake {
             Fault::Clear { .. } => "/clear".to_owned(),
             Fault::BesideAbsence { key } => format!("/{key}"),
             Fault::Forgotten { .. } => "/absent_secs".to_owned(),
-            Fault::Tag { tag, .. } => format!("/tags/{}", tag.replace('~', "~0").replace('/', "~1")),
+            Fault::NoText { tag } | Fault::Tag { tag, .. } => {
+                format!("/tags/{}", tag.replace('~', "~0").replace('/', "~1"))
+            }
         };
         format!("/{}{key}", self.index)
     }
@@ -89,6 +93,8 @@ impl RuleConfig {
     /// What is wrong with the rule by itself.
     fn faults(&self, idle_secs: u64) -> Vec<Fault> {
         let mut faults = Vec::new();
+        let textless = self.tags.iter().filter(|(_, texts)| texts.texts().is_empty());
+        faults.extend(textless.map(|(tag, _)| Fault::NoText { tag: tag.clone() }));
         match self.cause() {
             None => faults.push(Fault::Cause),
             Some(Cause::Condition(condition)) => {

@@ -97,3 +97,15 @@ fn tags_are_those_of_the_topics() {
     assert_eq!(unknown(&[]).len(), 2);
     assert!(unknown(&[])[1].ends_with("which no topic defines; none defines any"));
 }
+
+#[test]
+fn a_rule_must_be_able_to_fit_a_reading() {
+    let tags = [("site".to_owned(), TagTexts::Any(Vec::new()))];
+    refused(
+        RuleConfig { above: Some(1.0), tags: tags.into(), ..rule() },
+        &[
+            "/0/tags/site rule \"hot\" allows no text for the tag \"site\", and could never fire; name one or \
+             leave the tag out",
+        ],
+    );
+}
