@@ -225,11 +225,6 @@ fn run_anew(alert: &Alert, frames: &[Frame]) -> Vec<Seen> {
         }
         let snapshots = [&saved, &state].map(|state| alert.snapshot(state).unwrap());
         assert_eq!(snapshots[0], snapshots[1], "the delta says all that changed");
-        assert_eq!(
-            snapshots[0] == snapshot,
-            plan.delta.0.is_empty(),
-            "there is a delta when something changed"
-        );
     }
     all
 }
