@@ -1,26 +1,32 @@
-//! alert: runs rules over readings and their scores; per rule, device and metric an alert is
-//! pending, firing, then resolved.
+//! alert: runs rules over readings and their scores; per rule, device and metric an alert is pending, firing,
+//! then resolved. A rule may also wait for readings to stay away, which ticks decide.
 //!
-//! Late rows and rows older than the last one an open alert saw are passed on, but change no alert:
-//! what is already history must not wake anybody.
+//! Late rows and rows older than the last one an open alert saw are passed on, but change no alert: what is
+//! already history must not wake anybody. They are signs of life, though.
 
+mod condition;
 mod config;
+mod lookout;
+mod mistakes;
+mod rule;
 mod state;
 #[cfg(test)]
 mod tests;
 
-use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
+use xxhash_rust::xxh3::xxh3_64;
 
-use self::{
-    config::Condition,
-    state::{Change, Open},
-};
 pub use self::{
-    config::{AlertConfig, RuleConfig, RuleMistake, Severity},
+    config::{AlertConfig, RuleConfig, Severity, TagTexts},
+    mistakes::RuleMistake,
     state::AlertState,
 };
+use self::{
+    lookout::Lookout,
+    rule::{Rule, Sample, micros},
+    state::{Key, Watch},
+};
 use crate::{
-    frame::{AlertRow, AlertsBuilder, Frame, Kind, Micros, Readings},
+    frame::{AlertsBuilder, Frame, Kind, Micros, Readings},
     plan::{Counts, Delta, Plan, PlanError, Port, StateError},
 };
 
@@ -31,29 +37,8 @@ pub const STAGE: &str = "alert";
 #[derive(Debug)]
 pub struct Alert {
     rules: Vec<Rule>,
+    idle: Micros,
     config_hash: u64,
-}
-
-#[derive(Debug)]
-struct Rule {
-    name: String,
-    metric: String,
-    condition: Condition,
-    hold: Micros,
-    severity: Severity,
-    description: String,
-}
-
-/// One reading, as rules see it.
-struct Sample<'a> {
-    device: &'a str,
-    ts: Micros,
-    /// `ts`, but never beyond the receipt: a clock that runs ahead must not silence the rows after it.
-    at: Micros,
-    value: f64,
-    anomaly_score: f64,
-    received_at: Micros,
-    message: u64,
 }
 
 impl Alert {
@@ -66,36 +51,31 @@ impl Alert {
         if !mistakes.is_empty() {
             return Err(mistakes);
         }
-        let rules = config.rules.iter().filter_map(|rule| Some(Rule::new(rule, rule.condition()?)));
-        Ok(Self { rules: rules.collect(), config_hash: xxh3_64(format!("{config:?}").as_bytes()) })
+        let rules = config.rules.iter().filter_map(|rule| Some(Rule::new(rule, rule.cause()?)));
+        Ok(Self {
+            rules: rules.collect(),
+            idle: micros(config.idle_secs),
+            config_hash: xxh3_64(format!("{config:?}").as_bytes()),
+        })
     }
 
-    /// Passes a *readings* frame on as it is, with the transitions it leads to beside it.
+    /// Passes a *readings* frame on as it is, with the transitions it leads to beside it. A *tick* leads to
+    /// the transitions of devices that were not heard of.
     ///
     /// # Errors
     /// When the frame holds no scored readings.
     pub fn plan(&self, state: &mut AlertState, frame: &Frame) -> Result<Plan, PlanError> {
         if frame.header.kind == Kind::Tick {
-            return Ok(Plan::default());
+            let instant = frame.header.created_at;
+            if state.rests_at(instant) {
+                return Ok(Plan::default());
+            }
+            let alerts = self.pass(state, instant);
+            return self.publish(frame, 0, alerts, state);
         }
         let readings = Readings::of(frame)?;
-        let mut alerts = AlertsBuilder::default();
-        let mut change = Change::default();
-        let metrics = readings.metrics();
-        let mut rules_of: Vec<Option<Vec<usize>>> = vec![None; metrics.distinct()];
-        for row in 0..readings.len() {
-            let (Some(key), Some(metric)) = (metrics.key(row), metrics.get(row)) else { continue };
-            let Some(rules) = rules_of.get_mut(key) else { continue };
-            let rules = rules.get_or_insert_with(|| self.rules_of(metric));
-            if rules.is_empty() {
-                continue;
-            }
-            let Some(sample) = sample(&readings, row) else { continue };
-            for rule in rules {
-                self.rules[*rule].check(&sample, state, &mut change, &mut alerts);
-            }
-        }
-        self.publish(frame, &readings, alerts, Delta(state.delta(change)?))
+        let alerts = self.read(state, &readings);
+        self.publish(frame, readings.len(), alerts, state)
     }
 
     /// Everything that `state` remembers, for [`Alert::apply`] on an empty one.
@@ -114,21 +94,73 @@ impl Alert {
         state.apply(bytes)
     }
 
-    fn rules_of(&self, metric: &str) -> Vec<usize> {
-        let rules = self.rules.iter().enumerate();
-        rules.filter(|(_, rule)| rule.metric == metric).map(|(index, _)| index).collect()
+    fn read(&self, state: &mut AlertState, readings: &Readings<'_>) -> AlertsBuilder {
+        let mut alerts = AlertsBuilder::default();
+        let mut lookout = Lookout::new(&self.rules, readings);
+        let mut devices: Vec<Option<usize>> = vec![None; readings.devices().distinct()];
+        for row in 0..readings.len() {
+            let watchers = lookout.of_row(readings, row, state);
+            if watchers.is_empty() {
+                continue;
+            }
+            let Some(sample) = Sample::of(readings, row) else { continue };
+            let cached = readings.devices().key(row).and_then(|key| devices.get_mut(key));
+            let mut device =
+                cached.as_ref().and_then(|slot| **slot).or_else(|| state.device_slot(sample.device));
+            for watcher in watchers.iter().filter(|watcher| watcher.fits(row)) {
+                let watch = device.and_then(|device| state.get(device, watcher.slot));
+                let (next, transition) = watcher.rule.read(watch, &sample);
+                if next != watch {
+                    let due = next.map_or(Micros::MAX, |next| watcher.rule.due(&next, self.idle));
+                    let device = *device.get_or_insert_with(|| state.add(sample.device));
+                    state.set(device, watcher.slot, next, due);
+                }
+                if let Some(transition) = transition {
+                    watcher.rule.append(&mut alerts, &transition);
+                }
+            }
+            if let Some(cached) = cached {
+                *cached = device;
+            }
+        }
+        alerts
+    }
+
+    /// Takes the alerts on for which time has come.
+    fn pass(&self, state: &mut AlertState, instant: Micros) -> AlertsBuilder {
+        let mut alerts = AlertsBuilder::default();
+        let of_key = |key: &Key| self.rules.iter().find(|rule| rule.key == *key);
+        let rules: Vec<Option<&Rule>> = state.rules().iter().map(of_key).collect();
+        let rule_of = |slot: usize| rules.get(slot).copied().flatten();
+        // What a rule that is no more left behind is forgotten like the rest.
+        let due_of = |slot: usize, watch: &Watch| match rule_of(slot) {
+            Some(rule) => rule.due(watch, self.idle),
+            None => watch.received_at.saturating_add(self.idle),
+        };
+        for due in state.take_due(instant, due_of) {
+            let Some(rule) = rule_of(due.rule) else {
+                state.set(due.device, due.rule, None, Micros::MAX);
+                continue;
+            };
+            let (next, transition) = rule.pass(due.watch, state.name(due.device), instant);
+            if let Some(transition) = transition {
+                rule.append(&mut alerts, &transition);
+            }
+            let again = next.map_or(Micros::MAX, |next| rule.due(&next, self.idle));
+            state.set(due.device, due.rule, next, again);
+        }
+        alerts
     }
 
     fn publish(
         &self,
         frame: &Frame,
-        readings: &Readings<'_>,
+        rows: usize,
         mut alerts: AlertsBuilder,
-        delta: Delta,
+        state: &mut AlertState,
     ) -> Result<Plan, PlanError> {
-        let rows = readings.len() as u64;
-        let produced = rows + alerts.rows() as u64;
-        let counts = Counts { consumed: rows, produced, ..Counts::default() };
+        let produced = (rows + alerts.rows()) as u64;
+        let counts = Counts { consumed: rows as u64, produced, ..Counts::default() };
         let mut publish = Vec::new();
         let id = |port: Port| frame.header.id.published(STAGE, self.config_hash, port.as_str(), 0);
         if rows > 0 {
@@ -139,89 +171,6 @@ impl Alert {
             let header = frame.header.derive(Kind::Alerts, frame.header.lane, id(Port::Alerts));
             publish.push((Port::Alerts, alerts.finish(header)?));
         }
-        Ok(Plan { publish, delta, counts })
-    }
-}
-
-/// The reading in `row` if rules look at it: a number that is not late.
-fn sample<'a>(readings: &Readings<'a>, row: usize) -> Option<Sample<'a>> {
-    let (late, anomaly_score) = readings.score(row).unwrap_or_default();
-    if late {
-        return None;
-    }
-    Some(Sample {
-        device: readings.devices().get(row)?,
-        ts: readings.ts(row),
-        at: readings.ts(row).min(readings.received_at(row)),
-        value: readings.value(row)?,
-        anomaly_score,
-        received_at: readings.received_at(row),
-        message: readings.message(row),
-    })
-}
-
-impl Rule {
-    fn new(config: &RuleConfig, condition: Condition) -> Self {
-        let hold = i64::try_from(config.for_secs.saturating_mul(1_000_000)).unwrap_or(i64::MAX);
-        let lasting = if config.for_secs > 0 { format!(" for {} s", config.for_secs) } else { String::new() };
-        Self {
-            name: config.name.clone(),
-            metric: config.metric.clone(),
-            condition,
-            hold,
-            severity: config.severity,
-            description: format!("{} {condition}{lasting}", config.metric),
-        }
-    }
-
-    /// Takes the rule's alert for this device one step on.
-    fn check(
-        &self,
-        sample: &Sample<'_>,
-        state: &mut AlertState,
-        change: &mut Change,
-        alerts: &mut AlertsBuilder,
-    ) {
-        let holds = self.condition.holds(sample.value, sample.anomaly_score);
-        let open = state.get(&self.name, sample.device, &self.metric).copied();
-        let next = match open {
-            Some(open) if sample.at < open.last => return,
-            None if !holds => return,
-            Some(open) if !holds => {
-                if open.firing {
-                    self.append(alerts, "resolved", open.since, sample);
-                }
-                None
-            }
-            _ => {
-                let mut next = open.unwrap_or(Open { since: sample.at, last: sample.at, firing: false });
-                next.last = sample.at;
-                if !next.firing && sample.at.saturating_sub(next.since) >= self.hold {
-                    next.firing = true;
-                    self.append(alerts, "firing", next.since, sample);
-                }
-                Some(next)
-            }
-        };
-        state.set(change, &self.name, sample.device, &self.metric, next);
-    }
-
-    fn append(&self, alerts: &mut AlertsBuilder, state: &str, since: Micros, sample: &Sample<'_>) {
-        let identity = format!("{}\0{}\0{}\0{since}", self.name, sample.device, self.metric);
-        alerts.append(&AlertRow {
-            alert: &format!("{:032x}", xxh3_128(identity.as_bytes())),
-            rule: &self.name,
-            device_id: sample.device,
-            metric: &self.metric,
-            state,
-            severity: self.severity.as_str(),
-            ts: sample.ts,
-            since,
-            value: Some(sample.value),
-            anomaly_score: Some(sample.anomaly_score),
-            condition: &self.description,
-            received_at: sample.received_at,
-            message: sample.message,
-        });
+        Ok(Plan { publish, delta: Delta(state.delta()?), counts })
     }
 }

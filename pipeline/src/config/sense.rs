@@ -67,6 +67,9 @@ fn stages(topology: &Topology, schemas: &Schemas, mistakes: &mut Vec<Finding>) -
     let validate = Validate::new(&topology.topics, schemas).map_err(&mut of_topics);
     let transform = Transform::new(&topology.topics, topology.lanes).map_err(&mut of_topics);
     let alert = Alert::new(&topology.alert).map_err(|found| mistakes.extend(found.iter().map(of_rule)));
+    if let Ok(transform) = &transform {
+        mistakes.extend(topology.alert.unknown_tags(transform.tags()).iter().map(of_rule));
+    }
     Some(Stages {
         topics: topics.ok()?,
         validate: Arc::new(validate.ok()?),
@@ -77,8 +80,7 @@ fn stages(topology: &Topology, schemas: &Schemas, mistakes: &mut Vec<Finding>) -
 }
 
 fn of_rule(mistake: &RuleMistake) -> Finding {
-    let name = if matches!(mistake, RuleMistake::Name { .. }) { "/name" } else { "" };
-    Finding::of_value(&format!("/alert/rules/{}{name}", mistake.index()), mistake.to_string())
+    Finding::of_value(&format!("/alert/rules{}", mistake.pointer()), mistake.to_string())
 }
 
 /// What is wrong when other machines could publish without anybody's leave.

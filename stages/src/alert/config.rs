@@ -1,28 +1,44 @@
 //! The part `alert` of the config.
 
-use std::fmt;
+use std::{collections::BTreeMap, slice};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::condition::{Comparison, Condition};
+
 /// What makes an alert.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct AlertConfig {
     /// Each is checked for every reading of its metric.
     pub rules: Vec<RuleConfig>,
+    /// After how many seconds without a reading that a rule looks at its alert of a device expires, and the
+    /// device is forgotten.
+    #[schemars(range(min = 1))]
+    pub idle_secs: u64,
 }
 
-/// A rule has exactly one of `above`, `at_least`, `below`, `at_most` and `anomaly_score_at_least`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+impl Default for AlertConfig {
+    fn default() -> Self {
+        Self { rules: Vec::new(), idle_secs: 604_800 }
+    }
+}
+
+/// A rule has exactly one of `above`, `at_least`, `below`, `at_most`, `anomaly_score_at_least` and `absent_secs`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RuleConfig {
     /// Names the rule in alerts; unique.
     #[schemars(length(min = 1))]
     pub name: String,
-    /// The metric it looks at.
+    /// The metric it looks at. A rule with `absent_secs` can do without: then any reading of the device counts.
+    #[serde(default)]
     #[schemars(length(min = 1))]
-    pub metric: String,
+    pub metric: Option<String>,
+    /// Tag → the text, or one of a list of texts, that a reading must have there. The rule looks at no others.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<String, TagTexts>,
     /// Holds while the value is greater than this.
     #[serde(default)]
     pub above: Option<f64>,
@@ -39,12 +55,39 @@ pub struct RuleConfig {
     #[serde(default)]
     #[schemars(range(min = 0.0, max = 1.0))]
     pub anomaly_score_at_least: Option<f64>,
+    /// Fires when a device that was heard of has sent no reading for this many seconds of receipt time.
+    #[serde(default)]
+    #[schemars(range(min = 1))]
+    pub absent_secs: Option<u64>,
+    /// Takes the place of the threshold once the alert fires: `above: 80` with `clear: 75` resolves at 75 or
+    /// less. Default: the threshold.
+    #[serde(default)]
+    pub clear: Option<f64>,
     /// How long the condition must hold before the alert fires, in seconds of event time.
     #[serde(default)]
     pub for_secs: u64,
     /// How bad it is.
     #[serde(default)]
     pub severity: Severity,
+}
+
+/// A text, or a list of which one is meant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum TagTexts {
+    /// This text.
+    One(String),
+    /// One of these.
+    Any(Vec<String>),
+}
+
+impl TagTexts {
+    pub(super) fn texts(&self) -> &[String] {
+        match self {
+            Self::One(one) => slice::from_ref(one),
+            Self::Any(any) => any,
+        }
+    }
 }
 
 /// How bad an alert is.
@@ -71,101 +114,33 @@ impl Severity {
     }
 }
 
-/// What a rule compares a reading with.
+/// What a rule waits for.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Condition {
-    Above(f64),
-    AtLeast(f64),
-    Below(f64),
-    AtMost(f64),
-    AnomalyScoreAtLeast(f64),
-}
-
-impl Condition {
-    pub(super) fn holds(self, value: f64, anomaly_score: f64) -> bool {
-        match self {
-            Self::Above(threshold) => value > threshold,
-            Self::AtLeast(threshold) => value >= threshold,
-            Self::Below(threshold) => value < threshold,
-            Self::AtMost(threshold) => value <= threshold,
-            Self::AnomalyScoreAtLeast(threshold) => anomaly_score >= threshold,
-        }
-    }
-}
-
-impl fmt::Display for Condition {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Above(threshold) => write!(f, "above {threshold}"),
-            Self::AtLeast(threshold) => write!(f, "at least {threshold}"),
-            Self::Below(threshold) => write!(f, "below {threshold}"),
-            Self::AtMost(threshold) => write!(f, "at most {threshold}"),
-            Self::AnomalyScoreAtLeast(threshold) => write!(f, "anomaly score at least {threshold}"),
-        }
-    }
+pub(super) enum Cause {
+    /// A reading for which this holds.
+    Condition(Condition),
+    /// No reading for so many seconds.
+    Absence { secs: u64 },
 }
 
 impl RuleConfig {
-    /// The one condition of the rule.
-    pub(super) fn condition(&self) -> Option<Condition> {
+    /// What the rule waits for, if it says exactly one thing.
+    pub(super) fn cause(&self) -> Option<Cause> {
+        let compared = |comparison, threshold: Option<f64>| {
+            Some(Cause::Condition(Condition { comparison, threshold: threshold? }))
+        };
         let given = [
-            self.above.map(Condition::Above),
-            self.at_least.map(Condition::AtLeast),
-            self.below.map(Condition::Below),
-            self.at_most.map(Condition::AtMost),
-            self.anomaly_score_at_least.map(Condition::AnomalyScoreAtLeast),
+            compared(Comparison::Above, self.above),
+            compared(Comparison::AtLeast, self.at_least),
+            compared(Comparison::Below, self.below),
+            compared(Comparison::AtMost, self.at_most),
+            compared(Comparison::AnomalyScoreAtLeast, self.anomaly_score_at_least),
+            self.absent_secs.map(|secs| Cause::Absence { secs }),
         ];
         let mut given = given.into_iter().flatten();
         match (given.next(), given.next()) {
-            (Some(condition), None) => Some(condition),
+            (Some(cause), None) => Some(cause),
             _ => None,
         }
-    }
-}
-
-/// Two mistakes a set of rules can have beyond its shape.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum RuleMistake {
-    /// None or several conditions.
-    #[error("rule {name:?} needs exactly one of above, at_least, below, at_most and anomaly_score_at_least")]
-    Condition {
-        /// Which rule, counted from 0.
-        index: usize,
-        /// Its name.
-        name: String,
-    },
-    /// A name that an earlier rule has.
-    #[error("rule {name:?} has the name of an earlier rule; alerts are told apart by it")]
-    Name {
-        /// Which rule, counted from 0.
-        index: usize,
-        /// Its name.
-        name: String,
-    },
-}
-
-impl RuleMistake {
-    /// Which rule is at fault, counted from 0.
-    pub fn index(&self) -> usize {
-        match self {
-            Self::Condition { index, .. } | Self::Name { index, .. } => *index,
-        }
-    }
-}
-
-impl AlertConfig {
-    /// Every mistake of the rules.
-    pub fn mistakes(&self) -> Vec<RuleMistake> {
-        let mut mistakes = Vec::new();
-        for (index, rule) in self.rules.iter().enumerate() {
-            let name = rule.name.clone();
-            if rule.condition().is_none() {
-                mistakes.push(RuleMistake::Condition { index, name: name.clone() });
-            }
-            if self.rules.iter().take(index).any(|earlier| earlier.name == name) {
-                mistakes.push(RuleMistake::Name { index, name });
-            }
-        }
-        mistakes
     }
 }

@@ -1,106 +1,291 @@
-//! The open alerts of a lane. What is not open takes no room.
+//! What alert remembers of a lane: the open alerts, and when devices were last heard of where a rule waits
+//! for their absence.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::STAGE;
 use crate::{frame::Micros, plan::StateError};
 
-/// The open alerts of one lane, by rule, device and metric.
-#[derive(Debug, Default, PartialEq)]
+/// What alert remembers of the devices of one lane. Devices of which there is nothing take no room.
+#[derive(Debug)]
 pub struct AlertState {
-    /// By device first: a row asks for one device.
-    open: HashMap<String, Vec<(Key, Open)>>,
+    devices: Vec<Device>,
+    slots: HashMap<String, usize>,
+    rules: Vec<Key>,
+    /// The slots of the devices that changed since the last delta.
+    changed: Vec<usize>,
+    /// No alert takes a step by time alone before this.
+    due: Micros,
 }
 
-/// Which alert of a device.
+#[derive(Debug)]
+struct Device {
+    name: String,
+    /// By the slot of the rule.
+    watches: Vec<(usize, Watch)>,
+    changed: bool,
+}
+
+/// What the alerts of a rule are remembered by: a rule that looks at something else begins anew.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-struct Key {
-    rule: String,
-    metric: String,
+pub(super) struct Key {
+    pub(super) rule: String,
+    /// Empty for any.
+    pub(super) metric: String,
+    /// Whether it waits for an absence.
+    pub(super) absence: bool,
 }
 
-/// An alert that is pending or firing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Open {
-    /// Since when the condition has held.
+/// An alert of one rule and device that is pending or firing; that of an absence is pending from the last
+/// reading on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Watch {
+    /// Since when the condition has held, in event time; the last reading, in receipt time, for an absence.
     pub(super) since: Micros,
-    /// The newest row that was looked at.
+    /// The newest event time that was looked at.
     pub(super) last: Micros,
-    /// Whether it has held for long enough.
+    /// Whether it has lasted long enough.
     pub(super) firing: bool,
+    /// When the last reading that the rule looks at was received, late and unusable ones too.
+    pub(super) received_at: Micros,
+    /// The message of that reading.
+    pub(super) message: u64,
 }
 
-/// The alerts that a frame changed, and what each is now.
-#[derive(Debug, Default)]
-pub(super) struct Change(BTreeMap<(String, Key), Option<Open>>);
+impl Watch {
+    /// One that is pending.
+    pub(super) fn since(since: Micros, received_at: Micros, message: u64) -> Self {
+        Self { since, last: since, firing: false, received_at, message }
+    }
 
-/// An alert in a delta or a snapshot; closed where there is no [`Open`].
-#[derive(Serialize, Deserialize)]
-struct Entry {
-    device: String,
-    key: Key,
-    open: Option<Open>,
+    /// The same after one more reading.
+    pub(super) fn heard(self, received_at: Micros, message: u64) -> Self {
+        Self { received_at: self.received_at.max(received_at), message, ..self }
+    }
+}
+
+/// An alert that is due, and where it is.
+pub(super) struct Due {
+    pub(super) device: usize,
+    pub(super) rule: usize,
+    pub(super) watch: Watch,
+}
+
+impl Default for AlertState {
+    fn default() -> Self {
+        Self {
+            devices: Vec::new(),
+            slots: HashMap::new(),
+            rules: Vec::new(),
+            changed: Vec::new(),
+            due: Micros::MAX,
+        }
+    }
 }
 
 impl AlertState {
-    pub(super) fn get(&self, rule: &str, device: &str, metric: &str) -> Option<&Open> {
-        let alerts = self.open.get(device)?;
-        alerts.iter().find(|(key, _)| key.rule == rule && key.metric == metric).map(|(_, open)| open)
+    /// The slot of a rule, for as long as this state is in memory.
+    pub(super) fn rule_slot(&mut self, key: &Key) -> usize {
+        self.rules.iter().position(|known| known == key).unwrap_or_else(|| {
+            self.rules.push(key.clone());
+            self.rules.len() - 1
+        })
     }
 
-    pub(super) fn set(
-        &mut self,
-        change: &mut Change,
-        rule: &str,
-        device: &str,
-        metric: &str,
-        open: Option<Open>,
-    ) {
-        let key = Key { rule: rule.to_owned(), metric: metric.to_owned() };
-        self.put(device, key.clone(), open);
-        change.0.insert((device.to_owned(), key), open);
+    /// The rules by their slots, also such as no longer are.
+    pub(super) fn rules(&self) -> &[Key] {
+        &self.rules
     }
 
-    /// What changed, as bytes for [`AlertState::apply`]; empty where nothing did.
-    pub(super) fn delta(&self, change: Change) -> Result<Vec<u8>, StateError> {
-        if change.0.is_empty() {
+    /// The slot of a device of which something is remembered; good until the next delta.
+    pub(super) fn device_slot(&self, name: &str) -> Option<usize> {
+        self.slots.get(name).copied()
+    }
+
+    pub(super) fn name(&self, device: usize) -> &str {
+        self.devices.get(device).map_or("", |device| &device.name)
+    }
+
+    pub(super) fn get(&self, device: usize, rule: usize) -> Option<Watch> {
+        let watches = &self.devices.get(device)?.watches;
+        watches.iter().find(|(slot, _)| *slot == rule).map(|(_, watch)| *watch)
+    }
+
+    /// The slot of a device, from now on at least until the next delta.
+    pub(super) fn add(&mut self, name: &str) -> usize {
+        self.device_slot(name).unwrap_or_else(|| {
+            let slot = self.devices.len();
+            self.devices.push(Device { name: name.to_owned(), watches: Vec::new(), changed: false });
+            self.slots.insert(name.to_owned(), slot);
+            slot
+        })
+    }
+
+    /// Remembers what has become of an alert; `due` is when time alone changes it.
+    pub(super) fn set(&mut self, device: usize, rule: usize, watch: Option<Watch>, due: Micros) {
+        self.due = self.due.min(due);
+        let Some(known) = self.devices.get_mut(device) else { return };
+        let place = known.watches.iter().position(|(slot, _)| *slot == rule);
+        match (place.and_then(|place| known.watches.get_mut(place)), watch) {
+            (Some((_, old)), Some(new)) => *old = new,
+            (None, Some(new)) => known.watches.push((rule, new)),
+            (_, None) => known.watches.retain(|(slot, _)| *slot != rule),
+        }
+        if !std::mem::replace(&mut known.changed, true) {
+            self.changed.push(device);
+        }
+    }
+
+    /// Whether no alert can be due at `instant`: then there is nothing to look through.
+    pub(super) fn rests_at(&self, instant: Micros) -> bool {
+        instant < self.due
+    }
+
+    /// The alerts that are due at `instant`, by device and rule.
+    pub(super) fn take_due(&mut self, instant: Micros, due_of: impl Fn(usize, &Watch) -> Micros) -> Vec<Due> {
+        let (mut found, mut next) = (Vec::new(), Micros::MAX);
+        for (device, known) in self.devices.iter().enumerate() {
+            for (rule, watch) in &known.watches {
+                let due = due_of(*rule, watch);
+                if due <= instant {
+                    found.push(Due { device, rule: *rule, watch: *watch });
+                } else {
+                    next = next.min(due);
+                }
+            }
+        }
+        self.due = next;
+        found.sort_by_key(|due| (self.name(due.device), self.rules.get(due.rule)));
+        found
+    }
+
+    /// What changed since the last delta, as bytes for [`AlertState::apply`]; empty where nothing did.
+    pub(super) fn delta(&mut self) -> Result<Vec<u8>, StateError> {
+        let changed = std::mem::take(&mut self.changed);
+        if changed.is_empty() {
             return Ok(Vec::new());
         }
-        let entries = change.0.into_iter().map(|((device, key), open)| Entry { device, key, open });
-        postcard::to_stdvec(&entries.collect::<Vec<_>>()).map_err(StateError::new)
+        let mut gone = Vec::new();
+        for slot in &changed {
+            if let Some(device) = self.devices.get_mut(*slot) {
+                device.changed = false;
+                if device.watches.is_empty() {
+                    gone.push(device.name.clone());
+                }
+            }
+        }
+        let bytes = self.saved(changed.iter().filter_map(|slot| self.devices.get(*slot)));
+        gone.iter().for_each(|name| self.remove(name));
+        bytes
     }
 
     pub(super) fn snapshot(&self) -> Result<Vec<u8>, StateError> {
-        let mut entries = Vec::new();
-        for (device, alerts) in &self.open {
-            for (key, open) in alerts {
-                entries.push(Entry { device: device.clone(), key: key.clone(), open: Some(*open) });
-            }
-        }
-        entries.sort_by(|a, b| (&a.device, &a.key).cmp(&(&b.device, &b.key)));
-        postcard::to_stdvec(&entries).map_err(StateError::new)
+        let mut devices: Vec<_> = self.devices.iter().collect();
+        devices.sort_by_key(|device| &device.name);
+        self.saved(devices.into_iter())
     }
 
+    /// # Errors
+    /// When the bytes are none that this version wrote.
     pub(super) fn apply(&mut self, bytes: &[u8]) -> Result<(), StateError> {
-        let entries: Vec<Entry> = postcard::from_bytes(bytes).map_err(StateError::new)?;
-        for entry in entries {
-            self.put(&entry.device, entry.key, entry.open);
+        let saved: Saved = postcard::from_bytes(bytes).map_err(StateError::new)?;
+        let rules: Vec<usize> = saved.rules.iter().map(|key| self.rule_slot(key)).collect();
+        for entry in saved.devices {
+            if entry.watches.is_empty() {
+                self.remove(&entry.name);
+                continue;
+            }
+            let mut watches = Vec::with_capacity(entry.watches.len());
+            for (rule, watch) in entry.watches {
+                let rule = *rules.get(rule).ok_or_else(|| StateError::foreign(STAGE))?;
+                watches.push((rule, watch.into()));
+            }
+            let slot = self.add(&entry.name);
+            if let Some(device) = self.devices.get_mut(slot) {
+                device.watches = watches;
+            }
         }
+        // When each is due only the rules can tell: the next tick asks them.
+        self.due = Micros::MIN;
         Ok(())
     }
 
-    fn put(&mut self, device: &str, key: Key, open: Option<Open>) {
-        let alerts = match self.open.get_mut(device) {
-            Some(alerts) => alerts,
-            None if open.is_none() => return,
-            None => self.open.entry(device.to_owned()).or_default(),
-        };
-        alerts.retain(|(known, _)| *known != key);
-        if let Some(open) = open {
-            alerts.push((key, open));
-        } else if alerts.is_empty() {
-            self.open.remove(device);
+    /// The devices as bytes: the same for the same watches, however they came about.
+    fn saved<'a>(&'a self, devices: impl Iterator<Item = &'a Device> + Clone) -> Result<Vec<u8>, StateError> {
+        let mut numbers = vec![None; self.rules.len()];
+        for (rule, _) in devices.clone().flat_map(|device| &device.watches) {
+            if let Some(number) = numbers.get_mut(*rule) {
+                *number = Some(0);
+            }
         }
+        let mut used: Vec<_> =
+            numbers.iter_mut().zip(&self.rules).filter(|(used, _)| used.is_some()).collect();
+        used.sort_by_key(|(_, key)| *key);
+        let mut rules = Vec::with_capacity(used.len());
+        for (number, key) in used {
+            *number = Some(rules.len());
+            rules.push(key.clone());
+        }
+        let entries = devices.map(|device| {
+            let number = |rule: &usize| numbers.get(*rule).copied().flatten().unwrap_or_default();
+            let mut watches: Vec<(usize, SavedWatch)> =
+                device.watches.iter().map(|(rule, watch)| (number(rule), (*watch).into())).collect();
+            watches.sort_unstable_by_key(|(rule, _)| *rule);
+            SavedDevice { name: device.name.clone(), watches }
+        });
+        postcard::to_stdvec(&Saved { rules, devices: entries.collect() }).map_err(StateError::new)
+    }
+
+    fn remove(&mut self, name: &str) {
+        let Some(slot) = self.slots.remove(name) else { return };
+        self.devices.swap_remove(slot);
+        if let Some(place) = self.devices.get(slot).and_then(|moved| self.slots.get_mut(&moved.name)) {
+            *place = slot;
+        }
+    }
+}
+
+/// A delta or a snapshot.
+#[derive(Serialize, Deserialize)]
+struct Saved {
+    rules: Vec<Key>,
+    devices: Vec<SavedDevice>,
+}
+
+/// Everything that is remembered of a device; nothing when it is forgotten.
+#[derive(Serialize, Deserialize)]
+struct SavedDevice {
+    name: String,
+    /// By the place of the rule in the list.
+    watches: Vec<(usize, SavedWatch)>,
+}
+
+/// A [`Watch`] in few bytes: most times lie close together.
+#[derive(Serialize, Deserialize)]
+struct SavedWatch {
+    received_at: Micros,
+    message: u64,
+    firing: bool,
+    /// How far `since` lies before `received_at`.
+    since: Micros,
+    /// How far `last` lies before `received_at`.
+    last: Micros,
+}
+
+impl From<Watch> for SavedWatch {
+    fn from(watch: Watch) -> Self {
+        let Watch { since, last, firing, received_at, message } = watch;
+        let before = |instant: Micros| received_at.wrapping_sub(instant);
+        Self { received_at, message, firing, since: before(since), last: before(last) }
+    }
+}
+
+impl From<SavedWatch> for Watch {
+    fn from(saved: SavedWatch) -> Self {
+        let SavedWatch { received_at, message, firing, since, last } = saved;
+        let before = |distance: Micros| received_at.wrapping_sub(distance);
+        Self { since: before(since), last: before(last), firing, received_at, message }
     }
 }

@@ -1,32 +1,113 @@
+//! Rules are tried on scripts, a line for each reading or tick:
+//!
+//! ```text
+//! 10: 31                  at second 10, device a, metric temperature, value 31
+//! 10 b/pressure: 2        of another device and metric
+//! 10: off                 a text
+//! 10 late: 31             marked late by analyze
+//! 90 received 10: 31      its clock runs ahead
+//! 10 site=north: 31       with a tag
+//! tick 60                 everything received before second 60 stands before
+//! ```
+//!
+//! and led to transitions, a line each: `firing at 10 since 10`, those of other devices with their name.
+
+mod absence;
+mod boundaries;
+mod conditions;
+mod mistakes;
+mod tags;
+
 use super::*;
-use crate::frame::{Alerts, Frame, FrameId, Header, Lane, Reading, ReadingsBuilder, Scores};
+use crate::frame::{AlertRow, Alerts, FrameId, Header, Lane, Reading, ReadingsBuilder, Scores};
 
-/// When every message came in, far behind the times of most rows.
-const NOW: i64 = 1_000_000_000;
+const SECOND: Micros = 1_000_000;
+const LANE: Lane = Lane(0);
 
-/// Seconds, value, late: one row of device `a`, metric `temperature`.
-type Row = (i64, f64, bool);
+/// A line of a script.
+#[derive(Debug, Clone, PartialEq)]
+enum Event {
+    Reading(Row),
+    Tick { secs: i64 },
+}
 
+#[derive(Debug, Clone, PartialEq)]
+struct Row {
+    device: String,
+    metric: String,
+    secs: i64,
+    received: i64,
+    late: bool,
+    value: Result<f64, String>,
+    site: Option<String>,
+    line: Option<String>,
+}
+
+fn script(text: &str) -> Vec<Event> {
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    lines.map(event).collect()
+}
+
+fn event(line: &str) -> Event {
+    if let Some(secs) = line.strip_prefix("tick ") {
+        return Event::Tick { secs: secs.parse().unwrap() };
+    }
+    let (head, value) = line.split_once(": ").unwrap();
+    let mut words = head.split(' ');
+    let secs = words.next().unwrap().parse().unwrap();
+    let mut row = Row {
+        device: "a".to_owned(),
+        metric: "temperature".to_owned(),
+        secs,
+        received: secs,
+        late: false,
+        value: value.parse().map_err(|_| value.to_owned()),
+        site: None,
+        line: None,
+    };
+    while let Some(word) = words.next() {
+        match (word, word.split_once('='), word.split_once('/')) {
+            ("late", ..) => row.late = true,
+            ("received", ..) => row.received = words.next().unwrap().parse().unwrap(),
+            (_, Some(("site", text)), _) => row.site = Some(text.to_owned()),
+            (_, Some(("line", text)), _) => row.line = Some(text.to_owned()),
+            (_, _, Some((device, metric))) => {
+                (row.device, row.metric) = (device.to_owned(), metric.to_owned());
+            }
+            _ => panic!("what is {word:?} in {line:?}?"),
+        }
+    }
+    Event::Reading(row)
+}
+
+/// A frame of scored readings with the tags `line` and `site`; values above 90 score 1.
 fn frame(rows: &[Row]) -> Frame {
-    let mut builder = ReadingsBuilder::new(&[]);
+    let mut builder = ReadingsBuilder::new(&["line".to_owned(), "site".to_owned()]);
     let mut scores = Scores::default();
-    for (secs, value, late) in rows {
+    for row in rows {
         builder.append(&Reading {
-            device_id: "a",
-            metric: "temperature",
-            ts: secs * 1_000_000,
-            value: Some(*value),
-            received_at: NOW,
+            device_id: &row.device,
+            metric: &row.metric,
+            ts: row.secs * SECOND,
+            value: row.value.as_ref().ok().copied(),
+            text: row.value.as_ref().err().map(String::as_str),
+            received_at: row.received * SECOND,
+            message: u64::try_from(row.received).unwrap(),
+            tags: &[row.line.as_deref(), row.site.as_deref()],
             ..Reading::default()
         });
-        scores.late.push(*late);
-        scores.anomaly_score.push(if *value > 90.0 { 1.0 } else { 0.0 });
+        scores.late.push(row.late);
+        scores.anomaly_score.push(if row.value.as_ref().is_ok_and(|value| *value > 90.0) {
+            1.0
+        } else {
+            0.5
+        });
         scores.anomaly.push(false);
     }
     let header = Header {
         id: FrameId([0; 16]),
         kind: Kind::Readings,
-        lane: Lane(0),
+        lane: LANE,
         created_at: 0,
         epoch: 0,
         trace: None,
@@ -35,135 +116,115 @@ fn frame(rows: &[Row]) -> Frame {
     scores.add_to(&frame.rows, frame.header).unwrap()
 }
 
+/// The frames of a script, with the readings between two ticks in one, or each in its own.
+fn frames(events: &[Event], apart: bool) -> Vec<Frame> {
+    let mut frames = Vec::new();
+    let mut rows = Vec::new();
+    for event in events {
+        match event {
+            Event::Reading(row) => rows.push(row.clone()),
+            Event::Tick { .. } => {}
+        }
+        if !rows.is_empty() && (apart || matches!(event, Event::Tick { .. })) {
+            frames.push(frame(&std::mem::take(&mut rows)));
+        }
+        if let Event::Tick { secs } = event {
+            frames.push(Frame::tick(LANE, secs * SECOND));
+        }
+    }
+    if !rows.is_empty() {
+        frames.push(frame(&rows));
+    }
+    frames
+}
+
 fn rule() -> RuleConfig {
-    RuleConfig {
-        name: "hot".to_owned(),
-        metric: "temperature".to_owned(),
-        above: None,
-        at_least: None,
-        below: None,
-        at_most: None,
-        anomaly_score_at_least: None,
-        for_secs: 0,
-        severity: Severity::Warning,
+    RuleConfig { name: "hot".to_owned(), metric: Some("temperature".to_owned()), ..RuleConfig::default() }
+}
+
+fn alert(rules: Vec<RuleConfig>) -> Alert {
+    Alert::new(&AlertConfig { rules, idle_secs: 1000 }).unwrap()
+}
+
+/// Tries a rule on a script: in few frames, and in a frame for each row with the state saved and restored in
+/// between. Both must lead to the transitions `expected`.
+#[track_caller]
+fn check(rule: RuleConfig, events: &str, expected: &[&str]) {
+    let (alert, events) = (alert(vec![rule]), script(events));
+    let shown = |rows: Vec<Seen>| rows.iter().map(Seen::line).collect::<Vec<_>>();
+    assert_eq!(shown(run(&alert, &frames(&events, false))), expected);
+    assert_eq!(shown(run_anew(&alert, &frames(&events, true))), expected, "frame boundaries change nothing");
+}
+
+/// A row of an *alerts* frame.
+#[derive(Debug, PartialEq)]
+struct Seen {
+    alert: String,
+    rule: String,
+    device: String,
+    metric: String,
+    state: String,
+    severity: String,
+    times: [Micros; 3],
+    value: Option<f64>,
+    anomaly_score: Option<f64>,
+    condition: String,
+    message: u64,
+}
+
+impl Seen {
+    fn of(row: &AlertRow<'_>) -> Self {
+        Self {
+            alert: row.alert.to_owned(),
+            rule: row.rule.to_owned(),
+            device: row.device_id.to_owned(),
+            metric: row.metric.to_owned(),
+            state: row.state.to_owned(),
+            severity: row.severity.to_owned(),
+            times: [row.ts, row.since, row.received_at],
+            value: row.value,
+            anomaly_score: row.anomaly_score,
+            condition: row.condition.to_owned(),
+            message: row.message,
+        }
+    }
+
+    fn line(&self) -> String {
+        let [ts, since, _] = self.times.map(|time| time / SECOND);
+        let device = if self.device == "a" { String::new() } else { format!("{} ", self.device) };
+        format!("{device}{} at {ts} since {since}", self.state)
     }
 }
 
-/// The transitions of `rows`: whole, and row by row in frames of their own with the state saved and
-/// restored in between; both must agree.
-#[track_caller]
-fn check(rule: RuleConfig, rows: &[Row], expected: &[&str]) {
-    let alert = Alert::new(&AlertConfig { rules: vec![rule] }).unwrap();
-    let whole = transitions(&alert, &mut AlertState::default(), &frame(rows));
-    assert_eq!(whole, expected);
+fn seen(plan: &Plan) -> Vec<Seen> {
+    let mut seen = Vec::new();
+    for (_, frame) in plan.publish.iter().filter(|(port, _)| *port == Port::Alerts) {
+        let alerts = Alerts::of(frame).unwrap();
+        seen.extend((0..alerts.len()).map(|row| Seen::of(&alerts.get(row))));
+    }
+    seen
+}
 
-    let (mut saved, mut single) = (AlertState::default(), Vec::new());
-    for row in rows {
+/// The transitions of frames on one state.
+fn run(alert: &Alert, frames: &[Frame]) -> Vec<Seen> {
+    let mut state = AlertState::default();
+    frames.iter().flat_map(|frame| seen(&alert.plan(&mut state, frame).unwrap())).collect()
+}
+
+/// The same, each frame by a process of its own: what is not saved is gone.
+fn run_anew(alert: &Alert, frames: &[Frame]) -> Vec<Seen> {
+    let (mut saved, mut all) = (AlertState::default(), Vec::new());
+    for frame in frames {
+        let snapshot = alert.snapshot(&saved).unwrap();
         let mut state = AlertState::default();
-        alert.apply(&mut state, &alert.snapshot(&saved).unwrap()).unwrap();
-        let plan = alert.plan(&mut state, &frame(&[*row])).unwrap();
-        single.extend(shown(&plan));
+        alert.apply(&mut state, &snapshot).unwrap();
+        let plan = alert.plan(&mut state, frame).unwrap();
+        all.extend(seen(&plan));
         if !plan.delta.0.is_empty() {
             alert.apply(&mut saved, &plan.delta.0).unwrap();
         }
-        assert_eq!(saved, state, "the delta says all that changed");
+        let snapshots = [&saved, &state].map(|state| alert.snapshot(state).unwrap());
+        assert_eq!(snapshots[0], snapshots[1], "the delta says all that changed");
     }
-    assert_eq!(single, expected, "frame boundaries change nothing");
-}
-
-fn transitions(alert: &Alert, state: &mut AlertState, frame: &Frame) -> Vec<String> {
-    shown(&alert.plan(state, frame).unwrap())
-}
-
-fn shown(plan: &Plan) -> Vec<String> {
-    let alerts = plan.publish.iter().filter(|(port, _)| *port == Port::Alerts);
-    let mut shown = Vec::new();
-    for (_, frame) in alerts {
-        let alerts = Alerts::of(frame).unwrap();
-        for row in 0..alerts.len() {
-            let alert = alerts.get(row);
-            shown.push(format!(
-                "{} at {} since {}",
-                alert.state,
-                alert.ts / 1_000_000,
-                alert.since / 1_000_000
-            ));
-        }
-    }
-    shown
-}
-
-#[test]
-fn fires_once_and_resolves_once() {
-    let rows = [(1, 20.0, false), (2, 31.0, false), (3, 32.0, false), (4, 30.0, false), (5, 29.0, false)];
-    check(
-        RuleConfig { above: Some(30.0), ..rule() },
-        &rows,
-        &["firing at 2 since 2", "resolved at 4 since 2"],
-    );
-}
-
-#[test]
-fn fires_again_after_it_was_resolved() {
-    let rows = [(1, 31.0, false), (2, 29.0, false), (3, 31.0, false)];
-    let expected = ["firing at 1 since 1", "resolved at 2 since 1", "firing at 3 since 3"];
-    check(RuleConfig { above: Some(30.0), ..rule() }, &rows, &expected);
-}
-
-#[test]
-fn waits_until_the_condition_has_held_for_long_enough() {
-    let rule = RuleConfig { at_least: Some(30.0), for_secs: 10, ..rule() };
-    check(rule.clone(), &[(0, 30.0, false), (9, 30.0, false), (10, 30.0, false)], &["firing at 10 since 0"]);
-    check(rule, &[(0, 30.0, false), (5, 29.0, false), (6, 30.0, false), (15, 30.0, false)], &[]);
-}
-
-#[test]
-fn every_comparator_draws_its_line_where_it_says() {
-    let at = |value| [(1, value, false)];
-    let fired = ["firing at 1 since 1"];
-    check(RuleConfig { above: Some(30.0), ..rule() }, &at(30.0), &[]);
-    check(RuleConfig { at_least: Some(30.0), ..rule() }, &at(30.0), &fired);
-    check(RuleConfig { below: Some(30.0), ..rule() }, &at(30.0), &[]);
-    check(RuleConfig { below: Some(30.0), ..rule() }, &at(29.9), &fired);
-    check(RuleConfig { at_most: Some(30.0), ..rule() }, &at(30.0), &fired);
-    check(RuleConfig { anomaly_score_at_least: Some(0.99), ..rule() }, &at(91.0), &fired);
-    check(RuleConfig { anomaly_score_at_least: Some(0.99), ..rule() }, &at(89.0), &[]);
-}
-
-#[test]
-fn late_rows_change_no_alert() {
-    let rows = [(10, 31.0, false), (5, 20.0, true), (3, 20.0, false), (4, 99.0, true)];
-    check(RuleConfig { above: Some(30.0), ..rule() }, &rows, &["firing at 10 since 10"]);
-}
-
-#[test]
-fn a_clock_that_runs_ahead_silences_nobody() {
-    let rows = [(9_000, 31.0, false), (1_000, 20.0, false)];
-    let expected = ["firing at 9000 since 1000", "resolved at 1000 since 1000"];
-    check(RuleConfig { above: Some(30.0), ..rule() }, &rows, &expected);
-}
-
-#[test]
-fn other_metrics_are_passed_on_untouched() {
-    let alert = Alert::new(&AlertConfig {
-        rules: vec![RuleConfig { metric: "other".to_owned(), above: Some(0.0), ..rule() }],
-    })
-    .unwrap();
-    let input = frame(&[(1, 31.0, false)]);
-    let plan = alert.plan(&mut AlertState::default(), &input).unwrap();
-    assert_eq!(plan.publish.len(), 1);
-    assert_eq!(plan.publish[0].1.rows, input.rows);
-    assert_eq!((plan.counts.consumed, plan.counts.produced), (1, 1));
-    assert!(plan.delta.0.is_empty());
-}
-
-#[test]
-fn mistakes_name_the_rule() {
-    let twice = RuleConfig { above: Some(1.0), below: Some(0.0), ..rule() };
-    let mistakes = Alert::new(&AlertConfig { rules: vec![rule(), twice] }).unwrap_err();
-    let texts: Vec<_> = mistakes.iter().map(ToString::to_string).collect();
-    let exactly_one =
-        "rule \"hot\" needs exactly one of above, at_least, below, at_most and anomaly_score_at_least";
-    let same_name = "rule \"hot\" has the name of an earlier rule; alerts are told apart by it";
-    assert_eq!(texts, [exactly_one, exactly_one, same_name]);
+    all
 }

@@ -16,31 +16,31 @@ use super::{
 /// One transition of one alert.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AlertRow<'a> {
-    /// Names the alert from firing to resolved: the same after a crash and on redelivery.
+    /// Names the alert from firing to its end: the same after a crash and on redelivery.
     pub alert: &'a str,
     /// The rule of the config.
     pub rule: &'a str,
     /// The device it is about.
     pub device_id: &'a str,
-    /// The metric it is about.
+    /// The metric it is about; empty where the rule names none.
     pub metric: &'a str,
-    /// `firing` or `resolved`.
+    /// `firing`, then `resolved`, or `expired` when nothing more was heard of it.
     pub state: &'a str,
     /// How bad it is, as the rule says.
     pub severity: &'a str,
-    /// When it changed, in event time.
+    /// When it changed, in event time; in receipt time where time alone or an absence made it change.
     pub ts: Micros,
-    /// Since when the condition had held, in event time.
+    /// Since when the condition had held, in event time; the receipt of the last reading for an absence.
     pub since: Micros,
-    /// The value that made it change.
+    /// The value that made it change, where one did.
     pub value: Option<f64>,
     /// The anomaly score of that value, where analyze gave one.
     pub anomaly_score: Option<f64>,
     /// The condition of the rule, for people.
     pub condition: &'a str,
-    /// When ingest took the message with that value.
+    /// When ingest took the message that made it change; the instant, where time alone did.
     pub received_at: Micros,
-    /// [`Message::message`](super::Message::message) of that message.
+    /// [`Message::message`](super::Message::message) of that message, or of the last one before the instant.
     pub message: u64,
 }
 

@@ -36,6 +36,7 @@ pub(super) fn properties(name: &str) -> Field {
 }
 
 /// The rows of a frame as those of one kind.
+#[derive(Debug)]
 pub(super) struct Columns<'a> {
     kind: Kind,
     rows: &'a RecordBatch,
@@ -89,6 +90,11 @@ impl<'a> Strings<'a> {
     /// distinct string is looked up by it.
     pub fn key(&self, row: usize) -> Option<usize> {
         self.column.key(row)
+    }
+
+    /// The string behind a key, if there is one.
+    pub fn at(&self, key: usize) -> Option<&'a str> {
+        (key < self.values.len() && self.values.is_valid(key)).then(|| self.values.value(key))
     }
 
     /// How many keys there are. A string may stand behind more than one key.

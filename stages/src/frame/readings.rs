@@ -181,6 +181,7 @@ pub struct Readings<'a> {
     received_at: &'a TimestampMicrosecondArray,
     message: &'a UInt64Array,
     scores: Option<(&'a BooleanArray, &'a Float64Array)>,
+    columns: Columns<'a>,
 }
 
 impl<'a> Readings<'a> {
@@ -199,6 +200,7 @@ impl<'a> Readings<'a> {
             received_at: columns.get("received_at")?,
             message: columns.get("message")?,
             scores: if scored { Some((columns.get("late")?, columns.get("anomaly_score")?)) } else { None },
+            columns,
         })
     }
 
@@ -220,6 +222,11 @@ impl<'a> Readings<'a> {
     /// The metrics; [`Strings::key`] finds what was worked out for one.
     pub fn metrics(&self) -> Strings<'a> {
         self.metric
+    }
+
+    /// The texts of a tag, named without [`TAG_PREFIX`], if the frame has it.
+    pub fn tag(&self, name: &str) -> Option<Strings<'a>> {
+        self.columns.strings(&format!("{TAG_PREFIX}{name}")).ok()
     }
 
     /// [`Reading::ts`] of `row`.

@@ -51,11 +51,61 @@ fn rules_must_be_unambiguous() {
     check(&[(
         "alert:\n  rules:\n    - {name: a, metric: m}\n    - {name: b, metric: m, above: 1, below: 0}\n    - {name: b, metric: m, above: 1}\n",
         &[
-            "3:7: alert.rules[0]: rule \"a\" needs exactly one of above, at_least, below, at_most and anomaly_score_at_least",
-            "4:7: alert.rules[1]: rule \"b\" needs exactly one of above, at_least, below, at_most and anomaly_score_at_least",
+            "3:7: alert.rules[0]: rule \"a\" needs exactly one of above, at_least, below, at_most, anomaly_score_at_least and absent_secs",
+            "4:7: alert.rules[1]: rule \"b\" needs exactly one of above, at_least, below, at_most, anomaly_score_at_least and absent_secs",
             "5:14: alert.rules[2].name: rule \"b\" has the name of an earlier rule; alerts are told apart by it",
         ],
     )]);
+}
+
+#[test]
+fn rules_must_be_such_that_they_can_fire_and_clear() {
+    let rule = |rule: &str| format!("alert:\n  rules:\n    - {{name: a, {rule}}}\n");
+    for (text, expected) in [
+        (
+            "metric: m, above: 80, clear: 85",
+            "3:46: alert.rules[0].clear: rule \"a\" fires when above 80, so it can clear only at 80 or less, not at 85",
+        ),
+        (
+            "above: 80",
+            "3:7: alert.rules[0]: rule \"a\" needs the key metric; only one with absent_secs can do without",
+        ),
+        (
+            "absent_secs: 60, clear: 5",
+            "3:41: alert.rules[0].clear: rule \"a\" has absent_secs, beside which clear means nothing; leave it out",
+        ),
+        (
+            "absent_secs: 604800",
+            "3:30: alert.rules[0].absent_secs: rule \"a\" would fire after 604800 s, but a silent device is forgotten after alert.idle_secs (604800); make that greater",
+        ),
+        (
+            "metric: m, above: 1, tags: {site: 5}",
+            "3:51: alert.rules[0].tags.site: expected text or a list, got 5",
+        ),
+        (
+            "metric: m, above: 1, tags: {site: x}",
+            "3:51: alert.rules[0].tags.site: rule \"a\" looks at the tag \"site\", which no topic defines; none defines any",
+        ),
+    ] {
+        check(&[(&rule(text), &[expected])]);
+    }
+    let topics = "topics:\n  - pattern: a/{site}/{device}\n    transform: {preset: device_sim, tags: {site: {capture: site}, line: {constant: one}}}\n";
+    let tags = |tags: &str| format!("{topics}{}", rule(&format!("metric: m, above: 1, tags: {{{tags}}}")));
+    check(&[
+        (&tags("site: north, line: [one, two]"), &[]),
+        (
+            &tags("site: []"),
+            &[
+                "6:45: alert.rules[0].tags.site: rule \"a\" allows no text for the tag \"site\", and could never fire; name one or leave the tag out",
+            ],
+        ),
+        (
+            &tags("sit: north"),
+            &[
+                "6:50: alert.rules[0].tags.sit: rule \"a\" looks at the tag \"sit\", which no topic defines; known here: line, site",
+            ],
+        ),
+    ]);
 }
 
 #[test]

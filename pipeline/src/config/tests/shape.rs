@@ -188,10 +188,7 @@ fn limits_have_a_range() {
 fn what_is_missing_is_named() {
     check(&[
         ("topics:\n  - schema: any.json\n", &["2:5: topics[0] needs the key pattern"]),
-        (
-            "alert:\n  rules:\n    - above: 5\n",
-            &["3:7: alert.rules[0] needs the key metric", "3:7: alert.rules[0] needs the key name"],
-        ),
+        ("alert:\n  rules:\n    - above: 5\n", &["3:7: alert.rules[0] needs the key name"]),
     ]);
 }
 

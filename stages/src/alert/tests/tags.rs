@@ -1,0 +1,53 @@
+//! Rules that look at part of the readings.
+
+use super::*;
+
+fn tags(tags: &[(&str, &[&str])]) -> RuleConfig {
+    let texts = |texts: &[&str]| match texts {
+        [one] => TagTexts::One((*one).to_owned()),
+        any => TagTexts::Any(any.iter().map(|text| (*text).to_owned()).collect()),
+    };
+    let tags = tags.iter().map(|(tag, any)| ((*tag).to_owned(), texts(any)));
+    RuleConfig { above: Some(30.0), tags: tags.collect(), ..rule() }
+}
+
+#[test]
+fn only_readings_with_the_text_count() {
+    let events = "
+        1 b/temperature site=south: 31
+        2 site=north: 31
+        3 c/temperature: 31
+        4 site=south: 20
+        5 site=north: 20";
+    check(tags(&[("site", &["north"])]), events, &["firing at 2 since 2", "resolved at 5 since 2"]);
+}
+
+#[test]
+fn one_text_of_a_list_is_enough_and_every_tag_must_fit() {
+    let events = "
+        1 b/temperature site=north line=one: 31
+        2 c/temperature site=north line=two: 31
+        3 d/temperature site=north line=three: 31
+        4 e/temperature site=south line=one: 31
+        5 f/temperature line=one: 31";
+    let expected = ["b firing at 1 since 1", "c firing at 2 since 2"];
+    check(tags(&[("site", &["north"]), ("line", &["one", "two"])]), events, &expected);
+}
+
+#[test]
+fn a_frame_without_the_tag_has_no_such_reading() {
+    check(tags(&[("plant", &["hall"])]), "1 site=north: 31", &[]);
+}
+
+#[test]
+fn an_absence_is_that_of_readings_with_the_tag() {
+    let rule = RuleConfig { above: None, absent_secs: Some(60), ..tags(&[("site", &["north"])]) };
+    let events = "
+        10 site=north: 1
+        50 site=south: 1
+        tick 69
+        tick 70
+        80 site=south: 1
+        90 site=north: 1";
+    check(rule, events, &["firing at 70 since 10", "resolved at 90 since 10"]);
+}
