@@ -21,6 +21,7 @@ macro_rules! pages {
 pages! {
     docs_readme: "README.md",
     docs_connecting: "docs/connecting.md",
+    docs_alerts: "docs/alerts.md",
     docs_lake: "docs/lake.md",
     docs_operating: "docs/operating.md",
 }
