@@ -3,24 +3,30 @@
 //! Payloads are read as text, once, and only as deep as the pointers of the config lead.
 
 mod config;
+mod convert;
+mod fields;
 mod json;
+mod measure;
 mod pointers;
 mod reader;
 mod recipe;
+mod senml;
 #[cfg(test)]
 mod tests;
 mod time;
+mod units;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use xxhash_rust::xxh3::Xxh3;
 
 pub use self::config::{
-    DeviceSource, Preset, ReadingField, ReadingsSource, Received, TagSource, TimeField, TimeFormat,
-    TimeSource, TransformConfig,
+    ConvertConfig, DeviceSource, Preset, ReadingField, ReadingsSource, Received, SamplesConfig, TagSource,
+    TimeField, TimeFormat, TimeSource, TransformConfig,
 };
 use self::{
-    reader::{Measure, Reader, Said},
+    measure::{Measure, Measured},
+    reader::{Reader, Run},
     recipe::{Mistakes, Recipe},
 };
 use crate::{
@@ -35,8 +41,9 @@ pub const STAGE: &str = "transform";
 
 /// The stage: topic patterns and how their messages become readings.
 ///
-/// Reasons it refuses a message for: `no_pattern`, `not_utf8`, `not_json`, `no_device`, `bad_time`,
-/// `future_time`, `before_min_time`, `bad_seq`, `bad_value`, `no_readings`.
+/// Reasons it refuses a message for: `no_pattern`, `not_utf8`, `not_json`, `not_senml`, `no_device`,
+/// `bad_time`, `future_time`, `before_min_time`, `bad_seq`, `bad_value`, `no_readings`,
+/// `too_many_samples`.
 #[derive(Debug)]
 pub struct Transform {
     topics: Topics,
@@ -104,18 +111,16 @@ impl Transform {
             };
             match said {
                 Err(refused) => refusals.add(row, &refused),
-                Ok(_) if reader.values.is_empty() => counts.filtered += 1,
+                Ok(_) if reader.count() == 0 => counts.filtered += 1,
                 Ok(said) => {
-                    let lane = lanes.entry(Lane::of(&said.device, self.lanes));
-                    append(
-                        lane.or_insert_with(|| ReadingsBuilder::new(&self.tags)),
-                        &messages,
-                        row,
-                        &said,
-                        &reader,
-                    );
+                    let tags: Vec<Option<&str>> = said.tags.iter().map(Option::as_deref).collect();
+                    for (run, readings) in reader.runs() {
+                        let lane = lanes.entry(Lane::of(&run.device, self.lanes));
+                        let rows = lane.or_insert_with(|| ReadingsBuilder::new(&self.tags));
+                        append(rows, (&messages, row), run, readings, &tags);
+                    }
                     counts.consumed += 1;
-                    counts.produced += reader.values.len() as u64;
+                    counts.produced += reader.count() as u64;
                 }
             }
         }
@@ -132,28 +137,28 @@ impl Transform {
 
 fn append(
     rows: &mut ReadingsBuilder,
-    messages: &Messages<'_>,
-    row: usize,
-    said: &Said<'_>,
-    reader: &Reader<'_>,
+    (messages, row): (&Messages<'_>, usize),
+    run: &Run<'_>,
+    readings: &[Measured<'_>],
+    tags: &[Option<&str>],
 ) {
-    let tags: Vec<Option<&str>> = said.tags.iter().map(Option::as_deref).collect();
-    for reading in &reader.values {
+    for reading in readings {
         let (value, text) = match &reading.measure {
-            Measure::Value(value) => (Some(*value), None),
+            Measure::Number(value) => (Some(*value), None),
+            Measure::Boolean(value) => (Some(f64::from(u8::from(*value))), None),
             Measure::Text(text) => (None, Some(text.as_ref())),
         };
         rows.append(&Reading {
-            device_id: &said.device,
+            device_id: &run.device,
             metric: &reading.metric,
-            ts: said.ts,
+            ts: run.ts,
             value,
             text,
-            unit: reading.unit,
-            seq: said.seq,
+            unit: reading.unit.as_deref(),
+            seq: run.seq,
             received_at: messages.received_at(row),
             message: messages.message(row),
-            tags: &tags,
+            tags,
         });
     }
 }
