@@ -8,6 +8,7 @@ use tempfile::TempDir;
 use super::*;
 
 mod examples;
+mod payloads;
 mod sense;
 mod shape;
 mod yaml;

@@ -14,7 +14,7 @@ pub struct TopicConfig {
     /// `#` at the end any number of them. The capture `device` names the device.
     pub pattern: String,
     /// The JSON Schema that messages must keep to: a file, its path relative to this config, or
-    /// `builtin:device_sim`. Without one, any JSON is taken.
+    /// `builtin:device_sim` or `builtin:senml`. Without one, any JSON is taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schema: Option<String>,
     /// How messages become readings. Without it, as `preset: device_sim` does.

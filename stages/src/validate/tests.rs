@@ -217,7 +217,7 @@ fn every_mistake_is_told_at_once() {
         ("/3/schema", "its $ref leads to https://example.com/a.json, and only local files are read"),
         ("/4/schema", "cannot use the schema wrong.json: at /properties/a/type: "),
         ("/5/schema", "cannot read /etc/my pipeline/gone.json: no such file"),
-        ("/7/schema", "only builtin:device_sim is built in"),
+        ("/7/schema", "only builtin:device_sim and builtin:senml are built in"),
     ];
     check_mistakes(&topics, &files, &expected);
 }
@@ -246,6 +246,20 @@ fn the_schema_of_device_sim_fits_what_it_sends() {
         [("/device_id", "minLength"), ("/metrics/t", "type"), ("/seq", "minimum"), ("/ts", "format")];
     assert_eq!(faults, expected.map(|(pointer, keyword)| (pointer.to_owned(), keyword.to_owned())));
     assert!(serde_json::from_str::<Value>(DEVICE_SIM_SCHEMA).is_ok());
+}
+
+#[test]
+fn the_schema_of_senml_fits_packs() {
+    let stage = Validate::new(&[topic("#", Some("builtin:senml"))], &schemas(&[])).unwrap();
+    let pack = r#"[{"bn":"d:","bt":1.276020076001e+09,"bu":"A","bver":5,"n":"a","u":"V","v":120.1},{"t":-5,"vs":"x","more":{}}]"#;
+    check(&stage, pack, None);
+    let wrong = r#"[{"n":1,"v":"1","bver":1.5},7,{"x_":1}]"#;
+    let mut faults = refusal(&stage, wrong.as_bytes()).unwrap().1;
+    faults.sort();
+    let expected =
+        [("/0/bver", "type"), ("/0/n", "type"), ("/0/v", "type"), ("/1", "type"), ("/2/x_", "falseSchema")];
+    assert_eq!(faults, expected.map(|(pointer, keyword)| (pointer.to_owned(), keyword.to_owned())));
+    check(&stage, "[]", Some(("schema", &[("", "minItems")])));
 }
 
 #[test]

@@ -11,7 +11,7 @@ fn example(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples").join(name)
 }
 
-fn frame(messages: &[(&str, &str)]) -> Frame {
+pub(super) fn frame(messages: &[(&str, &str)]) -> Frame {
     let mut rows = MessagesBuilder::default();
     for (number, (topic, payload)) in messages.iter().enumerate() {
         rows.append(&Message {

@@ -37,7 +37,7 @@ fn schemas_must_be_there_and_be_local() {
         ("wrong.json", "/type: \"strin\" is not valid"),
         ("remote.json", "leads to https://example.com/other.json, and only local files are read"),
         ("dangling.json", "HERE/parts/gone.json: No such file"),
-        ("builtin:other", "only builtin:device_sim is built in"),
+        ("builtin:other", "only builtin:device_sim and builtin:senml are built in"),
     ] {
         let mistakes = mistakes(&topic(schema));
         let [mistake] = mistakes.as_slice() else { panic!("{mistakes:?} of {schema}") };

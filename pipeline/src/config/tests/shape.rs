@@ -144,7 +144,7 @@ fn a_word_that_is_not_known_names_those_that_are() {
         (
             "topics: [{pattern: 'a/{device}', transform: {preset: device_sims}}]\n",
             &[
-                "1:54: topics[0].transform.preset: expected device_sim, got \"device_sims\"; did you mean device_sim?",
+                "1:54: topics[0].transform.preset: expected one of device_sim and senml, got \"device_sims\"; did you mean device_sim?",
             ],
         ),
         (

@@ -1,5 +1,6 @@
 //! The packs of RFC 8428, section 5.1, as they stand there, and what readings come of them.
 
+use proptest::prelude::*;
 use serde_json::json;
 
 use super::{Transform, check_refused, rows, stage};
@@ -321,4 +322,35 @@ fn devices_of_one_pack_go_to_their_lanes_and_dropped_metrics_are_filtered() {
     }
     let plan = stage.plan(&super::frame(&[("t", r#"[{"bn":"d:","n":"debug","v":1}]"#)])).unwrap();
     assert_eq!((plan.counts.filtered, plan.publish.len()), (1, 0));
+}
+
+proptest! {
+    /// Whatever stands in a pack, its one message is in the books.
+    #[test]
+    fn any_pack_has_one_fate(records in prop::collection::vec(record(), 0..4)) {
+        for stage in [named(), by_topic()] {
+            let pack = format!("[{}]", records.join(","));
+            let counts = stage.plan(&super::frame(&[("devices/d", &pack)])).unwrap().counts;
+            prop_assert_eq!(counts.consumed + counts.quarantined + counts.filtered, 1);
+            prop_assert_eq!(counts.consumed == 1, counts.produced > 0);
+        }
+    }
+}
+
+/// A record with some fields, right and wrong.
+fn record() -> impl Strategy<Value = String> {
+    let label = prop::sample::select(vec![
+        "bn", "bt", "bu", "bv", "bs", "bver", "n", "u", "v", "vs", "vb", "vd", "s", "t", "ut", "x",
+    ]);
+    let value = prop_oneof![
+        4 => "\"[a-z0-9:/._-]{0,4}\"",
+        4 => prop::num::f64::NORMAL.prop_map(|number| format!("{number:e}")),
+        2 => any::<i64>().prop_map(|number| number.to_string()),
+        1 => prop::sample::select(vec!["null", "true", "[]", "10", "\"\\ud800\"", "\"\\/é\""]).prop_map(str::to_owned),
+    ];
+    prop::collection::vec((label, value), 0..5).prop_map(|fields| {
+        let fields: Vec<String> =
+            fields.iter().map(|(label, value)| format!("\"{label}\":{value}")).collect();
+        format!("{{{}}}", fields.join(","))
+    })
 }

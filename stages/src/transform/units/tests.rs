@@ -137,3 +137,15 @@ fn what_is_no_unit_is_told_with_the_one_meant() {
     }
     assert_eq!(quantity("[mi_i]/h").unwrap(), "speed");
 }
+
+#[test]
+fn the_page_for_users_lists_every_code() {
+    let page = include_str!("../../../../docs/payloads.md");
+    let (_, list) = page.split_once("| kind | units |").unwrap();
+    let (list, _) = list.split_once("\n## ").unwrap();
+    let mut listed: Vec<&str> = list.split('`').skip(1).step_by(2).collect();
+    let mut codes: Vec<&str> = all().map(|(_, unit)| unit.code).collect();
+    listed.sort_unstable();
+    codes.sort_unstable();
+    assert_eq!(listed, codes);
+}
