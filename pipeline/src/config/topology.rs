@@ -4,7 +4,10 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use stages::{alert::AlertConfig, analyze::AnalyzeConfig, store::Granularity, topic::TopicConfig};
+use stages::{
+    alert::AlertConfig, analyze::AnalyzeConfig, payload::PayloadConfig, store::Granularity,
+    topic::TopicConfig,
+};
 
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
@@ -49,6 +52,7 @@ impl Default for Topology {
             topics: vec![TopicConfig {
                 pattern: "devices/{device}/telemetry".into(),
                 schema: Some("builtin:device_sim".into()),
+                payload: PayloadConfig::default(),
                 transform: None,
             }],
             analyze: AnalyzeConfig::default(),

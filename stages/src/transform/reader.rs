@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use csv::StringRecord;
+
 use super::{
     config::TimeFormat,
     json::{self, Json, Kind},
@@ -59,11 +61,13 @@ impl<'a> Reader<'a> {
             .pointers
             .find(text, &mut self.found)
             .map_err(|error| Refused::new("not_json", "", "json", error.to_string()))?;
+        let device = self.device(&recipe.device, topic)?;
+        let row = recipe.devices.as_ref().and_then(|devices| devices.row(&device));
         let said = Said {
-            device: self.device(&recipe.device, topic)?,
+            device,
             ts: self.time(recipe, received_at)?,
             seq: recipe.seq.as_ref().map_or(Ok(None), |pointer| self.seq(pointer))?,
-            tags: recipe.tags.iter().map(|tag| self.tag(tag, topic)).collect::<Result<_, _>>()?,
+            tags: recipe.tags.iter().map(|tag| self.tag(tag, topic, row)).collect::<Result<_, _>>()?,
         };
         self.readings(recipe)?;
         Ok(said)
@@ -130,11 +134,21 @@ impl<'a> Reader<'a> {
         seq.map(Some).ok_or_else(refused)
     }
 
-    fn tag(&self, tag: &'a Tag, topic: &TopicMatch<'a>) -> Result<Option<Cow<'a, str>>, Refused> {
+    /// The text of a tag; `row` is that of the device in the device table.
+    fn tag(
+        &self,
+        tag: &'a Tag,
+        topic: &TopicMatch<'a>,
+        row: Option<&'a StringRecord>,
+    ) -> Result<Option<Cow<'a, str>>, Refused> {
         let pointer = match tag {
             Tag::Absent => return Ok(None),
             Tag::Constant(text) => return Ok(Some(Cow::Borrowed(text))),
             Tag::Capture(name) => return Ok(topic.capture(name).map(Cow::Borrowed)),
+            Tag::Table(column) => {
+                let cell = row.and_then(|row| row.get(*column)).filter(|cell| !cell.is_empty());
+                return Ok(cell.map(Cow::Borrowed));
+            }
             Tag::Payload(pointer) => pointer,
         };
         let Some(json) = self.found.get(pointer) else { return Ok(None) };

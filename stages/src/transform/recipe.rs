@@ -1,6 +1,9 @@
 //! A pattern's transform, made ready: presets filled in, pointers joined, every mistake found.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use chrono::DateTime;
 
@@ -9,6 +12,7 @@ use super::{
         DeviceSource, Preset, ReadingField, ReadingsSource, TagSource, TimeField, TimeFormat, TimeSource,
         TransformConfig,
     },
+    devices::DeviceTable,
     pointers::{self, Pointer, Pointers},
 };
 use crate::{
@@ -29,6 +33,8 @@ pub(super) struct Recipe {
     pub(super) units: BTreeMap<String, String>,
     /// One for each tag column of the stage, in their order.
     pub(super) tags: Vec<Tag>,
+    /// The device table, if a tag is taken from it.
+    pub(super) devices: Option<Arc<DeviceTable>>,
     pub(super) max_future: Micros,
     pub(super) min_time: Option<Micros>,
 }
@@ -65,6 +71,8 @@ pub(super) enum Tag {
     Capture(String),
     Constant(String),
     Payload(Pointer),
+    /// A column of the device table, by its number.
+    Table(usize),
 }
 
 /// What is wrong with the transform of one entry.
@@ -87,11 +95,12 @@ impl Recipe {
         pattern: &Pattern,
         config: Option<&TransformConfig>,
         tags: &[String],
+        devices: Option<&Arc<DeviceTable>>,
         mistakes: Mistakes<'_>,
     ) -> Self {
         let preset = TransformConfig { preset: Some(Preset::DeviceSim), ..TransformConfig::default() };
         let config = config.unwrap_or(&preset);
-        let mut builder = Builder { pattern, config, pointers: Pointers::default(), mistakes };
+        let mut builder = Builder { pattern, config, devices, pointers: Pointers::default(), mistakes };
         let (device, time) = (builder.device(), builder.time());
         let (readings, seq) = (builder.readings(), builder.seq());
         let tags = builder.tags(tags);
@@ -106,6 +115,7 @@ impl Recipe {
             rename: config.rename.clone(),
             drop: config.drop.clone(),
             units: config.units.clone(),
+            devices: devices.filter(|_| tags.iter().any(|tag| matches!(tag, Tag::Table(_)))).cloned(),
             tags,
             max_future,
             min_time,
@@ -116,6 +126,7 @@ impl Recipe {
 struct Builder<'a> {
     pattern: &'a Pattern,
     config: &'a TransformConfig,
+    devices: Option<&'a Arc<DeviceTable>>,
     pointers: Pointers,
     mistakes: Mistakes<'a>,
 }
@@ -224,8 +235,27 @@ impl Builder<'_> {
                     self.check_capture(&format!("{}/capture", pointers::join("tags", name)), capture);
                     Tag::Capture(capture.clone())
                 }
+                Some(TagSource::Table(column)) => {
+                    self.column(&format!("{}/table", pointers::join("tags", name)), column)
+                }
             })
             .collect()
+    }
+
+    /// The column of the device table that is called `name`.
+    fn column(&mut self, key: &str, name: &str) -> Tag {
+        let message = match self.devices {
+            None => "there is no device table; name one with `devices: { table: devices.csv }`".to_owned(),
+            Some(devices) => match devices.columns().position(|column| column == name) {
+                Some(number) => return Tag::Table(number),
+                None => {
+                    let known: Vec<_> = devices.columns().collect();
+                    format!("the device table has no column {name:?}, but {}", known.join(", "))
+                }
+            },
+        };
+        self.mistakes.add(key, message);
+        Tag::Absent
     }
 
     /// Two metrics that get the same name, and a metric that is both dropped and renamed.
