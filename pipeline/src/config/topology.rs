@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use stages::{
     alert::AlertConfig, analyze::AnalyzeConfig, payload::PayloadConfig, store::Granularity,
-    topic::TopicConfig,
+    topic::TopicConfig, transform::DevicesConfig,
 };
 
 const KIB: u64 = 1024;
@@ -33,6 +33,8 @@ pub struct Topology {
     /// quarantined.
     #[schemars(length(min = 1))]
     pub topics: Vec<TopicConfig>,
+    /// What is known of devices beside what they say themselves.
+    pub devices: DevicesConfig,
     /// How readings are compared with those before them.
     pub analyze: AnalyzeConfig,
     /// What raises alerts.
@@ -55,6 +57,7 @@ impl Default for Topology {
                 payload: PayloadConfig::default(),
                 transform: None,
             }],
+            devices: DevicesConfig::default(),
             analyze: AnalyzeConfig::default(),
             alert: AlertConfig::default(),
             store: StoreConfig::default(),

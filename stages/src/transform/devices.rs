@@ -4,7 +4,7 @@
 mod tests;
 
 use std::{
-    collections::{HashMap, hash_map::Entry},
+    collections::{HashMap, HashSet, hash_map::Entry},
     fmt,
 };
 
@@ -102,11 +102,6 @@ impl DeviceTable {
         self.columns.iter().map(String::as_str)
     }
 
-    /// How many devices are in it.
-    pub fn devices(&self) -> usize {
-        self.rows.len()
-    }
-
     /// Changes when the text of the table does.
     pub(super) fn hash(&self) -> u64 {
         self.hash
@@ -125,18 +120,18 @@ fn check_columns(columns: &StringRecord) -> Result<usize, Vec<TableMistake>> {
         column: column.map(str::to_owned),
         message,
     };
-    let mut mistakes = Vec::new();
+    let (mut mistakes, mut seen) = (Vec::new(), HashSet::new());
     for (number, name) in columns.iter().enumerate() {
         if name.is_empty() {
             let message = format!("column {} has no name; the first line names each column", number + 1);
             mistakes.push(mistake(None, message));
-        } else if columns.iter().take(number).any(|other| other == name) {
+        } else if !seen.insert(name) {
             mistakes.push(mistake(Some(name), "two columns have this name; give one another".to_owned()));
         }
     }
     let key = columns.iter().position(|name| name == DEVICE_ID);
     if key.is_none() {
-        let found = columns.iter().collect::<Vec<_>>().join(", ");
+        let found: String = columns.iter().collect::<Vec<_>>().join(", ").chars().take(100).collect();
         let message = format!(
             "no column has this name, but {found:?}; the first line names the columns, with commas between them"
         );
