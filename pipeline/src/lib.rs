@@ -11,6 +11,7 @@ pub mod ingest;
 pub mod lake;
 pub mod process;
 pub mod queue;
+pub mod reload;
 pub mod route;
 pub mod state;
 pub mod worker;

@@ -205,6 +205,8 @@ pub enum TagSource {
     Constant(String),
     /// A pointer into the payload, to a string, a number or a boolean; a message may lack it.
     Pointer(String),
+    /// A column of the device table. Empty for a device that is not in the table.
+    Table(String),
 }
 
 /// By hand, since what serde derives for two shapes answers every mistake with "no variant matched".

@@ -148,9 +148,10 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// The text of a tag; those of the device table come later, with the devices.
     fn tag(&self, tag: &'a Tag, topic: &TopicMatch<'a>) -> Result<Option<Cow<'a, str>>, Refused> {
         let pointer = match tag {
-            Tag::Absent => return Ok(None),
+            Tag::Absent | Tag::Table(_) => return Ok(None),
             Tag::Constant(text) => return Ok(Some(Cow::Borrowed(text))),
             Tag::Capture(name) => return Ok(topic.capture(name).map(Cow::Borrowed)),
             Tag::Payload(pointer) => pointer,

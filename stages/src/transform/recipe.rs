@@ -3,13 +3,14 @@
 mod convert;
 mod shape;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use chrono::DateTime;
 
 pub(super) use self::shape::{Readings, Samples, Shape};
 use super::{
     config::{DeviceSource, Preset, TagSource, TimeField, TimeFormat, TimeSource, TransformConfig},
+    devices::DeviceTable,
     fields::Bounds,
     measure::Metrics,
     pointers::{self, Pointer, Pointers},
@@ -31,6 +32,8 @@ pub(super) struct Recipe {
     /// One for each tag column of the stage, in their order.
     pub(super) tags: Vec<Tag>,
     pub(super) bounds: Bounds,
+    /// The device table, if a tag is taken from it.
+    pub(super) devices: Option<Arc<DeviceTable>>,
 }
 
 #[derive(Debug)]
@@ -54,6 +57,8 @@ pub(super) enum Tag {
     Capture(String),
     Constant(String),
     Payload(Pointer),
+    /// A column of the device table, by its number.
+    Table(usize),
 }
 
 /// What is wrong with the transform of one entry.
@@ -76,11 +81,12 @@ impl Recipe {
         pattern: &Pattern,
         config: Option<&TransformConfig>,
         tags: &[String],
+        devices: Option<&Arc<DeviceTable>>,
         mistakes: Mistakes<'_>,
     ) -> Self {
         let preset = TransformConfig { preset: Some(Preset::DeviceSim), ..TransformConfig::default() };
         let config = config.unwrap_or(&preset);
-        let mut builder = Builder { pattern, config, pointers: Pointers::default(), mistakes };
+        let mut builder = Builder { pattern, config, devices, pointers: Pointers::default(), mistakes };
         let (device, time) = (builder.device(), builder.time());
         let (shape, seq) = (builder.shape(), builder.seq());
         let tags = builder.tags(tags);
@@ -92,13 +98,28 @@ impl Recipe {
             convert: builder.convert(),
         };
         let bounds = Bounds { max_future: builder.max_future(), min_time: builder.min_time() };
-        Self { pointers: builder.pointers, device, time, shape, seq, metrics, tags, bounds }
+        let devices = devices.filter(|_| tags.iter().any(|tag| matches!(tag, Tag::Table(_)))).cloned();
+        Self { pointers: builder.pointers, device, time, shape, seq, metrics, tags, bounds, devices }
+    }
+}
+
+impl Recipe {
+    /// Fills in the tags that the device table has of `device`.
+    pub(super) fn look_up<'a>(&'a self, device: &str, tags: &mut [Option<&'a str>]) {
+        let Some(devices) = &self.devices else { return };
+        let row = devices.row(device);
+        for (tag, text) in self.tags.iter().zip(tags) {
+            if let Tag::Table(column) = tag {
+                *text = row.and_then(|row| row.get(*column)).filter(|cell| !cell.is_empty());
+            }
+        }
     }
 }
 
 struct Builder<'a> {
     pattern: &'a Pattern,
     config: &'a TransformConfig,
+    devices: Option<&'a Arc<DeviceTable>>,
     pointers: Pointers,
     mistakes: Mistakes<'a>,
 }
@@ -184,8 +205,27 @@ impl Builder<'_> {
                     self.check_capture(&format!("{}/capture", pointers::join("tags", name)), capture);
                     Tag::Capture(capture.clone())
                 }
+                Some(TagSource::Table(column)) => {
+                    self.column(&format!("{}/table", pointers::join("tags", name)), column)
+                }
             })
             .collect()
+    }
+
+    /// The column of the device table that is called `name`.
+    fn column(&mut self, key: &str, name: &str) -> Tag {
+        let message = match self.devices {
+            None => "there is no device table; name one with `devices: { table: devices.csv }`".to_owned(),
+            Some(devices) => match devices.columns().position(|column| column == name) {
+                Some(number) => return Tag::Table(number),
+                None => {
+                    let known: Vec<_> = devices.columns().collect();
+                    format!("the device table has no column {name:?}, but {}", known.join(", "))
+                }
+            },
+        };
+        self.mistakes.add(key, message);
+        Tag::Absent
     }
 
     /// Two metrics that get the same name, and a metric that is both dropped and renamed.

@@ -3,11 +3,13 @@ mod convert;
 mod samples;
 mod senml;
 
+use std::sync::Arc;
+
 use arrow_array::{Array, DictionaryArray, StringArray, types::Int32Type};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::Transform;
+use super::{DeviceTable, Transform};
 use crate::{
     frame::{Frame, FrameId, Header, Kind, Lane, Message, MessagesBuilder, Micros, Quarantine, Readings},
     plan::{Counts, Plan, Port},
@@ -293,6 +295,23 @@ fn tags_are_columns_of_all_patterns() {
     assert_eq!(tag("line"), texts([None, None, Some("7")]));
     let nested = stage.plan(&frame(&[("a/s/d", r#"{"metrics":{"m":1},"fw":{}}"#)])).unwrap();
     assert_eq!(Quarantine::of(port(&nested, Port::Refused).unwrap()).unwrap().reason(0), "bad_value");
+}
+
+#[test]
+fn tags_come_from_the_device_table() {
+    let table = "device_id,site,note\nd1,hall,\nd2,roof,\"by the door, left\"\n";
+    let devices = Arc::new(DeviceTable::read(table).unwrap());
+    let tags = json!({ "site": { "table": "site" }, "note": { "table": "note" } });
+    let topics = [topic("{device}", json!({ "time": "received", "tags": tags }))];
+    let stage = Transform::with_devices(&topics, 1, Some(&devices)).unwrap();
+    let payload = r#"{"metrics":{"a":1,"b":2}}"#;
+    let plan = stage.plan(&frame(&[("d1", payload), ("d2", payload), ("d3", payload)])).unwrap();
+    let tag = |name: &str| column(port(&plan, Port::Next).unwrap(), &format!("tag_{name}"));
+    let texts = |texts: [Option<&str>; 3]| -> Vec<_> {
+        texts.iter().flat_map(|text| [text.map(str::to_owned), text.map(str::to_owned)]).collect()
+    };
+    assert_eq!(tag("site"), texts([Some("hall"), Some("roof"), None]));
+    assert_eq!(tag("note"), texts([None, Some("by the door, left"), None]));
 }
 
 #[test]

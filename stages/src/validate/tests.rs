@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::{DEVICE_SIM_SCHEMA, Schemas, Validate};
 use crate::{
     frame::{Frame, FrameId, Header, Kind, Lane, Message, Messages, MessagesBuilder, Quarantine},
+    payload::PayloadConfig,
     plan::{Counts, Plan, Port},
     topic::TopicConfig,
 };
@@ -22,7 +23,12 @@ fn frame(messages: &[(&str, &[u8])]) -> Frame {
 }
 
 fn topic(pattern: &str, schema: Option<&str>) -> TopicConfig {
-    TopicConfig { pattern: pattern.to_owned(), schema: schema.map(str::to_owned), transform: None }
+    TopicConfig {
+        pattern: pattern.to_owned(),
+        schema: schema.map(str::to_owned),
+        payload: PayloadConfig::default(),
+        transform: None,
+    }
 }
 
 fn schemas(files: &[(&str, &str)]) -> Schemas {

@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
 mod lake_trouble;
+mod payloads;
 mod quarantine;
+mod reload;
 mod replay;
 mod stages;
 mod stopping;

@@ -47,6 +47,50 @@ fn schemas_must_be_there_and_be_local() {
 }
 
 #[test]
+fn tags_from_the_device_table_need_it_and_their_column() {
+    let topology = |devices: &str, column: &str| {
+        format!(
+            "topics:\n  - pattern: a/{{device}}\n    transform: {{time: received, tags: {{site: {{table: {column}}}}}}}\n{devices}"
+        )
+    };
+    let table = "devices: {table: parts/devices.csv}\n";
+    check(&[
+        (&topology(table, "site"), &[]),
+        (
+            &topology(table, "sight"),
+            &[
+                "3:54: topics[0].transform.tags.site.table: the device table has no column \"sight\", but device_id, site",
+            ],
+        ),
+        (
+            &topology("", "site"),
+            &[
+                "3:54: topics[0].transform.tags.site.table: there is no device table; name one with `devices: { table: devices.csv }`",
+            ],
+        ),
+        (
+            &topology("devices: {table: ragged.csv}\n", "sight"),
+            &[
+                "4:18: devices.table: HERE/ragged.csv:3: site: the row has 1 cells, the first line 2; put text with a comma in it into quotes",
+                "4:18: devices.table: HERE/ragged.csv:4: device_id: \"a\" has a row on line 2 already; a device has one",
+            ],
+        ),
+        (
+            &topology("devices: {table: parts}\n", "site"),
+            &[
+                "4:18: devices.table: cannot use the device table parts: cannot read HERE/parts: it is a directory, not a file",
+            ],
+        ),
+        (
+            &topology("devices: {table: large.csv, table_bytes_max: 1024}\n", "site"),
+            &[
+                "4:18: devices.table: cannot use the device table large.csv: cannot read HERE/large.csv: it is larger than 1024 bytes",
+            ],
+        ),
+    ]);
+}
+
+#[test]
 fn rules_must_be_unambiguous() {
     check(&[(
         "alert:\n  rules:\n    - {name: a, metric: m}\n    - {name: b, metric: m, above: 1, below: 0}\n    - {name: b, metric: m, above: 1}\n",

@@ -1,9 +1,11 @@
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use super::topic;
 use crate::{
     topic::TopicConfig,
-    transform::{Transform, TransformConfig},
+    transform::{DeviceTable, Transform, TransformConfig},
 };
 
 #[track_caller]
@@ -66,6 +68,22 @@ fn device_and_time_are_not_guessed() {
     check_mistakes("a/b", json!({ "device": { "capture": "d" }, "time": "received" }), &capture);
     let fields = [("/1/transform/readings/fields", "there are no fields")];
     check_mistakes("{device}", json!({ "time": "received", "readings": { "fields": [] } }), &fields);
+}
+
+#[test]
+fn a_tag_needs_a_column_of_the_device_table() {
+    let tags = |column: &str| json!({ "time": "received", "tags": { "site": { "table": column } } });
+    let none = [(
+        "/1/transform/tags/site/table",
+        "there is no device table; name one with `devices: { table: devices.csv }`",
+    )];
+    check_mistakes("{device}", tags("site"), &none);
+    let devices = Arc::new(DeviceTable::read("device_id,place,line\n").unwrap());
+    let made = |column| Transform::with_devices(&[topic("{device}", tags(column))], 1, Some(&devices));
+    let mistakes = made("site").unwrap_err();
+    assert_eq!(mistakes[0].pointer, "/0/transform/tags/site/table");
+    assert_eq!(mistakes[0].message, "the device table has no column \"site\", but device_id, place, line");
+    assert!(made("place").is_ok());
 }
 
 #[test]
@@ -272,4 +290,17 @@ fn the_config_hash_follows_what_is_decided() {
     assert_eq!(hash(received(), 4), hash(received(), 4));
     assert_ne!(hash(received(), 4), hash(received(), 5));
     assert_ne!(hash(received(), 4), hash(json!({ "time": { "pointer": "/t" } }), 4));
+
+    let with = |tags: Value, table: &str| {
+        let topics = [topic("{device}", json!({ "time": "received", "tags": tags }))];
+        let devices = Arc::new(DeviceTable::read(table).unwrap());
+        Transform::with_devices(&topics, 4, Some(&devices)).unwrap().config_hash()
+    };
+    let site = || json!({ "site": { "table": "site" } });
+    assert_ne!(with(site(), "device_id,site\nd,a\n"), with(site(), "device_id,site\nd,b\n"));
+    assert_eq!(
+        with(json!({}), "device_id,site\nd,a\n"),
+        hash(received(), 4),
+        "a table that no tag is taken from"
+    );
 }

@@ -354,3 +354,15 @@ fn record() -> impl Strategy<Value = String> {
         format!("{{{}}}", fields.join(","))
     })
 }
+
+#[test]
+fn each_device_of_a_pack_has_the_tags_of_its_own() {
+    use std::sync::Arc;
+    let table = super::super::DeviceTable::read("device_id,site\na,hall\nb,roof\n").unwrap();
+    let transform = json!({ "preset": "senml", "tags": { "site": { "table": "site" } } });
+    let stage = Transform::with_devices(&[super::topic("#", transform)], 1, Some(&Arc::new(table))).unwrap();
+    let pack = r#"[{"bn":"a:","n":"m","v":1},{"bn":"x:","n":"m","v":2},{"bn":"b:","n":"m","v":3}]"#;
+    let plan = stage.plan(&super::frame(&[("t", pack)])).unwrap();
+    let sites = super::column(super::port(&plan, crate::plan::Port::Next).unwrap(), "tag_site");
+    assert_eq!(sites, [Some("hall".to_owned()), None, Some("roof".to_owned())]);
+}
