@@ -156,7 +156,7 @@ fn a_word_that_is_not_known_names_those_that_are() {
         (
             "topics: [{pattern: 'a/{device}', transform: {preset: device_sim, time: {pointer: /t, format: epoch}}}]\n",
             &[
-                "1:94: topics[0].transform.time.format: expected one of rfc3339, epoch_s, epoch_ms, epoch_us and epoch_ns, got \"epoch\"; did you mean epoch_s?",
+                "1:94: topics[0].transform.time.format: expected one of rfc3339, epoch_s, epoch_ms, epoch_us, epoch_ns, offset_s and offset_ms, got \"epoch\"; did you mean epoch_s?",
             ],
         ),
     ]);
