@@ -2,9 +2,11 @@
 //!
 //! A file is read in four steps, and the mistakes of all of them are shown at once, each with its line:
 //! YAML with places (`yaml`), held against a JSON Schema made from the types of [`Topology`] (`shape`), read into
-//! these types, and checked for sense (`sense`). Schema files are read here, since stages touch no file.
+//! these types, and checked for sense (`sense`). Schema files and device tables are read in `files`, since stages
+//! touch no file.
 
 mod errors;
+mod files;
 mod finding;
 mod options;
 mod pointer;
@@ -19,36 +21,34 @@ mod words;
 mod yaml;
 
 use std::{
-    env, fs,
-    io::{self, Read},
+    env, io,
     net::SocketAddr,
     path::{Path, PathBuf, absolute},
+    sync::Arc,
 };
-
-use stages::validate::Schemas;
 
 pub use self::{
     errors::{ConfigErrors, Mistake},
+    files::Files,
     secret::{Secret, SecretText},
     sense::Stages,
     topology::{ConsoleConfig, Engine, IngestConfig, ListenerConfig, QueuesConfig, StoreConfig, Topology},
     yaml::Place,
 };
-use self::{finding::Finding, prune::Pruned, yaml::Node};
+use self::{files::read_file, finding::Finding, prune::Pruned, yaml::Node};
 
 /// The config without a file, with every key and its default; also what a user copies to start from.
 pub const DEFAULT: &str = include_str!("config/default.yaml");
 
 /// What stands for the file's name in messages about [`DEFAULT`].
 const DEFAULT_NAME: &str = "default.yaml (built in)";
-/// How large a config or schema file may be, in bytes.
-const FILE_BYTES_MAX: u64 = 4 << 20;
 
 /// A topology without mistakes, and the stages built from it.
 #[derive(Debug)]
 pub struct Config {
     topology: Topology,
     stages: Stages,
+    files: Arc<Files>,
     data: PathBuf,
     lake: PathBuf,
     warnings: Vec<Mistake>,
@@ -101,10 +101,7 @@ impl Config {
                 return Err(errors(mistakes, Vec::new()));
             }
         };
-        let schemas = Schemas::new(folder.to_string_lossy(), |path: &str| {
-            read_file(Path::new(path)).map_err(|error| error.to_string())
-        });
-        let sense = sense::check(&topology, &pruned, folder, &schemas);
+        let sense = sense::check(&topology, &pruned, folder);
         mistakes.extend(pruned.restore(sense.mistakes));
         let warnings = pruned.restore(sense.warnings);
         match sense.stages {
@@ -112,7 +109,9 @@ impl Config {
                 let data = resolved(folder, &topology.data);
                 let lake = topology.store.lake.as_ref();
                 let lake = lake.map_or_else(|| data.join("lake"), |lake| resolved(folder, lake));
-                Ok(Self { stages, data, lake, warnings: errors::placed(name, &node, warnings), topology })
+                let warnings = errors::placed(name, &node, warnings);
+                let files = Arc::new(Files::new(name, node, topology.clone(), folder));
+                Ok(Self { stages, files, data, lake, warnings, topology })
             }
             _ => Err(errors(mistakes, warnings)),
         }
@@ -155,6 +154,11 @@ impl Config {
         &self.stages
     }
 
+    /// What the stages are made of beside the topology itself, to make them anew.
+    pub fn files(&self) -> &Arc<Files> {
+        &self.files
+    }
+
     /// The directory of the database.
     pub fn data(&self) -> &Path {
         &self.data
@@ -174,24 +178,4 @@ impl Config {
 /// `path` as it is seen from `folder`, without the dots that say nothing.
 fn resolved(folder: &Path, path: &Path) -> PathBuf {
     folder.join(path).components().collect()
-}
-
-/// The text of a regular file of bearable size.
-fn read_file(path: &Path) -> io::Result<String> {
-    let file = fs::File::open(path)?;
-    if file.metadata()?.is_dir() {
-        return Err(io::Error::other("it is a directory, not a file"));
-    }
-    let mut bytes = Vec::new();
-    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > FILE_BYTES_MAX {
-        return Err(io::Error::other(format!("it is larger than {FILE_BYTES_MAX} bytes")));
-    }
-    String::from_utf8(bytes).map_err(|error| {
-        let line = error.as_bytes()[..error.utf8_error().valid_up_to()]
-            .iter()
-            .filter(|byte| **byte == b'\n')
-            .count();
-        io::Error::other(format!("it is not UTF-8 text, first on line {}", line + 1))
-    })
 }

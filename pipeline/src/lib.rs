@@ -13,6 +13,7 @@ pub mod lake;
 pub mod meter;
 pub mod process;
 pub mod queue;
+pub mod reload;
 pub mod route;
 pub mod state;
 pub mod worker;

@@ -114,6 +114,8 @@ pub struct Process {
     console: Option<Console>,
     lake: Option<Arc<LakeMeters>>,
     tasks: JoinSet<Result<(), ProcessError>>,
+    /// What the workers of each stage take before each run.
+    stages: Vec<(Part, watch::Sender<Stage>)>,
     stop: watch::Sender<bool>,
     mode: watch::Sender<Mode>,
     /// True from the moment on that the process is told to stop.
@@ -135,13 +137,14 @@ impl Process {
             console: None,
             lake: None,
             tasks: JoinSet::new(),
+            stages: Vec::new(),
             stop,
             mode,
             stopping: watch::Sender::new(false),
         };
         for part in parts {
             match process.stage(config, *part) {
-                Some(stage) => process.spawn_stage(config, &engine, stage),
+                Some(stage) => process.spawn_stage(config, &engine, *part, stage),
                 None if *part == Part::Store => process.spawn_store(config, &engine)?,
                 None => {}
             }
@@ -175,6 +178,11 @@ impl Process {
     /// Where devices connect to, when this process takes messages.
     pub fn local_addr(&self) -> Option<SocketAddr> {
         self.ingest.as_ref().map(Ingest::local_addr)
+    }
+
+    /// The stages, to put others of the same kind in their place while they run.
+    pub fn stages(&self) -> impl Iterator<Item = (Part, watch::Sender<Stage>)> {
+        self.stages.iter().cloned()
     }
 
     /// The queues between the parts.
@@ -270,14 +278,17 @@ impl Process {
         }
     }
 
-    fn spawn_stage(&mut self, config: &Config, engine: &SqliteQueues, stage: Stage) {
+    fn spawn_stage(&mut self, config: &Config, engine: &SqliteQueues, part: Part, stage: Stage) {
         let state = StateStore::Sqlite(engine.database().clone());
         let max_attempts = config.topology().queues.max_attempts;
         // Of a queue without order one task takes the frames as they came: several would mix up what a
         // device sent, and rows in order would come out as late.
         let ordered = route::before(&stage).is_ordered();
         let tasks = if ordered { config.topology().lanes.min(TASKS_MAX) } else { 1 };
-        let worker = StageWorker::new(stage, self.queues.clone(), state, max_attempts, self.stop.subscribe());
+        let (sender, latest) = watch::channel(stage);
+        self.stages.push((part, sender));
+        let worker =
+            StageWorker::new(latest, self.queues.clone(), state, max_attempts, self.stop.subscribe());
         for _ in 0..tasks {
             let worker = worker.clone();
             self.tasks.spawn(async move { Ok(worker.run().await?) });

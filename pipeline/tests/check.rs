@@ -21,7 +21,7 @@ fn stdout(output: &Output) -> String {
 #[test]
 fn the_examples_are_without_mistakes() {
     let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
-    for name in ["replay.yaml", "factory.yaml"] {
+    for name in ["replay.yaml", "factory.yaml", "gateway.yaml"] {
         let output = check(&["-c", examples.join(name).to_str().unwrap()]);
         let said = stdout(&output);
         assert_eq!(output.status.code(), Some(0), "{name}: {said}");

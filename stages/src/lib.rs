@@ -8,6 +8,7 @@
 pub mod alert;
 pub mod analyze;
 pub mod frame;
+pub mod payload;
 pub mod plan;
 mod refused;
 pub mod stage;

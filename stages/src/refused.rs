@@ -29,6 +29,14 @@ impl Refused {
         Self { reason, errors: vec![fault], schema: None }
     }
 
+    /// The same of a part of what was read, which stands at `place`.
+    pub(crate) fn within(mut self, place: &str) -> Self {
+        for fault in &mut self.errors {
+            fault.pointer.insert_str(0, place);
+        }
+        self
+    }
+
     /// Of a message whose topic no pattern of the config fits.
     pub(crate) fn no_pattern(topic: &str) -> Self {
         Self::new("no_pattern", "", "pattern", format!("no pattern of the config fits the topic {topic:?}"))

@@ -18,6 +18,7 @@ use self::schemas::Schema;
 pub use self::schemas::{DEVICE_SIM_SCHEMA, Schemas};
 use crate::{
     frame::{Frame, FrameError, Kind, Messages},
+    payload::{self, PayloadConfig},
     plan::{Counts, Plan, Port},
     refused::{PerTopic, Refusals, Refused},
     topic::{ConfigMistake, TopicConfig, Topics},
@@ -28,11 +29,13 @@ pub const STAGE: &str = "validate";
 
 /// The stage: topic patterns and the schemas of their messages.
 ///
-/// Reasons it refuses a message for: `no_pattern`, `not_utf8`, `not_json`, `too_deep` (128 levels),
-/// `schema`.
+/// Reasons it refuses a message for: `no_pattern`, `bad_encoding`, `too_large`, `not_cbor`, `not_utf8`, `not_json`,
+/// `too_deep` (128 levels), `schema`.
 #[derive(Debug)]
 pub struct Validate {
     topics: Topics,
+    /// What the payloads of each pattern are.
+    payloads: Vec<PayloadConfig>,
     /// Which of `schemas` each pattern has.
     schema_of: Vec<Option<usize>>,
     schemas: Vec<Schema>,
@@ -72,8 +75,9 @@ impl Validate {
         if !mistakes.is_empty() {
             return Err(mistakes);
         }
-        let config_hash = config_hash(&patterns, &schema_of, &schemas);
-        Ok(Self { topics: patterns, schema_of, schemas, config_hash })
+        let payloads: Vec<PayloadConfig> = topics.iter().map(|topic| topic.payload).collect();
+        let config_hash = config_hash(&patterns, &payloads, &schema_of, &schemas);
+        Ok(Self { topics: patterns, payloads, schema_of, schemas, config_hash })
     }
 
     /// Changes when the config makes the stage decide otherwise.
@@ -95,7 +99,7 @@ impl Validate {
             let pattern =
                 patterns.of(&messages, row, |topic| self.topics.find(topic).map(|found| found.pattern));
             let checked = match pattern {
-                Some(Some(pattern)) => self.check(*pattern, messages.payload(row)),
+                Some(Some(pattern)) => self.check(*pattern, &messages, row),
                 _ => Err(Refused::no_pattern(messages.topics().get(row).unwrap_or_default())),
             };
             passed.push(checked.is_ok());
@@ -125,12 +129,14 @@ impl Validate {
         Ok(Plan { publish, counts, ..Plan::default() })
     }
 
-    /// The number of the schema that the payload keeps to, if its pattern has one.
-    fn check(&self, pattern: usize, payload: &[u8]) -> Result<Option<usize>, Refused> {
+    /// The number of the schema that the payload of `row` keeps to, if its pattern has one.
+    fn check(&self, pattern: usize, messages: &Messages<'_>, row: usize) -> Result<Option<usize>, Refused> {
+        let config = self.payloads.get(pattern).copied().unwrap_or_default();
+        let payload = payload::json(config, messages, row)?;
         let number = self.schema_of.get(pattern).copied().flatten();
         match number.and_then(|number| self.schemas.get(number)) {
-            None => json::check(payload)?,
-            Some(schema) => json::check_schema(payload, schema)?,
+            None => json::check(&payload)?,
+            Some(schema) => json::check_schema(&payload, schema)?,
         }
         Ok(number)
     }
@@ -155,9 +161,14 @@ impl Validate {
     }
 }
 
-fn config_hash(topics: &Topics, schema_of: &[Option<usize>], schemas: &[Schema]) -> u64 {
+fn config_hash(
+    topics: &Topics,
+    payloads: &[PayloadConfig],
+    schema_of: &[Option<usize>],
+    schemas: &[Schema],
+) -> u64 {
     let mut hash = Xxh3::new();
-    for (pattern, number) in topics.patterns().iter().zip(schema_of) {
+    for ((pattern, payload), number) in topics.patterns().iter().zip(payloads).zip(schema_of) {
         hash.update(pattern.as_str().as_bytes());
         hash.update(&[0]);
         if let Some(schema) = number.and_then(|number| schemas.get(number)) {
@@ -165,6 +176,8 @@ fn config_hash(topics: &Topics, schema_of: &[Option<usize>], schemas: &[Schema])
             hash.update(&schema.hash.to_le_bytes());
         }
         hash.update(&[0]);
+        // Names and numbers: there is nothing that JSON could not say.
+        hash.update(&serde_json::to_vec(payload).unwrap_or_default());
     }
     hash.digest()
 }

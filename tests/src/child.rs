@@ -79,7 +79,16 @@ impl Child {
 
     /// Asks it to end.
     pub fn terminate(&self) {
-        kill_process(Pid::from_child(&self.process), Signal::TERM).expect("a child of ours");
+        self.signal(Signal::TERM);
+    }
+
+    /// Asks it to read its files again.
+    pub fn hang_up(&self) {
+        self.signal(Signal::HUP);
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.process), signal).expect("a child of ours");
     }
 
     /// Waits until it ends by itself.

@@ -1,6 +1,6 @@
 //! `millstream up` and `millstream run`: parts of a topology until the process is told to stop.
 
-use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
@@ -8,6 +8,7 @@ use tracing::{info, warn};
 use crate::{
     config::{Config, Overrides},
     process::{Part, Process},
+    reload::Reload,
 };
 
 /// Runs every stage in this process.
@@ -55,6 +56,7 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
 async fn serve(place: Place, parts: &[Part], drain: bool) -> anyhow::Result<ExitCode> {
     // First of all: from here on a stop is one in order.
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let hangup = signal(SignalKind::hangup())?;
     let mut config = Config::load(place.config.as_deref())?;
     config.apply(Overrides { listen: place.listen, console: place.console, data: place.data })?;
     for warning in config.warnings() {
@@ -69,8 +71,10 @@ async fn serve(place: Place, parts: &[Part], drain: bool) -> anyhow::Result<Exit
     if let Some(address) = process.local_addr() {
         info!("listening on mqtt://{address}");
     }
+    let reload = Reload::new(Arc::clone(config.files()), process.stages());
     tokio::select! {
         error = process.failed() => return Err(error.into()),
+        Err(bug) = reload.run(hangup) => return Err(bug.into()),
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }

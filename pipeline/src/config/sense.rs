@@ -5,12 +5,13 @@ use std::{path::Path, sync::Arc};
 use stages::{
     alert::{Alert, RuleMistake},
     analyze::Analyze,
-    topic::{ConfigMistake, Topics},
+    topic::Topics,
     transform::Transform,
-    validate::{Schemas, Validate},
+    validate::Validate,
 };
 
 use super::{
+    files,
     finding::Finding,
     pointer::spoken,
     prune::Pruned,
@@ -40,9 +41,9 @@ pub(super) struct Sense {
 }
 
 /// Checks `topology`, which is what is left of a file in `folder`.
-pub(super) fn check(topology: &Topology, file: &Pruned, folder: &Path, schemas: &Schemas) -> Sense {
+pub(super) fn check(topology: &Topology, file: &Pruned, folder: &Path) -> Sense {
     let mut mistakes = Vec::new();
-    let stages = stages(topology, schemas, &mut mistakes);
+    let stages = stages(topology, folder, &mut mistakes);
     if !file.lost("/ingest/listener/allow_anonymous") {
         let text = exposed(&topology.ingest.listener);
         mistakes.extend(text.map(|text| Finding::of_value("/ingest/listener/listen", text)));
@@ -56,16 +57,11 @@ pub(super) fn check(topology: &Topology, file: &Pruned, folder: &Path, schemas: 
     Sense { mistakes, warnings: warnings(topology), stages }
 }
 
-fn stages(topology: &Topology, schemas: &Schemas, mistakes: &mut Vec<Finding>) -> Option<Stages> {
-    let mut of_topics = |found: Vec<ConfigMistake>| {
-        let finding = |mistake: ConfigMistake| {
-            Finding::of_value(&format!("/topics{}", mistake.pointer), mistake.message)
-        };
-        mistakes.extend(found.into_iter().map(finding));
-    };
-    let topics = Topics::from_config(&topology.topics).map_err(&mut of_topics);
-    let validate = Validate::new(&topology.topics, schemas).map_err(&mut of_topics);
-    let transform = Transform::new(&topology.topics, topology.lanes).map_err(&mut of_topics);
+fn stages(topology: &Topology, folder: &Path, mistakes: &mut Vec<Finding>) -> Option<Stages> {
+    let mut found = |findings: Vec<Finding>| mistakes.extend(findings);
+    let topics = Topics::from_config(&topology.topics).map_err(files::of_topics).map_err(&mut found);
+    let validate = files::validate(topology, folder).map_err(&mut found);
+    let transform = files::transform(topology, folder).map_err(&mut found);
     let alert = Alert::new(&topology.alert).map_err(|found| mistakes.extend(found.iter().map(of_rule)));
     if let Ok(transform) = &transform {
         mistakes.extend(topology.alert.unknown_tags(transform.tags()).iter().map(of_rule));

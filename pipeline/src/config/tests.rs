@@ -8,6 +8,7 @@ use tempfile::TempDir;
 use super::*;
 
 mod examples;
+mod payloads;
 mod sense;
 mod shape;
 mod yaml;
@@ -23,6 +24,9 @@ fn folder() -> TempDir {
         ("local.json", r##"{"$ref": "parts/text.json"}"##),
         ("dangling.json", r#"{"$ref": "parts/gone.json"}"#),
         ("parts/text.json", r#"{"type": "string"}"#),
+        ("parts/devices.csv", "device_id,site\na,hall\n"),
+        ("ragged.csv", "device_id,site\na,hall\nb\na,roof\n"),
+        ("large.csv", &("device_id,site\n".to_owned() + &" ".repeat(1024))),
     ];
     fs::create_dir(folder.path().join("parts")).unwrap();
     for (name, text) in files {

@@ -4,7 +4,10 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use stages::{alert::AlertConfig, analyze::AnalyzeConfig, store::Granularity, topic::TopicConfig};
+use stages::{
+    alert::AlertConfig, analyze::AnalyzeConfig, payload::PayloadConfig, store::Granularity,
+    topic::TopicConfig, transform::DevicesConfig,
+};
 
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
@@ -30,6 +33,8 @@ pub struct Topology {
     /// quarantined.
     #[schemars(length(min = 1))]
     pub topics: Vec<TopicConfig>,
+    /// What is known of devices beside what they say themselves.
+    pub devices: DevicesConfig,
     /// How readings are compared with those before them.
     pub analyze: AnalyzeConfig,
     /// What raises alerts.
@@ -51,8 +56,10 @@ impl Default for Topology {
             topics: vec![TopicConfig {
                 pattern: "devices/{device}/telemetry".into(),
                 schema: Some("builtin:device_sim".into()),
+                payload: PayloadConfig::default(),
                 transform: None,
             }],
+            devices: DevicesConfig::default(),
             analyze: AnalyzeConfig::default(),
             alert: AlertConfig::default(),
             store: StoreConfig::default(),

@@ -42,7 +42,10 @@ const BACKOFF_MAX: Duration = Duration::from_secs(5);
 /// One task of a stage. Several share the lanes; each lane is one task's at a time.
 #[derive(Clone)]
 pub struct StageWorker {
+    /// The stage of the run in hand.
     stage: Stage,
+    /// The stage of the next one.
+    latest: watch::Receiver<Stage>,
     queues: Queues,
     state: StateStore,
     max_attempts: u32,
@@ -71,22 +74,24 @@ enum Outcome {
 }
 
 impl StageWorker {
-    /// A task of `stage` that works until `stop` turns true. Clones of it share the state of lanes.
+    /// A task of a stage that works until `stop` turns true. Before each run it goes over to the stage that is then in
+    /// `latest`, which must be of the same kind. Clones of it share the state of lanes.
     pub fn new(
-        stage: Stage,
+        latest: watch::Receiver<Stage>,
         queues: Queues,
         state: StateStore,
         max_attempts: u32,
         stop: watch::Receiver<bool>,
     ) -> Self {
-        Self { stage, queues, state, max_attempts, lanes: Arc::default(), stop }
+        let stage = latest.borrow().clone();
+        Self { stage, latest, queues, state, max_attempts, lanes: Arc::default(), stop }
     }
 
     /// Works until it is told to stop, and finishes what is in hand.
     ///
     /// # Errors
     /// Only what will not work again in this process.
-    pub async fn run(self) -> Result<(), QueueError> {
+    pub async fn run(mut self) -> Result<(), QueueError> {
         let (holder, mut stop) = (self.queues.holder(), self.stop.clone());
         let mut leases = Leases::new(self.queues.clone());
         let mut tries = 0;
@@ -105,6 +110,7 @@ impl StageWorker {
             tries = 0;
             let frames = received.len();
             received.iter().for_each(|delivery| leases.hold(delivery.receipt.clone()));
+            self.stage = self.latest.borrow_and_update().clone();
             leases.keep(self.work_lanes(received)).await?;
             leases.clear();
             if (1..GATHERED_FRAMES).contains(&frames) {

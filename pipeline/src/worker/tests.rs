@@ -41,6 +41,7 @@ impl Bench {
     fn start(&self) -> tokio::task::JoinHandle<()> {
         let stage = Stage::Analyze(Arc::new(Analyze::new(&AnalyzeConfig::default())));
         let (queues, state) = (self.queues.clone(), self.state.clone());
+        let (_sender, stage) = watch::channel(stage);
         let worker = StageWorker::new(stage, queues, state, MAX_ATTEMPTS, self.stop.subscribe());
         tokio::spawn(async move { worker.run().await.unwrap() })
     }

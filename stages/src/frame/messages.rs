@@ -8,6 +8,7 @@ use arrow_array::{
         BinaryBuilder, MapBuilder, MapFieldNames, StringBuilder, TimestampMicrosecondBuilder, UInt64Builder,
     },
 };
+use arrow_buffer::ArrowNativeType;
 use arrow_schema::{DataType, Field, Schema};
 
 use super::{
@@ -186,18 +187,26 @@ impl<'a> Messages<'a> {
 
     /// [`Message::properties`] of `row`.
     pub fn properties(&self, row: usize) -> Properties {
-        if self.properties.is_null(row) {
-            return Properties::new();
-        }
-        let entries = self.properties.value(row);
-        let text = |column: usize| entries.column(column).as_any().downcast_ref::<StringArray>();
-        let (Some(keys), Some(values)) = (text(0), text(1)) else {
-            return Properties::new();
+        self.property_pairs(row).map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+    }
+
+    /// [`Messages::properties`], borrowed.
+    pub fn property_pairs(&self, row: usize) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
+        let rows = if self.properties.is_null(row) {
+            0..0
+        } else {
+            let offsets = self.properties.value_offsets();
+            offsets[row].as_usize()..offsets[row + 1].as_usize()
         };
-        let pairs = keys.iter().zip(values.iter());
-        pairs
-            .map(|(key, value)| (key.unwrap_or_default().to_owned(), value.unwrap_or_default().to_owned()))
-            .collect()
+        let keys: Option<&StringArray> = self.properties.keys().as_any().downcast_ref();
+        let values: Option<&StringArray> = self.properties.values().as_any().downcast_ref();
+        let columns = keys.zip(values).filter(|_| !rows.is_empty());
+        columns.into_iter().flat_map(move |(keys, values)| {
+            let text = |column: &'a StringArray, entry| {
+                if column.is_valid(entry) { column.value(entry) } else { "" }
+            };
+            rows.clone().map(move |entry| (text(keys, entry), text(values, entry)))
+        })
     }
 
     /// The id of the schema that `row` was checked against, once it was.

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Pattern, Topics};
-use crate::transform::TransformConfig;
+use crate::{payload::PayloadConfig, transform::TransformConfig};
 
 /// What is done with the messages of one pattern. The first pattern that fits a topic is the one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -14,9 +14,12 @@ pub struct TopicConfig {
     /// `#` at the end any number of them. The capture `device` names the device.
     pub pattern: String,
     /// The JSON Schema that messages must keep to: a file, its path relative to this config, or
-    /// `builtin:device_sim`. Without one, any JSON is taken.
+    /// `builtin:device_sim` or `builtin:senml`. Without one, any JSON is taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schema: Option<String>,
+    /// How payloads are compressed and written, where messages do not say so themselves. Without it, as JSON.
+    #[serde(default, skip_serializing_if = "PayloadConfig::is_default")]
+    pub payload: PayloadConfig,
     /// How messages become readings. Without it, as `preset: device_sim` does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transform: Option<TransformConfig>,

@@ -1,5 +1,8 @@
 //! How messages become readings, as the config says it.
 
+mod convert;
+mod samples;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
@@ -10,6 +13,8 @@ use serde::{
     Deserialize, Deserializer, Serialize,
     de::{self, MapAccess, Visitor, value::MapAccessDeserializer},
 };
+
+pub use self::{convert::ConvertConfig, samples::SamplesConfig};
 
 /// How the messages of a topic become readings. Pointers are JSON pointers ([RFC 6901]) into the
 /// payload.
@@ -32,6 +37,12 @@ pub struct TransformConfig {
     /// Where the readings are. Default: `object: /metrics`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub readings: Option<ReadingsSource>,
+    /// Several samples in one message, each with a time of its own, in place of `readings`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub samples: Option<SamplesConfig>,
+    /// How many samples, or records of SenML, a message may hold; one with more is refused.
+    #[schemars(range(min = 1))]
+    pub samples_max: u32,
     /// Pointer to a number that counts up with each message of a device: an integer from 0 on. A
     /// message may lack it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -45,6 +56,9 @@ pub struct TransformConfig {
     /// Metric as it is stored → its unit, best as a [UCUM](https://ucum.org) code such as `Cel`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub units: BTreeMap<String, String>,
+    /// Metric as it is stored → how its numbers are converted.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub convert: BTreeMap<String, ConvertConfig>,
     /// Tag → where its text comes from. Each tag is a column of its own.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub tags: BTreeMap<String, TagSource>,
@@ -62,10 +76,13 @@ impl Default for TransformConfig {
             device: None,
             time: None,
             readings: None,
+            samples: None,
+            samples_max: 10_000,
             seq: None,
             rename: BTreeMap::new(),
             drop: BTreeSet::new(),
             units: BTreeMap::new(),
+            convert: BTreeMap::new(),
             tags: BTreeMap::new(),
             max_future_secs: 86_400,
             min_time: None,
@@ -80,6 +97,9 @@ pub enum Preset {
     /// What `device-sim` sends: `{"device_id": "…", "ts": "RFC 3339", "seq": 1, "metrics": {…}}`.
     /// The capture `device` goes before `device_id` where the pattern has it.
     DeviceSim,
+    /// SenML ([RFC 8428](https://www.rfc-editor.org/rfc/rfc8428)) in JSON: a list of records that name
+    /// device, metric, time and unit themselves. The capture `device` goes before the device of the names.
+    Senml,
 }
 
 /// Where the device is named. A number that is an integer is taken as its digits.
@@ -136,6 +156,17 @@ pub enum TimeFormat {
     EpochUs,
     /// A number: nanoseconds since 1970-01-01T00:00:00Z.
     EpochNs,
+    /// Only in `samples`, a number: seconds after the `time` of the message; before it where negative.
+    OffsetS,
+    /// Only in `samples`, a number: milliseconds after the `time` of the message.
+    OffsetMs,
+}
+
+impl TimeFormat {
+    /// Whether it counts from another time.
+    pub fn is_offset(self) -> bool {
+        matches!(self, Self::OffsetS | Self::OffsetMs)
+    }
 }
 
 /// Where the readings are. A number becomes the `value`, a boolean the `value` 0 or 1, a string the
@@ -144,7 +175,8 @@ pub enum TimeFormat {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ReadingsSource {
-    /// A pointer to an object of metric → value.
+    /// A pointer to an object of metric → value. What `device`, `time`, `seq` or `tags` take from that
+    /// object is none.
     Object(String),
     /// Single fields of the payload; a message may lack some.
     Fields(Vec<ReadingField>),
@@ -173,6 +205,8 @@ pub enum TagSource {
     Constant(String),
     /// A pointer into the payload, to a string, a number or a boolean; a message may lack it.
     Pointer(String),
+    /// A column of the device table. Empty for a device that is not in the table.
+    Table(String),
 }
 
 /// By hand, since what serde derives for two shapes answers every mistake with "no variant matched".

@@ -98,6 +98,12 @@ pub(super) fn join(pointer: &str, token: &str) -> String {
     format!("{pointer}/{}", token.replace('~', "~0").replace('/', "~1"))
 }
 
+/// What a token stands for.
+pub(super) fn unescaped(token: &str) -> String {
+    // In this order, so that `~01` is `~1`.
+    token.replace("~1", "/").replace("~0", "~")
+}
+
 fn tokens(pointer: &str) -> Result<Vec<String>, String> {
     if pointer.is_empty() {
         return Ok(Vec::new());
@@ -108,9 +114,7 @@ fn tokens(pointer: &str) -> Result<Vec<String>, String> {
     path.split('/')
         .map(|token| {
             let escapes = token.split('~').skip(1).all(|tail| tail.starts_with(['0', '1']));
-            // In this order, so that `~01` is `~1`.
-            let unescaped = || token.replace("~1", "/").replace("~0", "~");
-            escapes.then(unescaped).ok_or_else(|| {
+            escapes.then(|| unescaped(token)).ok_or_else(|| {
                 format!("{pointer:?} is no JSON pointer: write `~0` for `~`, and `~1` for `/` in a name")
             })
         })

@@ -1,50 +1,64 @@
 //! Reads one message by a recipe.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, ops::Range};
 
 use super::{
-    config::TimeFormat,
+    fields::{self, is_integer, shown},
     json::{self, Json, Kind},
-    pointers::{self, Found, Pointer},
-    recipe::{Device, Readings, Recipe, Tag, Time},
-    time,
+    measure::{Measured, Measures},
+    pointers::Found,
+    recipe::{Device, Recipe, Samples, Shape, Tag, Time},
+    senml::Pack,
 };
 use crate::{frame::Micros, refused::Refused, topic::TopicMatch};
 
-/// What a message says; its readings stand in [`Reader::values`].
+/// What a message says beside its readings, which stand in [`Reader::runs`].
 #[derive(Debug)]
 pub(super) struct Said<'a> {
-    pub(super) device: Cow<'a, str>,
-    pub(super) ts: Micros,
-    pub(super) seq: Option<u64>,
     pub(super) tags: Vec<Option<Cow<'a, str>>>,
 }
 
-/// One reading of a message.
+/// Readings of one device at one instant.
 #[derive(Debug)]
-pub(super) struct Measured<'a> {
-    pub(super) metric: Cow<'a, str>,
-    pub(super) measure: Measure<'a>,
-    pub(super) unit: Option<&'a str>,
+pub(super) struct Run<'a> {
+    pub(super) device: Cow<'a, str>,
+    pub(super) ts: Micros,
+    pub(super) seq: Option<u64>,
+    /// Which of the message's readings.
+    pub(super) readings: Range<usize>,
 }
 
-/// What was measured.
-#[derive(Debug, PartialEq)]
-pub(super) enum Measure<'a> {
-    Value(f64),
-    Text(Cow<'a, str>),
+/// What holds for all parts of a message.
+struct Context<'a> {
+    recipe: &'a Recipe,
+    device: Cow<'a, str>,
+    ts: Micros,
+    seq: Option<u64>,
+    received_at: Micros,
 }
 
 /// Room that is used again for each message.
 #[derive(Debug, Default)]
 pub(super) struct Reader<'a> {
     found: Found<'a>,
-    entries: Vec<(Cow<'a, str>, Json<'a>)>,
-    /// The readings of the message last read. Without any, the config drops them all.
-    pub(super) values: Vec<Measured<'a>>,
+    parts: Vec<Json<'a>>,
+    in_part: Found<'a>,
+    measures: Measures<'a>,
+    runs: Vec<Run<'a>>,
 }
 
 impl<'a> Reader<'a> {
+    /// The readings of the message last read, by device and time. There are none where the config drops
+    /// them all.
+    pub(super) fn runs(&self) -> impl Iterator<Item = (&Run<'a>, &[Measured<'a>])> {
+        self.runs.iter().map(|run| (run, self.measures.values.get(run.readings.clone()).unwrap_or_default()))
+    }
+
+    /// How many readings the message last read has.
+    pub(super) fn count(&self) -> usize {
+        self.measures.values.len()
+    }
+
     /// Reads a message.
     pub(super) fn read(
         &mut self,
@@ -59,19 +73,53 @@ impl<'a> Reader<'a> {
             .pointers
             .find(text, &mut self.found)
             .map_err(|error| Refused::new("not_json", "", "json", error.to_string()))?;
-        let said = Said {
-            device: self.device(&recipe.device, topic)?,
-            ts: self.time(recipe, received_at)?,
-            seq: recipe.seq.as_ref().map_or(Ok(None), |pointer| self.seq(pointer))?,
-            tags: recipe.tags.iter().map(|tag| self.tag(tag, topic)).collect::<Result<_, _>>()?,
+        self.measures.values.clear();
+        self.runs.clear();
+        let device = self.device(&recipe.device, topic)?;
+        let ts = self.time(recipe, received_at)?;
+        let seq = match &recipe.seq {
+            Some(pointer) => fields::seq(self.found.get(pointer), pointer)?,
+            None => None,
         };
-        self.readings(recipe)?;
-        Ok(said)
+        let said =
+            Said { tags: recipe.tags.iter().map(|tag| self.tag(tag, topic)).collect::<Result<_, _>>()? };
+        let any = match &recipe.shape {
+            Shape::Single(readings) => {
+                let any = self.measures.take(readings, &self.found, &recipe.metrics)?;
+                self.run(0, device, ts, seq);
+                any
+            }
+            Shape::Samples(samples) => {
+                let context = Context { recipe, device, ts, seq, received_at };
+                self.samples(samples, &context)?
+            }
+            Shape::Senml { records_max } => {
+                let context = Context { recipe, device, ts, seq, received_at };
+                self.pack(text, *records_max, &context)?
+            }
+        };
+        // A device may send the newest first; what it took together came in order.
+        self.runs.sort_by_key(|run| run.ts);
+        if any {
+            Ok(said)
+        } else {
+            Err(Refused::new("no_readings", recipe.shape.place(), "readings", "there are no readings here"))
+        }
     }
 
+    /// Makes a run of the readings from number `start` on.
+    fn run(&mut self, start: usize, device: Cow<'a, str>, ts: Micros, seq: Option<u64>) {
+        let readings = start..self.measures.values.len();
+        if !readings.is_empty() {
+            self.runs.push(Run { device, ts, seq, readings });
+        }
+    }
+
+    /// The device; empty where only the names of records say it.
     fn device(&self, device: &'a Device, topic: &TopicMatch<'a>) -> Result<Cow<'a, str>, Refused> {
         let refused = |pointer: &str, message: String| Refused::new("no_device", pointer, "device", message);
         let pointer = match device {
+            Device::Named => return Ok(Cow::Borrowed("")),
             Device::Payload(pointer) => pointer,
             Device::Capture(name) => {
                 let text = topic.capture(name).map(Cow::Borrowed);
@@ -89,50 +137,21 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// The time of the message, from which offsets count: of its receipt where it says none.
     fn time(&self, recipe: &Recipe, received_at: Micros) -> Result<Micros, Refused> {
-        let Time::Payload(pointer, format) = &recipe.time else { return Ok(received_at) };
-        let refused = |message: String| Refused::new("bad_time", &pointer.text, "time", message);
-        let json = self.found.get(pointer).ok_or_else(|| refused("there is nothing here".to_owned()))?;
-        let ts = match (json::kind(json), format) {
-            (Ok(Kind::Text(text)), TimeFormat::Rfc3339) => time::rfc3339(&text),
-            (Ok(Kind::Number(number)), format) => time::epoch(number, *format),
-            _ => None,
-        };
-        let ts = ts.ok_or_else(|| {
-            refused(format!("{} is no time of the years 1 to 9999 as {}", shown(json), wanted(*format)))
-        })?;
-        if ts > received_at.saturating_add(recipe.max_future) {
-            let ahead = (ts - received_at) / 1_000_000;
-            let message = format!(
-                "{} lies {ahead} s after its receipt; {} s are allowed",
-                shown(json),
-                recipe.max_future / 1_000_000
-            );
-            return Err(Refused::new("future_time", &pointer.text, "max_future_secs", message));
+        match &recipe.time {
+            Time::Received => Ok(received_at),
+            Time::Payload(pointer, format) => {
+                let json = self.found.get(pointer);
+                fields::time(json, (pointer, *format), 0, &recipe.bounds, received_at)
+            }
         }
-        if recipe.min_time.is_some_and(|min_time| ts < min_time) {
-            let message = format!("{} lies before the earliest time that is allowed", shown(json));
-            return Err(Refused::new("before_min_time", &pointer.text, "min_time", message));
-        }
-        Ok(ts)
     }
 
-    fn seq(&self, pointer: &Pointer) -> Result<Option<u64>, Refused> {
-        let Some(json) = self.found.get(pointer) else { return Ok(None) };
-        let seq = match json::kind(json) {
-            Ok(Kind::Null) => return Ok(None),
-            Ok(Kind::Number(number)) => number.parse().ok().or_else(|| whole(number)),
-            _ => None,
-        };
-        let refused = || {
-            Refused::new("bad_seq", &pointer.text, "seq", format!("{} is no integer from 0 on", shown(json)))
-        };
-        seq.map(Some).ok_or_else(refused)
-    }
-
+    /// The text of a tag; those of the device table come later, with the devices.
     fn tag(&self, tag: &'a Tag, topic: &TopicMatch<'a>) -> Result<Option<Cow<'a, str>>, Refused> {
         let pointer = match tag {
-            Tag::Absent => return Ok(None),
+            Tag::Absent | Tag::Table(_) => return Ok(None),
             Tag::Constant(text) => return Ok(Some(Cow::Borrowed(text))),
             Tag::Capture(name) => return Ok(topic.capture(name).map(Cow::Borrowed)),
             Tag::Payload(pointer) => pointer,
@@ -151,121 +170,86 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn readings(&mut self, recipe: &'a Recipe) -> Result<(), Refused> {
-        self.values.clear();
+    /// Adds the readings of every sample; false where there are none.
+    fn samples(&mut self, samples: &'a Samples, context: &Context<'a>) -> Result<bool, Refused> {
+        let place = samples.array.text.as_str();
+        let Some(json) = self.found.get(&samples.array) else { return Ok(false) };
+        if !json.starts_with('[') {
+            let problem = format!("{} is no array of samples", shown(json));
+            return Err(Refused::new("bad_value", place, "samples", problem));
+        }
+        self.split(json, place, samples.count_max)?;
         let mut any = false;
-        let pointer = match &recipe.readings {
-            Readings::Fields(fields) => {
-                for field in fields {
-                    let Some(json) = self.found.get(&field.pointer) else { continue };
-                    let metric = Cow::Borrowed(field.metric.as_str());
-                    let place = |_: &str| field.pointer.text.clone();
-                    any |= add(&mut self.values, recipe, metric, json, field.unit.as_deref(), place)?;
-                }
-                ""
-            }
-            Readings::Object(pointer) => {
-                self.object(pointer)?;
-                for (metric, json) in self.entries.drain(..) {
-                    let place = |metric: &str| pointers::join(&pointer.text, metric);
-                    any |= add(&mut self.values, recipe, metric, json, None, place)?;
-                }
-                &pointer.text
-            }
+        for number in 0..self.parts.len() {
+            any |= self
+                .sample(samples, number, context)
+                .map_err(|refused| refused.within(&format!("{place}/{number}")))?;
+        }
+        Ok(any)
+    }
+
+    fn sample(
+        &mut self,
+        samples: &'a Samples,
+        number: usize,
+        context: &Context<'a>,
+    ) -> Result<bool, Refused> {
+        let Context { recipe, received_at, .. } = *context;
+        let Some(sample) = self.parts.get(number) else { return Ok(false) };
+        let found = samples.pointers.find(sample, &mut self.in_part);
+        found.map_err(|error| Refused::new("bad_value", "", "samples", error.to_string()))?;
+        let (pointer, format) = &samples.time;
+        let json = self.in_part.get(pointer);
+        let ts = fields::time(json, (pointer, *format), context.ts, &recipe.bounds, received_at)?;
+        let seq = match &samples.seq {
+            Some(pointer) => fields::seq(self.in_part.get(pointer), pointer)?,
+            None => context.seq,
         };
-        if any {
-            Ok(())
-        } else {
-            Err(Refused::new("no_readings", pointer, "readings", "there are no readings here"))
+        let start = self.measures.values.len();
+        let any = self.measures.take(&samples.readings, &self.in_part, &recipe.metrics)?;
+        self.run(start, context.device.clone(), ts, seq);
+        Ok(any)
+    }
+
+    /// Adds the readings of every record of a SenML pack; false where there are none.
+    fn pack(&mut self, text: &'a str, records_max: u32, context: &Context<'a>) -> Result<bool, Refused> {
+        let json = text.trim_ascii();
+        if !json.starts_with('[') {
+            let problem = format!("{} is no array of SenML records", shown(json));
+            return Err(Refused::new("not_senml", "", "senml", problem));
         }
-    }
-
-    /// Takes the entries of the object at `pointer`; none where there is nothing.
-    fn object(&mut self, pointer: &Pointer) -> Result<(), Refused> {
-        self.entries.clear();
-        let Some(json) = self.found.get(pointer) else { return Ok(()) };
-        let refused = |message: String| Refused::new("bad_value", &pointer.text, "readings", message);
-        if !json.starts_with('{') {
-            return Err(refused(format!("{} is no object of metrics", shown(json))));
+        self.split(json, "", records_max)?;
+        let mut pack = Pack::new(context.recipe, &context.device, context.received_at);
+        let mut any = false;
+        for (number, record) in self.parts.iter().enumerate() {
+            let start = self.measures.values.len();
+            let read = pack.read(record, &mut self.measures);
+            let named = read.map_err(|refused| refused.within(&format!("/{number}")))?;
+            if let Some((device, ts)) = named {
+                any = true;
+                let readings = start..self.measures.values.len();
+                self.runs.push(Run { device, ts, seq: context.seq, readings });
+            }
         }
-        json::entries(json, &mut self.entries).map_err(|error| refused(error.to_string()))
+        Ok(any)
     }
-}
 
-/// Adds a reading unless it is null or the config drops it; false where it is null.
-fn add<'a>(
-    values: &mut Vec<Measured<'a>>,
-    recipe: &'a Recipe,
-    metric: Cow<'a, str>,
-    json: Json<'a>,
-    unit: Option<&'a str>,
-    place: impl Fn(&str) -> String,
-) -> Result<bool, Refused> {
-    if recipe.drop.contains(metric.as_ref()) {
-        return Ok(true);
-    }
-    let refused = |problem: &str| {
-        Refused::new("bad_value", &place(&metric), "readings", format!("{} {problem}", shown(json)))
-    };
-    let measure = match json::kind(json) {
-        Ok(Kind::Null) => return Ok(false),
-        Ok(Kind::Boolean(value)) => Measure::Value(f64::from(u8::from(value))),
-        Ok(Kind::Text(text)) => Measure::Text(text),
-        Ok(Kind::Number(number)) => {
-            measure(number).ok_or_else(|| refused("is too large for a 64-bit float"))?
+    /// Takes an array apart.
+    fn split(&mut self, json: Json<'a>, place: &str, count_max: u32) -> Result<(), Refused> {
+        let count_max = count_max as usize;
+        let (parts, mut count) = (&mut self.parts, 0);
+        parts.clear();
+        json::for_each(json, |_, part| {
+            count += 1;
+            if count <= count_max {
+                parts.push(part);
+            }
+        })
+        .map_err(|error| Refused::new("not_json", place, "json", error.to_string()))?;
+        if count <= count_max {
+            return Ok(());
         }
-        Ok(Kind::Nested) => {
-            return Err(refused("is no single value; name what is in it with `readings: { fields: … }`"));
-        }
-        Err(error) => return Err(refused(&error.to_string())),
-    };
-    let metric = recipe.rename.get(metric.as_ref()).map_or(metric, |name| Cow::Borrowed(name));
-    let unit = unit.or_else(|| recipe.units.get(metric.as_ref()).map(String::as_str));
-    values.push(Measured { metric, measure, unit });
-    Ok(true)
-}
-
-/// A JSON number as the nearest float, or by its digits where it is an integer that no float is.
-fn measure(number: &str) -> Option<Measure<'_>> {
-    let value: f64 = number.parse().ok()?;
-    // Up to 15 digits a float holds every integer.
-    let exact = number.len() <= 15 || !is_integer(number) || format!("{value:.0}") == number;
-    match (exact, value.is_finite()) {
-        (true, true) => Some(Measure::Value(value)),
-        (true, false) => None,
-        (false, _) => Some(Measure::Text(Cow::Borrowed(number))),
-    }
-}
-
-fn is_integer(number: &str) -> bool {
-    !number.contains(['.', 'e', 'E'])
-}
-
-/// An integer in another notation, as `5.0`, which JSON Schema takes for one, too.
-fn whole(number: &str) -> Option<u64> {
-    /// From 2^53 on, floats skip integers.
-    const EXACT: f64 = 9_007_199_254_740_992.0;
-    let value: f64 = number.parse().ok()?;
-    let whole = value.fract() == 0.0 && (0.0..EXACT).contains(&value);
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked just above")]
-    whole.then_some(value as u64)
-}
-
-/// A value from the payload for a message to people, cut short.
-fn shown(json: Json<'_>) -> Cow<'_, str> {
-    const CHARS_MAX: usize = 60;
-    match json.char_indices().nth(CHARS_MAX) {
-        Some((end, _)) => Cow::Owned(format!("{}…", &json[..end])),
-        None => Cow::Borrowed(json),
-    }
-}
-
-fn wanted(format: TimeFormat) -> &'static str {
-    match format {
-        TimeFormat::Rfc3339 => "an RFC 3339 text",
-        TimeFormat::EpochS => "a number of seconds since 1970",
-        TimeFormat::EpochMs => "a number of milliseconds since 1970",
-        TimeFormat::EpochUs => "a number of microseconds since 1970",
-        TimeFormat::EpochNs => "a number of nanoseconds since 1970",
+        let problem = format!("there are {count} of them; {count_max} are allowed");
+        Err(Refused::new("too_many_samples", place, "samples_max", problem))
     }
 }

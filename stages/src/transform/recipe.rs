@@ -1,14 +1,18 @@
 //! A pattern's transform, made ready: presets filled in, pointers joined, every mistake found.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod convert;
+mod shape;
+
+use std::{collections::BTreeMap, sync::Arc};
 
 use chrono::DateTime;
 
+pub(super) use self::shape::{Readings, Samples, Shape};
 use super::{
-    config::{
-        DeviceSource, Preset, ReadingField, ReadingsSource, TagSource, TimeField, TimeFormat, TimeSource,
-        TransformConfig,
-    },
+    config::{DeviceSource, Preset, TagSource, TimeField, TimeFormat, TimeSource, TransformConfig},
+    devices::DeviceTable,
+    fields::Bounds,
+    measure::Metrics,
     pointers::{self, Pointer, Pointers},
 };
 use crate::{
@@ -22,21 +26,22 @@ pub(super) struct Recipe {
     pub(super) pointers: Pointers,
     pub(super) device: Device,
     pub(super) time: Time,
-    pub(super) readings: Readings,
+    pub(super) shape: Shape,
     pub(super) seq: Option<Pointer>,
-    pub(super) rename: BTreeMap<String, String>,
-    pub(super) drop: BTreeSet<String>,
-    pub(super) units: BTreeMap<String, String>,
+    pub(super) metrics: Metrics,
     /// One for each tag column of the stage, in their order.
     pub(super) tags: Vec<Tag>,
-    pub(super) max_future: Micros,
-    pub(super) min_time: Option<Micros>,
+    pub(super) bounds: Bounds,
+    /// The device table, if a tag is taken from it.
+    pub(super) devices: Option<Arc<DeviceTable>>,
 }
 
 #[derive(Debug)]
 pub(super) enum Device {
     Capture(String),
     Payload(Pointer),
+    /// By the names in a SenML pack.
+    Named,
 }
 
 #[derive(Debug)]
@@ -46,25 +51,14 @@ pub(super) enum Time {
 }
 
 #[derive(Debug)]
-pub(super) enum Readings {
-    Object(Pointer),
-    Fields(Vec<Field>),
-}
-
-#[derive(Debug)]
-pub(super) struct Field {
-    pub(super) metric: String,
-    pub(super) pointer: Pointer,
-    pub(super) unit: Option<String>,
-}
-
-#[derive(Debug)]
 pub(super) enum Tag {
     /// Of another pattern.
     Absent,
     Capture(String),
     Constant(String),
     Payload(Pointer),
+    /// A column of the device table, by its number.
+    Table(usize),
 }
 
 /// What is wrong with the transform of one entry.
@@ -87,28 +81,37 @@ impl Recipe {
         pattern: &Pattern,
         config: Option<&TransformConfig>,
         tags: &[String],
+        devices: Option<&Arc<DeviceTable>>,
         mistakes: Mistakes<'_>,
     ) -> Self {
         let preset = TransformConfig { preset: Some(Preset::DeviceSim), ..TransformConfig::default() };
         let config = config.unwrap_or(&preset);
-        let mut builder = Builder { pattern, config, pointers: Pointers::default(), mistakes };
+        let mut builder = Builder { pattern, config, devices, pointers: Pointers::default(), mistakes };
         let (device, time) = (builder.device(), builder.time());
-        let (readings, seq) = (builder.readings(), builder.seq());
+        let (shape, seq) = (builder.shape(), builder.seq());
         let tags = builder.tags(tags);
         builder.check_names();
-        let (max_future, min_time) = (builder.max_future(), builder.min_time());
-        Self {
-            pointers: builder.pointers,
-            device,
-            time,
-            readings,
-            seq,
+        let metrics = Metrics {
             rename: config.rename.clone(),
             drop: config.drop.clone(),
             units: config.units.clone(),
-            tags,
-            max_future,
-            min_time,
+            convert: builder.convert(),
+        };
+        let bounds = Bounds { max_future: builder.max_future(), min_time: builder.min_time() };
+        let devices = devices.filter(|_| tags.iter().any(|tag| matches!(tag, Tag::Table(_)))).cloned();
+        Self { pointers: builder.pointers, device, time, shape, seq, metrics, tags, bounds, devices }
+    }
+}
+
+impl Recipe {
+    /// Fills in the tags that the device table has of `device`.
+    pub(super) fn look_up<'a>(&'a self, device: &str, tags: &mut [Option<&'a str>]) {
+        let Some(devices) = &self.devices else { return };
+        let row = devices.row(device);
+        for (tag, text) in self.tags.iter().zip(tags) {
+            if let Tag::Table(column) = tag {
+                *text = row.and_then(|row| row.get(*column)).filter(|cell| !cell.is_empty());
+            }
         }
     }
 }
@@ -116,6 +119,7 @@ impl Recipe {
 struct Builder<'a> {
     pattern: &'a Pattern,
     config: &'a TransformConfig,
+    devices: Option<&'a Arc<DeviceTable>>,
     pointers: Pointers,
     mistakes: Mistakes<'a>,
 }
@@ -129,6 +133,7 @@ impl Builder<'_> {
             }
             Some(DeviceSource::Pointer(pointer)) => Device::Payload(self.pointer("device/pointer", pointer)),
             None if self.captures("device") => Device::Capture("device".to_owned()),
+            None if self.config.preset == Some(Preset::Senml) => Device::Named,
             None => {
                 if self.config.preset.is_none() {
                     self.mistakes.add(
@@ -142,11 +147,23 @@ impl Builder<'_> {
         }
     }
 
+    /// The time of messages. Samples and records of SenML have their own.
     fn time(&mut self) -> Time {
+        let samples = self.config.samples.as_ref();
+        let offsets = samples.is_some_and(|samples| samples.time.format.is_offset());
         match &self.config.time {
             Some(TimeSource::Received(_)) => Time::Received,
             Some(TimeSource::Payload(TimeField { pointer, format })) => {
+                if format.is_offset() {
+                    self.mistakes.add(
+                        "time/format",
+                        "an offset counts from the time of a message; only the time of `samples` can be one",
+                    );
+                }
                 Time::Payload(self.pointer("time/pointer", pointer), *format)
+            }
+            None if samples.is_some() && !offsets || self.config.preset == Some(Preset::Senml) => {
+                Time::Received
             }
             None => {
                 if self.config.preset.is_none() {
@@ -160,47 +177,11 @@ impl Builder<'_> {
         }
     }
 
-    fn readings(&mut self) -> Readings {
-        match &self.config.readings {
-            None => Readings::Object(self.pointer("readings", "/metrics")),
-            Some(ReadingsSource::Object(pointer)) => {
-                Readings::Object(self.pointer("readings/object", pointer))
-            }
-            Some(ReadingsSource::Fields(fields)) => {
-                if fields.is_empty() {
-                    self.mistakes.add(
-                        "readings/fields",
-                        "there are no fields; name at least one metric and its pointer",
-                    );
-                }
-                Readings::Fields(
-                    fields.iter().enumerate().map(|(index, field)| self.field(index, field)).collect(),
-                )
-            }
-        }
-    }
-
-    fn field(&mut self, index: usize, field: &ReadingField) -> Field {
-        let key = format!("readings/fields/{index}");
-        if let Some(ReadingsSource::Fields(fields)) = &self.config.readings
-            && fields[..index].iter().any(|other| other.metric == field.metric)
-        {
-            let message =
-                format!("the metric {:?} has a field already; give this one another name", field.metric);
-            self.mistakes.add(&format!("{key}/metric"), message);
-        }
-        Field {
-            metric: field.metric.clone(),
-            pointer: self.pointer(&format!("{key}/pointer"), &field.pointer),
-            unit: field.unit.clone(),
-        }
-    }
-
     fn seq(&mut self) -> Option<Pointer> {
         match (&self.config.seq, self.config.preset) {
             (Some(pointer), _) => Some(self.pointer("seq", pointer)),
             (None, Some(Preset::DeviceSim)) => Some(self.pointer("preset", "/seq")),
-            (None, None) => None,
+            (None, Some(Preset::Senml) | None) => None,
         }
     }
 
@@ -224,8 +205,27 @@ impl Builder<'_> {
                     self.check_capture(&format!("{}/capture", pointers::join("tags", name)), capture);
                     Tag::Capture(capture.clone())
                 }
+                Some(TagSource::Table(column)) => {
+                    self.column(&format!("{}/table", pointers::join("tags", name)), column)
+                }
             })
             .collect()
+    }
+
+    /// The column of the device table that is called `name`.
+    fn column(&mut self, key: &str, name: &str) -> Tag {
+        let message = match self.devices {
+            None => "there is no device table; name one with `devices: { table: devices.csv }`".to_owned(),
+            Some(devices) => match devices.columns().position(|column| column == name) {
+                Some(number) => return Tag::Table(number),
+                None => {
+                    let known: Vec<_> = devices.columns().collect();
+                    format!("the device table has no column {name:?}, but {}", known.join(", "))
+                }
+            },
+        };
+        self.mistakes.add(key, message);
+        Tag::Absent
     }
 
     /// Two metrics that get the same name, and a metric that is both dropped and renamed.

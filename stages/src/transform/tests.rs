@@ -1,10 +1,15 @@
 mod config;
+mod convert;
+mod samples;
+mod senml;
+
+use std::sync::Arc;
 
 use arrow_array::{Array, DictionaryArray, StringArray, types::Int32Type};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::Transform;
+use super::{DeviceTable, Transform};
 use crate::{
     frame::{Frame, FrameId, Header, Kind, Lane, Message, MessagesBuilder, Micros, Quarantine, Readings},
     plan::{Counts, Plan, Port},
@@ -54,6 +59,11 @@ fn column(frame: &Frame, name: &str) -> Vec<Option<String>> {
 
 /// Each reading as `device metric=value unit`, a text in quotes; or the reason and the pointer.
 fn outcome(stage: &Transform, topic: &str, payload: &str) -> Result<Vec<String>, (String, String)> {
+    Ok(rows(stage, topic, payload)?.into_iter().map(|(reading, ..)| reading).collect())
+}
+
+/// The same with the time after receipt in milliseconds, and the sequence number.
+fn rows(stage: &Transform, topic: &str, payload: &str) -> Result<Vec<Row>, (String, String)> {
     let plan = stage.plan(&frame(&[(topic, payload)])).unwrap();
     if let Some(frame) = port(&plan, Port::Refused) {
         let refused = Quarantine::of(frame).unwrap();
@@ -68,10 +78,13 @@ fn outcome(stage: &Transform, topic: &str, payload: &str) -> Result<Vec<String>,
         let text = rows.text(row).map(|text| format!("{text:?}"));
         let value = rows.value(row).map(|value| format!("{value:?}"));
         let unit = units[row].as_ref().map(|unit| format!(" {unit}")).unwrap_or_default();
-        format!("{device} {metric}={}{unit}", text.xor(value).unwrap())
+        let reading = format!("{device} {metric}={}{unit}", text.xor(value).unwrap());
+        (reading, (rows.ts(row) - RECEIVED) as f64 / 1e3, rows.seq(row))
     };
     Ok((0..rows.len()).map(shown).collect())
 }
+
+type Row = (String, f64, Option<u64>);
 
 #[track_caller]
 fn check(stage: &Transform, payload: &str, expected: &[&str]) {
@@ -159,6 +172,21 @@ fn metrics_are_renamed_dropped_and_given_units() {
     check(&stage, r#"{"metrics":{"debug":1}}"#, &[]);
     let plan = stage.plan(&frame(&[("devices/d1", r#"{"metrics":{"debug":1,"x":null}}"#)])).unwrap();
     assert_eq!(plan, Plan { counts: Counts { filtered: 1, ..Counts::default() }, ..Plan::default() });
+}
+
+#[test]
+fn what_a_flat_payload_says_besides_is_no_reading() {
+    let transform = json!({
+        "device": { "pointer": "/id" },
+        "time": { "pointer": "/at/0", "format": "epoch_s" },
+        "seq": "/n",
+        "readings": { "object": "" },
+        "tags": { "firmware": { "pointer": "/fw~1v" } },
+    });
+    let stage = stage("devices/{any}", transform);
+    check(&stage, r#"{"id":"p","at":[0],"n":1,"fw/v":"2","t":21.4,"h":40}"#, &["p t=21.4", "p h=40.0"]);
+    check_refused(&stage, r#"{"id":"p","at":[0],"n":1}"#, "no_readings", "");
+    check_refused(&stage, r#"{"id":"p","at":[0],"t":{}}"#, "bad_value", "/t");
 }
 
 #[test]
@@ -267,6 +295,23 @@ fn tags_are_columns_of_all_patterns() {
     assert_eq!(tag("line"), texts([None, None, Some("7")]));
     let nested = stage.plan(&frame(&[("a/s/d", r#"{"metrics":{"m":1},"fw":{}}"#)])).unwrap();
     assert_eq!(Quarantine::of(port(&nested, Port::Refused).unwrap()).unwrap().reason(0), "bad_value");
+}
+
+#[test]
+fn tags_come_from_the_device_table() {
+    let table = "device_id,site,note\nd1,hall,\nd2,roof,\"by the door, left\"\n";
+    let devices = Arc::new(DeviceTable::read(table).unwrap());
+    let tags = json!({ "site": { "table": "site" }, "note": { "table": "note" } });
+    let topics = [topic("{device}", json!({ "time": "received", "tags": tags }))];
+    let stage = Transform::with_devices(&topics, 1, Some(&devices)).unwrap();
+    let payload = r#"{"metrics":{"a":1,"b":2}}"#;
+    let plan = stage.plan(&frame(&[("d1", payload), ("d2", payload), ("d3", payload)])).unwrap();
+    let tag = |name: &str| column(port(&plan, Port::Next).unwrap(), &format!("tag_{name}"));
+    let texts = |texts: [Option<&str>; 3]| -> Vec<_> {
+        texts.iter().flat_map(|text| [text.map(str::to_owned), text.map(str::to_owned)]).collect()
+    };
+    assert_eq!(tag("site"), texts([Some("hall"), Some("roof"), None]));
+    assert_eq!(tag("note"), texts([None, Some("by the door, left"), None]));
 }
 
 #[test]

@@ -18,13 +18,29 @@ pub(super) fn rfc3339(text: &str) -> Option<Micros> {
 /// The instant of a JSON number since 1970, by its decimal digits and so without rounding; none when
 /// it is not of the years 1 to 9999, or has more digits than 128 bits hold.
 pub(super) fn epoch(number: &str, format: TimeFormat) -> Option<Micros> {
+    after(0, number, format)
+}
+
+/// The instant that lies a JSON number after `base`, under the same limits.
+pub(super) fn after(base: Micros, number: &str, format: TimeFormat) -> Option<Micros> {
     let decimals = match format {
         TimeFormat::Rfc3339 => return None,
-        TimeFormat::EpochS => 6,
-        TimeFormat::EpochMs => 3,
+        TimeFormat::EpochS | TimeFormat::OffsetS => 6,
+        TimeFormat::EpochMs | TimeFormat::OffsetMs => 3,
         TimeFormat::EpochUs => 0,
         TimeFormat::EpochNs => -3,
     };
+    instant(scaled(number, decimals)?.checked_add(base.into())?)
+}
+
+/// An instant that can be stored; none when it is not of the years 1 to 9999.
+pub(super) fn instant(micros: i128) -> Option<Micros> {
+    Micros::try_from(micros).ok().filter(|micros| RANGE.contains(micros))
+}
+
+/// A JSON number times ten to the power of `decimals`, floored; none when it has more digits than 128
+/// bits hold.
+pub(super) fn scaled(number: &str, decimals: i32) -> Option<i128> {
     let (mantissa, exponent) = match number.split_once(['e', 'E']) {
         Some((mantissa, exponent)) => (mantissa, exponent.parse::<i32>().ok()?),
         None => (number, 0),
@@ -33,8 +49,7 @@ pub(super) fn epoch(number: &str, format: TimeFormat) -> Option<Micros> {
     let digits: i128 = format!("{whole}{fraction}").parse().ok()?;
     let shift = exponent.checked_add(decimals)?.checked_sub(i32::try_from(fraction.len()).ok()?)?;
     let power = 10_i128.checked_pow(shift.unsigned_abs())?;
-    let micros = if shift < 0 { digits.div_euclid(power) } else { digits.checked_mul(power)? };
-    Micros::try_from(micros).ok().filter(|micros| RANGE.contains(micros))
+    if shift < 0 { Some(digits.div_euclid(power)) } else { digits.checked_mul(power) }
 }
 
 #[cfg(test)]

@@ -16,8 +16,14 @@ use xxhash_rust::xxh3::Xxh3;
 /// The JSON Schema (draft 2020-12) of the messages that `device-sim` sends.
 pub const DEVICE_SIM_SCHEMA: &str = include_str!("device_sim.json");
 
+/// The JSON Schema of SenML packs ([RFC 8428, section 5](https://www.rfc-editor.org/rfc/rfc8428#section-5)).
+const SENML_SCHEMA: &str = include_str!("senml.json");
+
 /// What names [`DEVICE_SIM_SCHEMA`] in a config.
 const DEVICE_SIM: &str = "builtin:device_sim";
+
+/// What names [`SENML_SCHEMA`].
+const SENML: &str = "builtin:senml";
 
 /// How far a regular expression of a schema may backtrack in one message before the message is
 /// refused, so that no device can keep a worker busy with it.
@@ -59,7 +65,8 @@ impl Schemas {
         let files = Files { read: self.read.clone(), beside: None, texts: Arc::default() };
         let document = match name {
             DEVICE_SIM => files.keep(&path, DEVICE_SIM_SCHEMA.to_owned()),
-            _ if name.starts_with("builtin:") => Err(format!("only {DEVICE_SIM} is built in")),
+            SENML => files.keep(&path, SENML_SCHEMA.to_owned()),
+            _ if name.starts_with("builtin:") => Err(format!("only {DEVICE_SIM} and {SENML} are built in")),
             _ => files.read(&path),
         };
         let document = document.map_err(|error| format!("cannot use the schema {name}: {error}"))?;

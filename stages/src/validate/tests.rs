@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::{DEVICE_SIM_SCHEMA, Schemas, Validate};
 use crate::{
     frame::{Frame, FrameId, Header, Kind, Lane, Message, Messages, MessagesBuilder, Quarantine},
+    payload::PayloadConfig,
     plan::{Counts, Plan, Port},
     topic::TopicConfig,
 };
@@ -22,7 +23,12 @@ fn frame(messages: &[(&str, &[u8])]) -> Frame {
 }
 
 fn topic(pattern: &str, schema: Option<&str>) -> TopicConfig {
-    TopicConfig { pattern: pattern.to_owned(), schema: schema.map(str::to_owned), transform: None }
+    TopicConfig {
+        pattern: pattern.to_owned(),
+        schema: schema.map(str::to_owned),
+        payload: PayloadConfig::default(),
+        transform: None,
+    }
 }
 
 fn schemas(files: &[(&str, &str)]) -> Schemas {
@@ -217,7 +223,7 @@ fn every_mistake_is_told_at_once() {
         ("/3/schema", "its $ref leads to https://example.com/a.json, and only local files are read"),
         ("/4/schema", "cannot use the schema wrong.json: at /properties/a/type: "),
         ("/5/schema", "cannot read /etc/my pipeline/gone.json: no such file"),
-        ("/7/schema", "only builtin:device_sim is built in"),
+        ("/7/schema", "only builtin:device_sim and builtin:senml are built in"),
     ];
     check_mistakes(&topics, &files, &expected);
 }
@@ -246,6 +252,20 @@ fn the_schema_of_device_sim_fits_what_it_sends() {
         [("/device_id", "minLength"), ("/metrics/t", "type"), ("/seq", "minimum"), ("/ts", "format")];
     assert_eq!(faults, expected.map(|(pointer, keyword)| (pointer.to_owned(), keyword.to_owned())));
     assert!(serde_json::from_str::<Value>(DEVICE_SIM_SCHEMA).is_ok());
+}
+
+#[test]
+fn the_schema_of_senml_fits_packs() {
+    let stage = Validate::new(&[topic("#", Some("builtin:senml"))], &schemas(&[])).unwrap();
+    let pack = r#"[{"bn":"d:","bt":1.276020076001e+09,"bu":"A","bver":5,"n":"a","u":"V","v":120.1},{"t":-5,"vs":"x","more":{}}]"#;
+    check(&stage, pack, None);
+    let wrong = r#"[{"n":1,"v":"1","bver":1.5},7,{"x_":1}]"#;
+    let mut faults = refusal(&stage, wrong.as_bytes()).unwrap().1;
+    faults.sort();
+    let expected =
+        [("/0/bver", "type"), ("/0/n", "type"), ("/0/v", "type"), ("/1", "type"), ("/2/x_", "falseSchema")];
+    assert_eq!(faults, expected.map(|(pointer, keyword)| (pointer.to_owned(), keyword.to_owned())));
+    check(&stage, "[]", Some(("schema", &[("", "minItems")])));
 }
 
 #[test]

@@ -4,7 +4,9 @@
 
 mod console;
 mod lake_trouble;
+mod payloads;
 mod quarantine;
+mod reload;
 mod replay;
 mod stages;
 mod stopping;

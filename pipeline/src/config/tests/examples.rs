@@ -1,5 +1,6 @@
 //! The configs that come with Millstream, and what becomes of them in careless hands.
 
+use arrow_array::{Array, DictionaryArray, StringArray, types::Int32Type};
 use stages::{
     frame::{Frame, FrameId, Header, Kind, Lane, Message, MessagesBuilder, Readings},
     plan::{Plan, Port},
@@ -11,7 +12,7 @@ fn example(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples").join(name)
 }
 
-fn frame(messages: &[(&str, &str)]) -> Frame {
+pub(super) fn frame(messages: &[(&str, &str)]) -> Frame {
     let mut rows = MessagesBuilder::default();
     for (number, (topic, payload)) in messages.iter().enumerate() {
         rows.append(&Message {
@@ -40,6 +41,12 @@ fn published(plan: Plan, port: Port) -> Frame {
     frames.next().unwrap().1
 }
 
+fn tag<'a>(frame: &'a Frame, column: &str, row: usize) -> &'a str {
+    let column = frame.rows.column_by_name(column).unwrap();
+    let column: &DictionaryArray<Int32Type> = column.as_any().downcast_ref().unwrap();
+    column.downcast_dict::<StringArray>().unwrap().into_iter().nth(row).unwrap().unwrap()
+}
+
 #[test]
 fn the_factory_makes_readings_of_the_message_that_it_shows() {
     let config = Config::load(Some(&example("factory.yaml"))).unwrap();
@@ -60,18 +67,19 @@ fn the_factory_makes_readings_of_the_message_that_it_shows() {
         for row in 0..readings.len() {
             let (device, metric) =
                 (readings.devices().get(row).unwrap(), readings.metrics().get(row).unwrap());
-            found.push(format!("{device} {metric} {:?}", readings.value(row).unwrap()));
+            let building = tag(&frame, "tag_building", row);
+            found.push(format!("{device} {metric} {:?} {building}", readings.value(row).unwrap()));
         }
     }
     found.sort();
     assert_eq!(
         found,
         [
-            "m-1 energy 9000.0",
-            "m-1 power 420.5",
-            "oven-7 door_open 0.0",
-            "oven-7 pressure 2.1",
-            "oven-7 temperature 181.5",
+            "m-1 energy 9000.0 substation",
+            "m-1 power 420.5 substation",
+            "oven-7 door_open 0.0 paint shop",
+            "oven-7 pressure 2.1 paint shop",
+            "oven-7 temperature 181.5 paint shop",
         ]
     );
 }

@@ -37,13 +37,57 @@ fn schemas_must_be_there_and_be_local() {
         ("wrong.json", "/type: \"strin\" is not valid"),
         ("remote.json", "leads to https://example.com/other.json, and only local files are read"),
         ("dangling.json", "HERE/parts/gone.json: No such file"),
-        ("builtin:other", "only builtin:device_sim is built in"),
+        ("builtin:other", "only builtin:device_sim and builtin:senml are built in"),
     ] {
         let mistakes = mistakes(&topic(schema));
         let [mistake] = mistakes.as_slice() else { panic!("{mistakes:?} of {schema}") };
         assert!(mistake.starts_with("m.yaml:3:13: topics[0].schema: cannot use the schema "), "{mistake}");
         assert!(mistake.contains(schema) && mistake.contains(said), "{mistake}");
     }
+}
+
+#[test]
+fn tags_from_the_device_table_need_it_and_their_column() {
+    let topology = |devices: &str, column: &str| {
+        format!(
+            "topics:\n  - pattern: a/{{device}}\n    transform: {{time: received, tags: {{site: {{table: {column}}}}}}}\n{devices}"
+        )
+    };
+    let table = "devices: {table: parts/devices.csv}\n";
+    check(&[
+        (&topology(table, "site"), &[]),
+        (
+            &topology(table, "sight"),
+            &[
+                "3:54: topics[0].transform.tags.site.table: the device table has no column \"sight\", but device_id, site",
+            ],
+        ),
+        (
+            &topology("", "site"),
+            &[
+                "3:54: topics[0].transform.tags.site.table: there is no device table; name one with `devices: { table: devices.csv }`",
+            ],
+        ),
+        (
+            &topology("devices: {table: ragged.csv}\n", "sight"),
+            &[
+                "4:18: devices.table: HERE/ragged.csv:3: site: the row has 1 cells, the first line 2; put text with a comma in it into quotes",
+                "4:18: devices.table: HERE/ragged.csv:4: device_id: \"a\" has a row on line 2 already; a device has one",
+            ],
+        ),
+        (
+            &topology("devices: {table: parts}\n", "site"),
+            &[
+                "4:18: devices.table: cannot use the device table parts: cannot read HERE/parts: it is a directory, not a file",
+            ],
+        ),
+        (
+            &topology("devices: {table: large.csv, table_bytes_max: 1024}\n", "site"),
+            &[
+                "4:18: devices.table: cannot use the device table large.csv: cannot read HERE/large.csv: it is larger than 1024 bytes",
+            ],
+        ),
+    ]);
 }
 
 #[test]

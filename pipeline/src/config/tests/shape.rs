@@ -45,13 +45,13 @@ fn an_unknown_key_names_the_nearest_known_one() {
         (
             "zebra: 5\n",
             &[
-                "1:1: zebra is not a known key; known here: alert, analyze, console, data, ingest, lanes, queues, shutdown_secs, store and topics",
+                "1:1: zebra is not a known key; known here: alert, analyze, console, data, devices, ingest, lanes, queues, shutdown_secs, store and topics",
             ],
         ),
         (
             "base: &base {linger_ms: 5}\ningest:\n  <<: *base\n",
             &[
-                "1:1: base is not a known key; known here: alert, analyze, console, data, ingest, lanes, queues, shutdown_secs, store and topics",
+                "1:1: base is not a known key; known here: alert, analyze, console, data, devices, ingest, lanes, queues, shutdown_secs, store and topics",
                 "3:3: ingest.<< is not a known key; YAML 1.2 has no merging, write the keys out",
             ],
         ),
@@ -144,7 +144,7 @@ fn a_word_that_is_not_known_names_those_that_are() {
         (
             "topics: [{pattern: 'a/{device}', transform: {preset: device_sims}}]\n",
             &[
-                "1:54: topics[0].transform.preset: expected device_sim, got \"device_sims\"; did you mean device_sim?",
+                "1:54: topics[0].transform.preset: expected one of device_sim and senml, got \"device_sims\"; did you mean device_sim?",
             ],
         ),
         (
@@ -156,7 +156,7 @@ fn a_word_that_is_not_known_names_those_that_are() {
         (
             "topics: [{pattern: 'a/{device}', transform: {preset: device_sim, time: {pointer: /t, format: epoch}}}]\n",
             &[
-                "1:94: topics[0].transform.time.format: expected one of rfc3339, epoch_s, epoch_ms, epoch_us and epoch_ns, got \"epoch\"; did you mean epoch_s?",
+                "1:94: topics[0].transform.time.format: expected one of rfc3339, epoch_s, epoch_ms, epoch_us, epoch_ns, offset_s and offset_ms, got \"epoch\"; did you mean epoch_s?",
             ],
         ),
     ]);
