@@ -109,7 +109,7 @@ fn a_wrong_type_is_told_in_plain_words() {
         (
             "topics: [{pattern: 'a/{device}', transform: {preset: device_sim, tags: {site: north}}}]\n",
             &[
-                "1:79: topics[0].transform.tags.site: expected a mapping with one of capture, constant and pointer, got \"north\"",
+                "1:79: topics[0].transform.tags.site: expected a mapping with one of capture, constant, pointer and table, got \"north\"",
             ],
         ),
         (
