@@ -93,7 +93,9 @@ fn a_wrong_type_is_told_in_plain_words() {
         ("topics: devices\n", &["1:9: topics: expected a list, got \"devices\""]),
         (
             "topics: [devices]\n",
-            &["1:10: topics[0]: expected a mapping with pattern, schema and transform, got \"devices\""],
+            &[
+                "1:10: topics[0]: expected a mapping with pattern, payload, schema and transform, got \"devices\"",
+            ],
         ),
         ("topics:\n  - pattern: 5\n", &["2:14: topics[0].pattern: expected text, got 5; put it in quotes"]),
         (
@@ -107,7 +109,7 @@ fn a_wrong_type_is_told_in_plain_words() {
         (
             "topics: [{pattern: 'a/{device}', transform: {preset: device_sim, tags: {site: north}}}]\n",
             &[
-                "1:79: topics[0].transform.tags.site: expected a mapping with one of capture, constant and pointer, got \"north\"",
+                "1:79: topics[0].transform.tags.site: expected a mapping with one of capture, constant, pointer and table, got \"north\"",
             ],
         ),
         (
