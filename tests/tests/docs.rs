@@ -22,8 +22,11 @@ pages! {
     docs_readme: "README.md",
     docs_connecting: "docs/connecting.md",
     docs_alerts: "docs/alerts.md",
+    docs_device_table: "docs/device-table.md",
+    docs_encodings: "docs/encodings.md",
     docs_lake: "docs/lake.md",
     docs_operating: "docs/operating.md",
+    docs_payloads: "docs/payloads.md",
 }
 
 #[test]
