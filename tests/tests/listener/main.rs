@@ -5,6 +5,7 @@
 mod acknowledging;
 mod clients;
 mod ending;
+mod exactly_once;
 mod pressure;
 mod raw;
 mod refusing;

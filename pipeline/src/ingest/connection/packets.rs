@@ -36,6 +36,12 @@ impl Connection {
                 payload: publish.payload().as_slice(),
                 properties: Properties::new(),
             }),
+            // MQTT 5.0, 3.3.2.3.8: only a server says by which subscription a message comes.
+            Packet::V5_0Publish(publish)
+                if publish.props().iter().any(|one| matches!(one, Property::SubscriptionIdentifier(_))) =>
+            {
+                Err(End::Refused(DisconnectReasonCode::ProtocolError))
+            }
             Packet::V5_0Publish(publish) => self.publish(&Publish {
                 topic: publish.topic_name(),
                 qos: publish.qos(),
