@@ -25,16 +25,17 @@ packages=()
 command -v cc >/dev/null || packages+=(gcc libc6-dev)
 command -v python3 >/dev/null || packages+=(python3)
 python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
+[ -n "$(PATH="$PATH:/usr/sbin" command -v mosquitto)" ] && command -v mosquitto_pub >/dev/null || packages+=(mosquitto mosquitto-clients)
 if [ "${#packages[@]}" -gt 0 ]; then
     step "apt-get install ${packages[*]}"
     as_root apt-get update -q
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${packages[@]}"
 fi
 
-# A reader of the lake that is not ours.
+# A reader of the lake and a client that are not ours.
 venv=target/test-venv
 if ! cmp -s tests/data/requirements.txt "$venv/installed.txt"; then
-    step "DuckDB into $venv"
+    step "DuckDB and paho-mqtt into $venv"
     python3 -m venv --clear "$venv"
     "$venv/bin/pip" install --quiet --disable-pip-version-check --requirement tests/data/requirements.txt
     cp tests/data/requirements.txt "$venv/installed.txt"

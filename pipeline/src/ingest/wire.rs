@@ -151,6 +151,12 @@ impl Wire {
         self.outgoing.extend_from_slice(bytes);
     }
 
+    /// Takes back what is ready to be written.
+    pub(super) fn unsay(&mut self) {
+        self.outgoing.clear();
+        self.written = 0;
+    }
+
     /// Timers are not taken from the state machine: only the connection knows when it listens.
     fn carry_out(&mut self, events: Vec<Event>) -> Result<Option<Packet>, MqttError> {
         let (mut received, mut failed) = (None, None);

@@ -6,6 +6,7 @@ mod acknowledging;
 mod clients;
 mod ending;
 mod exactly_once;
+mod killed;
 mod pressure;
 mod raw;
 mod refusing;

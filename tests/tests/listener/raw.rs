@@ -151,6 +151,17 @@ impl Raw {
         (raw, connack.body[0] == 1)
     }
 
+    /// Connects, unless nobody listens or the server goes before it has answered.
+    pub(crate) async fn try_connect(addr: SocketAddr, connect: &Connect) -> Option<(Self, bool)> {
+        let socket = TcpStream::connect(addr).await.ok()?;
+        socket.set_nodelay(true).ok()?;
+        let mut raw = Self { socket, version: connect.version };
+        raw.try_send(&connect.bytes()).await?;
+        let connack = raw.receive().await?;
+        assert_eq!((connack.kind, connack.body[1]), (CONNACK, 0), "let in: {connack:?}");
+        Some((raw, connack.body[0] == 1))
+    }
+
     /// Connects with a clean session and no keep-alive.
     pub(crate) async fn enter(addr: SocketAddr, version: u8, client_id: &'static str) -> Self {
         Self::connect(addr, &Connect::new(version, client_id)).await.0
@@ -158,6 +169,11 @@ impl Raw {
 
     pub(crate) async fn send(&mut self, bytes: &[u8]) {
         timeout(PATIENCE, self.socket.write_all(bytes)).await.expect("sent in time").unwrap();
+    }
+
+    /// Sends, unless the server is gone.
+    pub(crate) async fn try_send(&mut self, bytes: &[u8]) -> Option<()> {
+        timeout(PATIENCE, self.socket.write_all(bytes)).await.expect("sent in time").ok()
     }
 
     pub(crate) async fn publish(&mut self, id: u16, topic: &str, payload: &[u8]) {

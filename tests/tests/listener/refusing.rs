@@ -93,6 +93,43 @@ async fn what_breaks_the_protocol_ends_the_connection_with_the_reason() {
 }
 
 #[tokio::test]
+async fn a_connect_that_breaks_the_protocol_is_refused() {
+    // Protocol name, version, flags, keep-alive and what follows.
+    let connect = |version: u8, flags: u8, rest: &[u8]| {
+        let mut body = text(b"MQTT");
+        body.extend([version, flags, 0, 0]);
+        body.extend_from_slice(rest);
+        packet(0x10, &body)
+    };
+    let cases = [
+        ("a will topic longer than the packet, 3.1.1", connect(V3, 6, &[0, 1, b'a', 0, 9, b'w']), None),
+        (
+            "a will topic longer than the packet, 5.0",
+            connect(V5, 6, &[0, 0, 1, b'a', 0, 0, 9, b'w']),
+            Some(0x81),
+        ),
+        ("a client id longer than the packet, 3.1.1", connect(V3, 2, &[0, 9, b'a']), Some(2)),
+        ("a client id longer than the packet, 5.0", connect(V5, 2, &[0, 0, 9, b'a']), Some(0x85)),
+        ("a receive maximum of 0", connect(V5, 2, &[3, 0x21, 0, 0, 0, 1, b'a']), Some(0x82)),
+        (
+            "two session expiries",
+            connect(V5, 2, &[10, 0x11, 0, 0, 0, 1, 0x11, 0, 0, 0, 1, 0, 1, b'a']),
+            Some(0x82),
+        ),
+    ];
+    let server = Server::start().await;
+    for (case, bytes, reason) in cases {
+        let mut client = Raw::open(server.addr(), V3).await;
+        client.send(&bytes).await;
+        let told = client.receive().await.map(|connack| connack.body[1]);
+        assert_eq!(told, reason, "{case}");
+        if told.is_some() {
+            assert_eq!(client.receive().await, None, "{case}: hangs up");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_client_cannot_have_more_outstanding_than_it_was_told() {
     let mut setup = Setup::default();
     setup.listener.receive_maximum = 5;
