@@ -28,6 +28,10 @@ python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
 command -v curl >/dev/null || packages+=(curl)
 # Spark reads the lake in a page of the documentation.
 command -v java >/dev/null || packages+=(default-jre-headless)
+command -v pkill >/dev/null || packages+=(procps)
+command -v mosquitto_pub >/dev/null || packages+=(mosquitto-clients)
+# Debian keeps it where not everybody's PATH leads.
+[ -x /usr/sbin/mosquitto ] || command -v mosquitto >/dev/null || packages+=(mosquitto)
 if [ "${#packages[@]}" -gt 0 ]; then
     step "apt-get install ${packages[*]}"
     as_root apt-get update -q

@@ -124,8 +124,9 @@ impl Ingest {
             socket.local_addr().map_err(|source| IngestError::Listen { listen: listener.listen, source })?;
         let epoch = next_epoch(&database).await?;
         let packer = Packer::new(packer, topics, epoch);
+        let (sessions_max, expiry_secs_max) = (listener.sessions_max, listener.session_expiry_secs_max);
         let sessions =
-            Sessions::open(database.clone(), listener.sessions_max, listener.session_expiry_secs_max).await?;
+            Sessions::open(database.clone(), Arc::clone(&packer), sessions_max, expiry_secs_max).await?;
         let counters = Arc::new(Counters::default());
         let publisher = Publisher {
             packer: Arc::clone(&packer),

@@ -47,9 +47,17 @@ impl Child {
     ///
     /// # Panics
     /// When it cannot be started.
-    pub fn start(mut command: Command) -> Self {
+    pub fn start(command: Command) -> Self {
+        Self::start_reading(command, Stdio::null())
+    }
+
+    /// Starts a program that reads from `input`.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn start_reading(mut command: Command, input: Stdio) -> Self {
         let name = command.get_program().to_string_lossy().into_owned();
-        let started = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let started = command.stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
         let mut process = started.unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
         let out = Output::of(process.stdout.take().expect("piped"));
         let err = Output::of(process.stderr.take().expect("piped"));

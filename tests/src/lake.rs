@@ -46,16 +46,17 @@ pub fn series() -> Vec<PathBuf> {
     ["boiler.csv", "tide-gauge.csv"].map(data).into()
 }
 
-/// A script of this folder, run where DuckDB is installed.
+/// A script of this folder, run where Python's packages are installed.
 ///
 /// # Panics
 /// When it is not.
-fn python(script: &str) -> Command {
+pub(crate) fn python(script: &str) -> Command {
     let python = root().join("target/test-venv/bin/python");
     assert!(
         python.is_file(),
-        "there is no {}: run tests/run.sh, which installs DuckDB there",
-        python.display()
+        "there is no {}: run tests/run.sh, which installs {} there",
+        python.display(),
+        include_str!("../data/requirements.txt").lines().collect::<Vec<_>>().join(" and ")
     );
     let mut command = Command::new(python);
     command.arg(data(script));

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
 mod child;
+pub mod clients;
 pub mod lake;
 pub mod page;
 mod site;

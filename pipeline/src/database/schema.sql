@@ -1,4 +1,4 @@
--- Every table of the data file, format version 1. Times are microseconds since 1970, UTC.
+-- Every table of the data file, format version 2. Times are microseconds since 1970, UTC.
 
 -- Single numbers: the last owner id given out, the number of ingest runs, the number of lanes (0 = not yet fixed).
 CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
@@ -84,8 +84,23 @@ CREATE TABLE books (
     late        INTEGER NOT NULL
 ) WITHOUT ROWID;
 
--- MQTT sessions of the listener.
-CREATE TABLE session (client_id TEXT PRIMARY KEY, expires_at INTEGER);
+-- MQTT sessions of the listener. The number of a session never comes again: a client that begins anew has
+-- another one. expires_at is NULL while the client is connected.
+CREATE TABLE session (
+    session    INTEGER PRIMARY KEY AUTOINCREMENT,
+    client_id  TEXT NOT NULL UNIQUE,
+    expires_at INTEGER
+);
+
+-- Packet ids of messages of QoS 2 that were taken and are not released yet.
+CREATE TABLE session_packet (
+    session   INTEGER NOT NULL,
+    packet_id INTEGER NOT NULL,
+    PRIMARY KEY (session, packet_id)
+) WITHOUT ROWID;
+CREATE TRIGGER session_ended AFTER DELETE ON session BEGIN
+    DELETE FROM session_packet WHERE session = old.session;
+END;
 
 -- What store is about to write: see the module lake. While open, a roll belongs to a worker that may be
 -- only asleep; once resolved, its files are those that are there.

@@ -1,5 +1,6 @@
 //! One MQTT connection, from its CONNECT to its end.
 
+mod answers;
 mod end;
 mod greeting;
 mod packets;
@@ -16,13 +17,13 @@ use mqtt_protocol_core::mqtt::{Version, packet::v5_0};
 use stages::frame::Micros;
 use tokio::{io::Ready, net::TcpStream, sync::watch};
 
-use self::end::End;
+use self::{answers::Answer, end::End};
 use super::{
     Phase,
     hello::Hello,
     listener::Shared,
     now,
-    packer::{Sender, Slot, Ticket},
+    packer::{Sender, Slot},
     sessions::Session,
     window::Window,
     wire::{Read, Wire},
@@ -58,8 +59,8 @@ struct Connection {
     peer: SocketAddr,
     sender: Sender,
     window: Window,
-    /// Messages to be acknowledged, in the order of receipt.
-    awaiting: VecDeque<Awaiting>,
+    /// What is to be answered, in the order of receipt.
+    awaiting: VecDeque<Answer>,
     slots: HashMap<String, Slot>,
     /// When the socket was last read: once per read, since clocks cost.
     read_at: Instant,
@@ -68,22 +69,18 @@ struct Connection {
     drained: bool,
 }
 
-/// A message to be acknowledged.
-#[derive(Clone, Copy)]
-struct Awaiting {
-    packet_id: u16,
-    ticket: Ticket,
-    read_at: Instant,
-}
-
 impl Connection {
     fn new(shared: Arc<Shared>, wire: Wire, hello: Hello, session: Session, peer: SocketAddr) -> Self {
         let told = match wire.version() {
             Version::V5_0 => usize::from(shared.options.receive_maximum),
             Version::V3_1_1 | Version::Undetermined => OUTSTANDING_MAX,
         };
+        let mut sender = shared.packer.sender();
+        for ticket in session.unreleased.values().flatten() {
+            sender.follow(*ticket);
+        }
         Self {
-            sender: shared.packer.sender(),
+            sender,
             window: Window::new(told),
             awaiting: VecDeque::new(),
             slots: HashMap::new(),
@@ -105,8 +102,8 @@ impl Connection {
             && self.wire.version() == Version::V5_0
             && let Ok(farewell) = v5_0::Disconnect::builder().reason_code(code).build()
         {
-            // It cannot be sent when the client takes only smaller packets; then it is just closed.
-            let _too_large = self.wire.send(farewell);
+            // It cannot be sent twice, nor when the client takes only smaller packets; then it is just closed.
+            let _said_or_too_large = self.wire.send(farewell);
         }
         // Before the session is written: nobody has to wait for that. What fails here fails in `close`.
         let _later = self.wire.flush();
@@ -143,7 +140,7 @@ impl Connection {
                 biased;
                 changed = phase.changed() => if changed.is_err() { return End::Stopping },
                 () = self.session.taken_over() => return End::TakenOver,
-                () = self.sender.settled() => if let Err(end) = self.acknowledge() { return end },
+                () = self.sender.settled() => if let Err(end) = self.answer() { return end },
                 ready = self.wire.ready(reads), if reads || self.wire.unsent() > 0 => {
                     if let Err(end) = self.read(ready, reads) {
                         return end;
@@ -174,6 +171,7 @@ impl Connection {
             }
         } else {
             self.take_in()?;
+            self.answer()?;
         }
         self.wire.flush()?;
         Ok(())
@@ -202,7 +200,6 @@ impl Connection {
 
     /// Handles the packets that have been read, as long as there is room for messages.
     fn take_in(&mut self) -> Result<(), End> {
-        let before = self.awaiting.len();
         let mut taken = Ok(());
         while taken.is_ok() && self.takes_more() && self.shared.packer.has_room() {
             taken = match self.wire.next() {
@@ -210,10 +207,6 @@ impl Connection {
                 Ok(None) => break,
                 Err(error) => Err(error.into()),
             };
-        }
-        let fresh = self.awaiting.len() - before;
-        if fresh > 0 {
-            self.window.published(fresh, self.read_at);
         }
         if self.drained && !self.wire.has_unparsed() && self.window.is_full() {
             self.sender.hurry();

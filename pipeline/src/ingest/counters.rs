@@ -22,7 +22,7 @@ pub struct IngestStats {
     pub messages_refused: u64,
     /// Frames published.
     pub frames: u64,
-    /// PUBACKs sent.
+    /// PUBACKs and PUBRECs sent.
     pub acknowledged: u64,
     /// Bytes of messages that are not durable yet.
     pub buffered_bytes: u64,

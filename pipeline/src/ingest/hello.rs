@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use mqtt_protocol_core::mqtt::{
     packet::{
-        AssignedClientIdentifier, MaximumPacketSize, MaximumQos, Property, Qos, ReceiveMaximum,
-        SessionExpiryInterval, SharedSubscriptionAvailable, SubscriptionIdentifierAvailable,
-        TopicAliasMaximum, WildcardSubscriptionAvailable, v3_1_1, v5_0,
+        AssignedClientIdentifier, MaximumPacketSize, Property, ReceiveMaximum, SessionExpiryInterval,
+        SharedSubscriptionAvailable, SubscriptionIdentifierAvailable, TopicAliasMaximum,
+        WildcardSubscriptionAvailable, v3_1_1, v5_0,
     },
     result_code::{ConnectReasonCode, ConnectReturnCode, MqttError},
 };
@@ -88,9 +88,6 @@ impl Hello {
                 _ => {}
             }
         }
-        if connect.will_flag() && connect.will_qos() == Qos::ExactlyOnce {
-            return Err(ConnectReasonCode::QosNotSupported);
-        }
         let will = connect.will_topic().map(|topic| Will {
             topic: topic.to_owned(),
             payload: connect.will_payload().unwrap_or_default().to_vec(),
@@ -119,7 +116,6 @@ impl Hello {
     ) -> Result<v5_0::Connack, MqttError> {
         let mut properties: Vec<Property> = vec![
             ReceiveMaximum::new(options.receive_maximum)?.into(),
-            MaximumQos::new(1)?.into(),
             MaximumPacketSize::new(options.packet_bytes_max)?.into(),
             TopicAliasMaximum::new(TOPIC_ALIASES)?.into(),
             WildcardSubscriptionAvailable::new(0)?.into(),

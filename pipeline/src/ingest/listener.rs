@@ -24,7 +24,7 @@ const COMPLAINTS_MAX: usize = 10_000;
 
 /// What the endpoint takes, and how much of it.
 ///
-/// User names, passwords and the retain flag are taken and ignored; QoS 2 and subscriptions are refused.
+/// User names, passwords and the retain flag are taken and ignored; subscriptions are refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListenerOptions {
     /// Where to listen; port 0 picks a free one.

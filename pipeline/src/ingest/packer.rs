@@ -1,7 +1,8 @@
 //! Packs messages into frames: a buffer per lane, filled by senders and emptied by the publisher.
 //!
 //! A sender writes rows straight into the buffer of their lane and keeps a [`Ticket`] for each; the
-//! publisher takes what is due, and tells the senders concerned when it is durable.
+//! publisher takes what is due, and tells the senders concerned when it is durable. Packet ids of QoS 2 go
+//! the same way: with the row of their message, and in a buffer of their own once they are released.
 
 mod batch;
 mod sender;
@@ -86,7 +87,7 @@ impl Packer {
         Arc::new(Self {
             options,
             topics,
-            shelves: (0..=options.lanes).map(shelf).collect(),
+            shelves: (0..=options.lanes + 1).map(shelf).collect(),
             next_message: AtomicU64::new(epoch << COUNTER_BITS),
             buffered_bytes: AtomicUsize::new(0),
             finished: AtomicBool::new(false),
@@ -107,6 +108,17 @@ impl Packer {
             Some(found) => Slot(Lane::of(found.capture("device").unwrap_or(topic), lanes).0),
             None => Slot(lanes),
         }
+    }
+
+    /// Where released packet ids go. They are never sealed, so every take takes all there are: a packet id
+    /// that is used again is forgotten before it is remembered anew.
+    fn releases(&self) -> Slot {
+        Slot(self.options.lanes + 1)
+    }
+
+    /// Whether what this ticket is for is durable.
+    pub(super) fn is_durable(&self, ticket: Ticket) -> bool {
+        self.shelf(ticket.slot).durable.load(Ordering::Acquire) > ticket.batch
     }
 
     /// Whether senders may append.

@@ -13,6 +13,7 @@ use super::{
     counters::Counters,
     now,
     packer::{Batch, Packer, Rows},
+    sessions::PacketChanges,
 };
 use crate::{
     database::{Database, DatabaseError, Durability},
@@ -58,13 +59,22 @@ impl Publisher {
     pub(super) async fn run(mut self) -> Result<(), IngestError> {
         while let Some(mut batches) = self.packer.due().await {
             let mut commit = Commit::default();
-            let mut counts = Counts::default();
+            let (mut counts, mut packets) = (Counts::default(), PacketChanges::default());
             for batch in &mut batches {
-                commit.publish.push(self.close(batch, &mut counts)?);
+                packets.taken.append(&mut batch.taken);
+                packets.released.append(&mut batch.released);
+                if batch.rows.len() > 0 {
+                    commit.publish.push(self.close(batch, &mut counts)?);
+                }
             }
-            commit.counts = Some(("ingest", counts));
-            self.commit(commit).await?;
-            self.counters.published(batches.len(), &counts);
+            let frames = commit.publish.len();
+            if frames > 0 {
+                commit.counts = Some(("ingest", counts));
+            }
+            if frames > 0 || !packets.is_empty() {
+                self.commit(commit, packets).await?;
+            }
+            self.counters.published(frames, &counts);
             self.packer.settle(batches);
             if self.packer.wants_epoch() {
                 self.epoch = next_epoch(&self.database).await?;
@@ -97,12 +107,16 @@ impl Publisher {
         Ok(Publish { queue, frame: EncodedFrame::of(&frame)? })
     }
 
-    /// Commits, again and again while that may help: the ids of the frames make a repeat harmless.
-    async fn commit(&self, commit: Commit) -> Result<(), QueueError> {
+    /// Commits frames and what is remembered of their messages in one transaction, again and again while
+    /// that may help: the ids of the frames make a repeat harmless.
+    async fn commit(&self, commit: Commit, packets: PacketChanges) -> Result<(), QueueError> {
+        let Queues::Sqlite(queues) = &self.queues;
+        let packets = Arc::new(packets);
         let mut pause = PAUSE_MIN;
         loop {
-            let answers = self.queues.commit(vec![commit.clone()]).await;
-            let Some(error) = answers.into_iter().find_map(Result::err) else { break };
+            let packets = Arc::clone(&packets);
+            let remember = move |connection: &Connection| Ok(packets.write(connection)?);
+            let Err(error) = queues.commit_with(commit.clone(), remember).await else { break };
             if error.class() != Class::Retry {
                 return Err(error);
             }

@@ -1,8 +1,11 @@
-//! Sessions: who is connected, and whom we promised to know again.
+//! Sessions: who is connected, whom we promised to know again, and what they must not give us twice.
 //!
-//! A session holds nothing but that it exists, since this endpoint hands out no messages. But clients
-//! keep or drop what they have not seen acknowledged by it, so the answer must be true, also after a
-//! crash: a session is in the database before its client is told of it.
+//! This endpoint hands out no messages, so a session holds nothing but that it exists and the packet ids
+//! of messages of QoS 2 between PUBLISH and PUBREL. Clients keep or drop what they have not seen
+//! acknowledged by that, so the answer must be true, also after a crash: a session is in the database
+//! before its client is told of it, and a packet id in the same transaction as its message.
+
+mod table;
 
 use std::{
     collections::HashMap,
@@ -12,11 +15,14 @@ use std::{
     },
 };
 
-use rusqlite::{Connection, OptionalExtension};
-use stages::frame::Micros;
+use rusqlite::Connection;
 use tokio::sync::{Notify, watch};
 
-use super::now;
+pub(super) use self::table::PacketChanges;
+use super::{
+    now,
+    packer::{Packer, Ticket},
+};
 use crate::database::{Database, DatabaseError, Durability};
 
 /// Sessions past their time are removed at the start and each time so many clients have connected.
@@ -26,18 +32,43 @@ const PURGE_EVERY: u64 = 1024;
 pub(super) struct Sessions {
     database: Database,
     sessions_max: u32,
-    live: Arc<Live>,
+    clients: Arc<Clients>,
     begun: AtomicU64,
 }
 
-/// The connection that has a client's id, for each.
-type Live = Mutex<HashMap<String, Holder>>;
+/// What is known of clients beside the database.
+struct Clients {
+    packer: Arc<Packer>,
+    register: Mutex<Register>,
+}
+
+#[derive(Default)]
+struct Register {
+    /// The connection that has a client's id, for each.
+    live: HashMap<String, Holder>,
+    /// What connections have left behind that is not in the database yet.
+    left: HashMap<String, Left>,
+}
 
 struct Holder {
     key: u64,
     takeover: Arc<Notify>,
     /// Closed when the connection is done with the session.
     ended: watch::Receiver<()>,
+}
+
+/// The messages of QoS 2 of a session that wait to be durable while its client is away.
+#[derive(Clone)]
+struct Left {
+    session: i64,
+    packets: HashMap<u16, Ticket>,
+}
+
+/// Names a message of QoS 2 from its PUBLISH to its PUBREL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct PacketKey {
+    session: i64,
+    packet_id: u16,
 }
 
 /// Why a session could not be begun.
@@ -62,19 +93,18 @@ impl Sessions {
     /// `expiry_secs_max`: how long exactly each was to be kept died with it.
     pub(super) async fn open(
         database: Database,
+        packer: Arc<Packer>,
         sessions_max: u32,
         expiry_secs_max: u32,
     ) -> Result<Self, DatabaseError> {
         let now = now();
-        let adopt = move |connection: &Connection| -> Result<(), DatabaseError> {
-            connection.execute(
-                "UPDATE session SET expires_at = ?1 WHERE expires_at IS NULL",
-                [after(now, expiry_secs_max)],
-            )?;
-            purge(connection, now)
+        let adopt = move |connection: &Connection| {
+            table::adopt(connection, table::after(now, expiry_secs_max))?;
+            table::purge(connection, now)
         };
         database.write(Durability::Fsync, adopt).await?;
-        Ok(Self { database, sessions_max, live: Arc::default(), begun: AtomicU64::new(0) })
+        let clients = Arc::new(Clients { packer, register: Mutex::default() });
+        Ok(Self { database, sessions_max, clients, begun: AtomicU64::new(0) })
     }
 
     /// Makes the caller the one connection of this client: closes another one, waits for its end, and
@@ -87,42 +117,68 @@ impl Sessions {
         expiry_secs: u32,
     ) -> Result<(Session, bool), BeginError> {
         let key = self.begun.fetch_add(1, Ordering::Relaxed);
-        let (session, before) = self.claim(client_id, key, expiry_secs);
+        let (mut session, before) = self.claim(client_id, key, expiry_secs);
         if let Some(mut before) = before {
             before.takeover.notify_one();
             // Nothing is ever sent: the only change is that the holder has dropped its end.
             let _closed = before.ended.changed().await;
         }
-        let (client_id, now, sessions_max) = (client_id.to_owned(), now(), self.sessions_max);
+        let purges = key % PURGE_EVERY == PURGE_EVERY - 1;
+        // Before the database is asked: what becomes durable in between is found there.
+        let left = self.clients.left_by(client_id, purges);
+        let (asked, now, sessions_max) = (client_id.to_owned(), now(), self.sessions_max);
         let write = move |connection: &Connection| {
-            if key % PURGE_EVERY == PURGE_EVERY - 1 {
-                purge(connection, now)?;
+            if purges {
+                table::purge(connection, now)?;
             }
-            let present = is_present(connection, &client_id, now)?;
-            match expiry_secs {
-                0 => forget(connection, &client_id)?,
-                _ if !present && count(connection)? >= i64::from(sessions_max) => {
+            let found = table::find(connection, &asked, now)?;
+            let resumed = if clean { None } else { found };
+            let packets = match resumed {
+                Some(session) => table::packets(connection, session)?,
+                None => Vec::new(),
+            };
+            if expiry_secs == 0 || resumed.is_none() {
+                table::forget(connection, &asked)?;
+            }
+            let kept = match resumed {
+                _ if expiry_secs == 0 => None,
+                Some(session) => {
+                    table::keep(connection, session)?;
+                    Some(session)
+                }
+                None if table::count(connection)? >= i64::from(sessions_max) => {
                     return Err(BeginError::Full(sessions_max));
                 }
-                _ => keep(connection, &client_id)?,
-            }
-            Ok(present && !clean)
+                None => Some(table::create(connection, &asked)?),
+            };
+            Ok((resumed, kept, packets))
         };
-        let present = self.database.write(Durability::Fsync, write).await?;
-        Ok((session, present))
+        let (resumed, kept, packets) = self.database.write(Durability::Fsync, write).await?;
+        session.session = kept;
+        session.unreleased.extend(packets.into_iter().map(|packet_id| (packet_id, None)));
+        self.clients.lock().left.remove(client_id);
+        if let Some(left) = left
+            && resumed == Some(left.session)
+        {
+            let waiting = left.packets.into_iter().map(|(packet_id, ticket)| (packet_id, Some(ticket)));
+            session.unreleased.extend(waiting);
+        }
+        Ok((session, resumed.is_some()))
     }
 
     fn claim(&self, client_id: &str, key: u64, expiry_secs: u32) -> (Session, Option<Holder>) {
         let (end, ended) = watch::channel(());
         let takeover = Arc::new(Notify::new());
         let holder = Holder { key, takeover: Arc::clone(&takeover), ended };
-        let before = lock(&self.live).insert(client_id.to_owned(), holder);
+        let before = self.clients.lock().live.insert(client_id.to_owned(), holder);
         let session = Session {
+            unreleased: HashMap::new(),
             client_id: client_id.to_owned(),
             key,
+            session: None,
             expiry_secs,
             takeover,
-            live: Arc::clone(&self.live),
+            clients: Arc::clone(&self.clients),
             database: self.database.clone(),
             _end: end,
         };
@@ -130,13 +186,36 @@ impl Sessions {
     }
 }
 
+impl Clients {
+    /// What the last connection of this client has left. Now and then drops that of all clients where it
+    /// is durable by now.
+    fn left_by(&self, client_id: &str, purges: bool) -> Option<Left> {
+        let mut register = self.lock();
+        if purges {
+            let waits = |left: &Left| left.packets.values().any(|ticket| !self.packer.is_durable(*ticket));
+            register.left.retain(|_, left| waits(left));
+        }
+        register.left.get(client_id).cloned()
+    }
+
+    /// A panic leaves the maps whole: they are changed by single calls.
+    fn lock(&self) -> MutexGuard<'_, Register> {
+        self.register.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// The session of one connection; dropping it lets the next connection of this client go on.
 pub(super) struct Session {
+    /// The messages of QoS 2 that were taken and are not released yet, by packet id, with what each waits
+    /// for to be durable; with none it was when this connection began.
+    pub(super) unreleased: HashMap<u16, Option<Ticket>>,
     client_id: String,
     key: u64,
+    /// Its number in the database; none if it ends with the connection.
+    session: Option<i64>,
     expiry_secs: u32,
     takeover: Arc<Notify>,
-    live: Arc<Live>,
+    clients: Arc<Clients>,
     database: Database,
     _end: watch::Sender<()>,
 }
@@ -145,6 +224,12 @@ impl Session {
     /// Waits until another connection wants this session. Safe to cancel.
     pub(super) async fn taken_over(&self) {
         self.takeover.notified().await;
+    }
+
+    /// What to remember in the database of a message of QoS 2; nothing if the session ends with the
+    /// connection.
+    pub(super) fn packet(&self, packet_id: u16) -> Option<PacketKey> {
+        self.session.map(|session| PacketKey { session, packet_id })
     }
 
     /// The connection is over: from now on the session's time runs, `expiry_secs` if the client has
@@ -157,8 +242,8 @@ impl Session {
         let expiry_secs = expiry_secs.unwrap_or(self.expiry_secs);
         let write = move |connection: &Connection| -> Result<(), DatabaseError> {
             match expiry_secs {
-                0 => forget(connection, &client_id)?,
-                _ => expire(connection, &client_id, after(now, expiry_secs))?,
+                0 => table::forget(connection, &client_id)?,
+                _ => table::expire(connection, &client_id, table::after(now, expiry_secs))?,
             }
             Ok(())
         };
@@ -171,62 +256,19 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        let mut live = lock(&self.live);
-        if live.get(&self.client_id).is_some_and(|holder| holder.key == self.key) {
-            live.remove(&self.client_id);
+        let packer = &self.clients.packer;
+        let waits = |(packet_id, ticket): (u16, Option<Ticket>)| {
+            ticket.filter(|ticket| !packer.is_durable(*ticket)).map(|ticket| (packet_id, ticket))
+        };
+        let packets: HashMap<u16, Ticket> = self.unreleased.drain().filter_map(waits).collect();
+        let mut register = self.clients.lock();
+        if let Some(session) = self.session
+            && !packets.is_empty()
+        {
+            register.left.insert(self.client_id.clone(), Left { session, packets });
+        }
+        if register.live.get(&self.client_id).is_some_and(|holder| holder.key == self.key) {
+            register.live.remove(&self.client_id);
         }
     }
-}
-
-/// `secs` after `from`.
-fn after(from: Micros, secs: u32) -> Micros {
-    from.saturating_add(i64::from(secs) * 1_000_000)
-}
-
-fn is_present(connection: &Connection, client_id: &str, now: Micros) -> rusqlite::Result<bool> {
-    connection
-        .prepare_cached(
-            "SELECT 1 FROM session WHERE client_id = ?1 AND (expires_at IS NULL OR expires_at > ?2)",
-        )?
-        .query_row((client_id, now), |_row| Ok(()))
-        .optional()
-        .map(|row| row.is_some())
-}
-
-fn count(connection: &Connection) -> rusqlite::Result<i64> {
-    connection.prepare_cached("SELECT count(*) FROM session")?.query_row([], |row| row.get(0))
-}
-
-fn keep(connection: &Connection, client_id: &str) -> rusqlite::Result<()> {
-    connection
-        .prepare_cached(
-            "INSERT INTO session (client_id, expires_at) VALUES (?1, NULL)
-             ON CONFLICT (client_id) DO UPDATE SET expires_at = NULL WHERE expires_at IS NOT NULL",
-        )?
-        .execute([client_id])
-        .map(|_rows| ())
-}
-
-fn expire(connection: &Connection, client_id: &str, at: Micros) -> rusqlite::Result<()> {
-    connection
-        .prepare_cached("UPDATE session SET expires_at = ?2 WHERE client_id = ?1")?
-        .execute((client_id, at))
-        .map(|_rows| ())
-}
-
-fn forget(connection: &Connection, client_id: &str) -> rusqlite::Result<()> {
-    connection
-        .prepare_cached("DELETE FROM session WHERE client_id = ?1")?
-        .execute([client_id])
-        .map(|_rows| ())
-}
-
-fn purge(connection: &Connection, now: Micros) -> Result<(), DatabaseError> {
-    connection.execute("DELETE FROM session WHERE expires_at <= ?1", [now])?;
-    Ok(())
-}
-
-/// A panic leaves the map whole: it is changed by single calls.
-fn lock(live: &Live) -> MutexGuard<'_, HashMap<String, Holder>> {
-    live.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -4,9 +4,9 @@ use std::{io, time::Duration};
 
 use mqtt_protocol_core::mqtt::{
     Connection, Version,
-    common::Cursor,
+    common::{Cursor, HashSet},
     connection::{ConnectionOptions, Event, Sendable},
-    packet::{GenericPacketTrait, Packet},
+    packet::{GenericPacketTrait, Packet, Qos},
     result_code::MqttError,
     role::Server,
 };
@@ -123,6 +123,11 @@ impl Wire {
             let events = self.protocol.recv(&mut cursor);
             self.parsed += usize::try_from(cursor.position()).unwrap_or(usize::MAX);
             if let Some(packet) = self.carry_out(events)? {
+                if is_qos_2(&packet) {
+                    // Which packet ids are known is for the session to say. The state machine would
+                    // answer a repeat at once, durable or not, and panic at one with packet id 0.
+                    self.protocol.restore_qos2_publish_handled(HashSet::default());
+                }
                 return Ok(Some(packet));
             }
         }
@@ -144,6 +149,12 @@ impl Wire {
     /// Makes bytes ready to be written that the state machine would not make.
     pub(super) fn send_raw(&mut self, bytes: &[u8]) {
         self.outgoing.extend_from_slice(bytes);
+    }
+
+    /// Takes back what is ready to be written.
+    pub(super) fn unsay(&mut self) {
+        self.outgoing.clear();
+        self.written = 0;
     }
 
     /// Timers are not taken from the state machine: only the connection knows when it listens.
@@ -192,4 +203,13 @@ impl Wire {
         // However this ends, nobody is left to be told.
         let _ended = timeout(HANG_UP, ending).await;
     }
+}
+
+fn is_qos_2(packet: &Packet) -> bool {
+    let qos = match packet {
+        Packet::V3_1_1Publish(publish) => publish.qos(),
+        Packet::V5_0Publish(publish) => publish.qos(),
+        _ => return false,
+    };
+    qos == Qos::ExactlyOnce
 }

@@ -5,6 +5,8 @@
 mod acknowledging;
 mod clients;
 mod ending;
+mod exactly_once;
+mod killed;
 mod pressure;
 mod raw;
 mod refusing;

@@ -24,6 +24,8 @@ pub(crate) struct Packet {
 /// What a server sends.
 pub(crate) const CONNACK: u8 = 0x20;
 pub(crate) const PUBACK: u8 = 0x40;
+pub(crate) const PUBREC: u8 = 0x50;
+pub(crate) const PUBCOMP: u8 = 0x70;
 pub(crate) const SUBACK: u8 = 0x90;
 pub(crate) const UNSUBACK: u8 = 0xb0;
 pub(crate) const PINGRESP: u8 = 0xd0;
@@ -112,6 +114,18 @@ pub(crate) fn publish_with(version: u8, id: u16, topic: &str, properties: &[u8],
     packet(0x32, &body)
 }
 
+/// A PUBLISH with QoS 2; `dup` says that it was sent before.
+pub(crate) fn publish_once(version: u8, dup: bool, id: u16, topic: &str, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = publish(version, id, topic, payload);
+    bytes[0] = 0x34 | u8::from(dup) << 3;
+    bytes
+}
+
+/// A PUBREL.
+pub(crate) fn release(id: u16) -> Vec<u8> {
+    packet(0x62, &id.to_be_bytes())
+}
+
 pub(crate) const PINGREQ: [u8; 2] = [0xc0, 0];
 pub(crate) const GOODBYE: [u8; 2] = [0xe0, 0];
 
@@ -137,6 +151,17 @@ impl Raw {
         (raw, connack.body[0] == 1)
     }
 
+    /// Connects, unless nobody listens or the server goes before it has answered.
+    pub(crate) async fn try_connect(addr: SocketAddr, connect: &Connect) -> Option<(Self, bool)> {
+        let socket = TcpStream::connect(addr).await.ok()?;
+        socket.set_nodelay(true).ok()?;
+        let mut raw = Self { socket, version: connect.version };
+        raw.try_send(&connect.bytes()).await?;
+        let connack = raw.receive().await?;
+        assert_eq!((connack.kind, connack.body[1]), (CONNACK, 0), "let in: {connack:?}");
+        Some((raw, connack.body[0] == 1))
+    }
+
     /// Connects with a clean session and no keep-alive.
     pub(crate) async fn enter(addr: SocketAddr, version: u8, client_id: &'static str) -> Self {
         Self::connect(addr, &Connect::new(version, client_id)).await.0
@@ -144,6 +169,11 @@ impl Raw {
 
     pub(crate) async fn send(&mut self, bytes: &[u8]) {
         timeout(PATIENCE, self.socket.write_all(bytes)).await.expect("sent in time").unwrap();
+    }
+
+    /// Sends, unless the server is gone.
+    pub(crate) async fn try_send(&mut self, bytes: &[u8]) -> Option<()> {
+        timeout(PATIENCE, self.socket.write_all(bytes)).await.expect("sent in time").ok()
     }
 
     pub(crate) async fn publish(&mut self, id: u16, topic: &str, payload: &[u8]) {
@@ -159,11 +189,23 @@ impl Raw {
     pub(crate) async fn pubacks(&mut self, count: usize) -> Vec<u16> {
         let mut ids = Vec::new();
         for _ in 0..count {
-            let packet = self.receive().await.expect("a PUBACK");
-            assert_eq!(packet.kind, PUBACK, "{packet:?}");
-            ids.push(u16::from_be_bytes([packet.body[0], packet.body[1]]));
+            ids.push(self.answer(PUBACK).await.0);
         }
         ids
+    }
+
+    /// The next packet, which is of this kind: its packet id, and its reason if it has one.
+    pub(crate) async fn answer(&mut self, kind: u8) -> (u16, Option<u8>) {
+        let packet = self.receive().await.expect("an answer");
+        assert_eq!(packet.kind, kind, "{packet:?}");
+        (u16::from_be_bytes([packet.body[0], packet.body[1]]), packet.body.get(2).copied())
+    }
+
+    /// Asserts that the server, which hears this client, has sent nothing.
+    pub(crate) async fn hears_nothing(&mut self) {
+        self.send(&PINGREQ).await;
+        let packet = self.receive().await.expect("a PINGRESP");
+        assert_eq!(packet.kind, PINGRESP, "{packet:?}");
     }
 
     /// The reason that the server gives for hanging up, if it gives one.

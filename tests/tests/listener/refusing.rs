@@ -3,7 +3,10 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    raw::{Connect, PINGREQ, PINGRESP, Raw, SUBACK, UNSUBACK, V3, V5, packet, publish, publish_with, text},
+    raw::{
+        Connect, PINGREQ, PINGRESP, Raw, SUBACK, UNSUBACK, V3, V5, packet, publish, publish_once,
+        publish_with, release, text,
+    },
     server::{Server, Setup},
 };
 
@@ -53,15 +56,28 @@ async fn what_breaks_the_protocol_ends_the_connection_with_the_reason() {
         body.extend([0, 1, 0]);
         packet(0x32, &body)
     };
-    let cases: [(&str, u8, Vec<u8>); 9] = [
+    let once = |id| publish_once(V5, false, id, TOPIC, b"");
+    let cases: [(&str, u8, Vec<u8>); 21] = [
         ("QoS 3", 0x81, packet(0x36, &[0, 1, b'a', 0, 1, 0])),
         ("a topic longer than the packet", 0x81, packet(0x32, &[0, 200, b'a', 0, 1, 0])),
         ("a topic that is not UTF-8", 0x81, topic(b"devices/\xff/telemetry")),
         ("packet id 0", 0x81, publish(V5, 0, TOPIC, b"")),
         ("a remaining length that never ends", 0x81, vec![0x32, 0xff, 0xff, 0xff, 0xff, 0xff]),
         ("a wildcard in a topic", 0x90, topic(b"devices/+/telemetry")),
-        ("QoS 2", 0x9b, packet(0x34, &[0, 1, b'a', 0, 1, 0])),
         ("a topic alias that was never set up", 0x94, publish_with(V5, 1, "", &[0x23, 0, 1], b"")),
+        ("a topic alias beyond the maximum", 0x94, publish_with(V5, 1, TOPIC, &[0x23, 0, 33], b"")),
+        ("two content types", 0x82, publish_with(V5, 1, TOPIC, &[3, 0, 1, b'a', 3, 0, 1, b'b'], b"")),
+        ("a property of another packet", 0x82, publish_with(V5, 1, TOPIC, &[0x11, 0, 0, 0, 9], b"")),
+        ("a property that does not exist", 0x81, publish_with(V5, 1, TOPIC, &[0x7f, 0], b"")),
+        ("a subscription identifier", 0x82, publish_with(V5, 1, TOPIC, &[0x0b, 1], b"")),
+        ("packet id 0, with QoS 2", 0x81, once(0)),
+        ("packet id 0, with QoS 2, twice", 0x81, [once(0), once(0)].concat()),
+        ("a PUBREL with packet id 0", 0x81, release(0)),
+        ("a PUBACK for nothing", 0x82, packet(0x40, &[0, 1])),
+        ("a PUBREC for nothing", 0x82, packet(0x50, &[0, 1])),
+        ("a packet of a server", 0x82, packet(0x90, &[0, 1, 0, 0])),
+        ("AUTH, without a method agreed on", 0x82, packet(0xf0, &[])),
+        ("a session begun at its end", 0x82, vec![0xe0, 7, 0, 5, 0x11, 0, 0, 0, 9]),
         ("a second CONNECT", 0x82, Connect::new(V5, "sensor").bytes()),
     ];
     let server = Server::start().await;
@@ -69,15 +85,48 @@ async fn what_breaks_the_protocol_ends_the_connection_with_the_reason() {
         let mut client = Raw::enter(server.addr(), V5, "sensor").await;
         client.send(&bytes).await;
         let told = client.end().await;
-        match case {
-            // The state machine hangs up on it without a word.
-            "a remaining length that never ends" => assert_eq!(told, None),
-            _ => assert_eq!(told, Some(reason), "{case}"),
-        }
+        assert_eq!(told, Some(reason), "{case}");
     }
     let mut client = Raw::enter(server.addr(), V3, "sensor").await;
     client.send(&topic(b"devices/#")).await;
     assert_eq!(client.end().await, None, "MQTT 3.1.1 can only hang up");
+}
+
+#[tokio::test]
+async fn a_connect_that_breaks_the_protocol_is_refused() {
+    // Protocol name, version, flags, keep-alive and what follows.
+    let connect = |version: u8, flags: u8, rest: &[u8]| {
+        let mut body = text(b"MQTT");
+        body.extend([version, flags, 0, 0]);
+        body.extend_from_slice(rest);
+        packet(0x10, &body)
+    };
+    let cases = [
+        ("a will topic longer than the packet, 3.1.1", connect(V3, 6, &[0, 1, b'a', 0, 9, b'w']), None),
+        (
+            "a will topic longer than the packet, 5.0",
+            connect(V5, 6, &[0, 0, 1, b'a', 0, 0, 9, b'w']),
+            Some(0x81),
+        ),
+        ("a client id longer than the packet, 3.1.1", connect(V3, 2, &[0, 9, b'a']), Some(2)),
+        ("a client id longer than the packet, 5.0", connect(V5, 2, &[0, 0, 9, b'a']), Some(0x85)),
+        ("a receive maximum of 0", connect(V5, 2, &[3, 0x21, 0, 0, 0, 1, b'a']), Some(0x82)),
+        (
+            "two session expiries",
+            connect(V5, 2, &[10, 0x11, 0, 0, 0, 1, 0x11, 0, 0, 0, 1, 0, 1, b'a']),
+            Some(0x82),
+        ),
+    ];
+    let server = Server::start().await;
+    for (case, bytes, reason) in cases {
+        let mut client = Raw::open(server.addr(), V3).await;
+        client.send(&bytes).await;
+        let told = client.receive().await.map(|connack| connack.body[1]);
+        assert_eq!(told, reason, "{case}");
+        if told.is_some() {
+            assert_eq!(client.receive().await, None, "{case}: hangs up");
+        }
+    }
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ pub(super) enum End {
     Left { will: bool, expiry_secs: Option<u32> },
     /// The socket failed, or the client hung up without a word.
     Lost(Option<io::Error>),
-    /// The client broke the protocol, and the state machine has told it what MQTT provides for that.
+    /// The client broke the protocol.
     Broken(MqttError),
     /// The client did what this endpoint does not take.
     Refused(DisconnectReasonCode),
@@ -29,7 +29,9 @@ impl End {
     /// What a client of MQTT 5 is still to be told.
     pub(super) fn farewell(&self) -> Option<DisconnectReasonCode> {
         match self {
-            Self::Left { .. } | Self::Lost(_) | Self::Broken(_) => None,
+            Self::Left { .. } | Self::Lost(_) => None,
+            // Where the state machine has said so already, it does not say it again.
+            Self::Broken(error) => Some((*error).into()),
             Self::Refused(code) => Some(*code),
             Self::Silent => Some(DisconnectReasonCode::KeepAliveTimeout),
             Self::TakenOver => Some(DisconnectReasonCode::SessionTakenOver),
@@ -64,9 +66,6 @@ impl Connection {
             End::Lost(Some(error)) => return tracing::debug!(client, %peer, %error, "lost a connection"),
             End::Silent => {
                 return tracing::debug!(client, %peer, "closed a connection that was silent for too long");
-            }
-            End::Refused(DisconnectReasonCode::QosNotSupported) => {
-                ("qos", "it publishes with QoS 2, which is not taken; use QoS 1".to_owned())
             }
             End::Broken(MqttError::PacketTooLarge) => {
                 let max = self.shared.options.packet_bytes_max;

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use mqtt_protocol_core::mqtt::{
+    Version,
     packet::{Packet, v3_1_1, v5_0},
     result_code::{ConnectReasonCode, ConnectReturnCode, MqttError},
 };
@@ -40,13 +41,32 @@ pub(super) async fn greet(
             }
             "it speaks neither MQTT 3.1.1 nor 5.0".to_owned()
         }
-        Err(End::Broken(error)) => error.to_string(),
+        Err(End::Broken(error)) => {
+            correct(wire, error);
+            error.to_string()
+        }
         Err(_) => return None,
     };
     if shared.complains(&peer.ip().to_string(), "connect") {
         tracing::warn!(%peer, "refused a connection: {refused}");
     }
     None
+}
+
+/// The state machine answers a malformed CONNECT as if nobody were let in (3.1.1), or without saying what is
+/// wrong (5.0). Nothing of that has been written yet.
+fn correct(wire: &mut Wire, error: MqttError) {
+    let code = match error {
+        MqttError::MalformedPacket => ConnectReasonCode::MalformedPacket,
+        MqttError::ProtocolError => ConnectReasonCode::ProtocolError,
+        _ => return,
+    };
+    wire.unsay();
+    if wire.version() == Version::V5_0
+        && let Ok(refusal) = v5_0::Connack::builder().session_present(false).reason_code(code).build()
+    {
+        wire.send_raw(&refusal.to_continuous_buffer());
+    }
 }
 
 async fn first_packet(wire: &mut Wire) -> Result<Packet, End> {

@@ -1,15 +1,12 @@
 //! What each packet of a client leads to.
 
-use std::time::Instant;
-
 use mqtt_protocol_core::mqtt::{
-    Version,
-    packet::{Packet, Property, Qos, v3_1_1, v5_0},
+    packet::{Packet, Property, Qos, v5_0},
     result_code::DisconnectReasonCode,
 };
 use stages::frame::Properties;
 
-use super::{Awaiting, Connection, End};
+use super::{Connection, End};
 use crate::ingest::{
     hello::kept_properties,
     now,
@@ -39,6 +36,12 @@ impl Connection {
                 payload: publish.payload().as_slice(),
                 properties: Properties::new(),
             }),
+            // MQTT 5.0, 3.3.2.3.8: only a server says by which subscription a message comes.
+            Packet::V5_0Publish(publish)
+                if publish.props().iter().any(|one| matches!(one, Property::SubscriptionIdentifier(_))) =>
+            {
+                Err(End::Refused(DisconnectReasonCode::ProtocolError))
+            }
             Packet::V5_0Publish(publish) => self.publish(&Publish {
                 topic: publish.topic_name(),
                 qos: publish.qos(),
@@ -60,9 +63,8 @@ impl Connection {
             Packet::V3_1_1Pingreq(_) | Packet::V5_0Pingreq(_) => Ok(()),
             Packet::V3_1_1Disconnect(_) => Err(End::Left { will: false, expiry_secs: None }),
             Packet::V5_0Disconnect(disconnect) => Err(self.left(disconnect)),
-            Packet::V3_1_1Pubrel(_) | Packet::V5_0Pubrel(_) => {
-                Err(End::Refused(DisconnectReasonCode::QosNotSupported))
-            }
+            Packet::V3_1_1Pubrel(pubrel) => self.release(pubrel.packet_id()),
+            Packet::V5_0Pubrel(pubrel) => self.release(pubrel.packet_id()),
             _ => Err(End::Refused(DisconnectReasonCode::ProtocolError)),
         }
     }
@@ -72,24 +74,29 @@ impl Connection {
             Some(slot) => *slot,
             None => self.slot(publish.topic)?,
         };
-        let packet_id = match (publish.qos, publish.packet_id) {
-            (Qos::AtMostOnce, _) => None,
-            (Qos::AtLeastOnce, Some(id)) if id > 0 => Some(id),
-            (Qos::AtLeastOnce, _) => return Err(End::Refused(DisconnectReasonCode::MalformedPacket)),
-            (Qos::ExactlyOnce, _) => return Err(End::Refused(DisconnectReasonCode::QosNotSupported)),
+        if publish.qos == Qos::ExactlyOnce && publish.packet_id.is_some_and(|id| self.is_repeated(id)) {
+            return Ok(());
+        }
+        let row = Incoming {
+            topic: publish.topic,
+            payload: publish.payload,
+            received_at: self.received_at,
+            client_id: &self.hello.client_id,
+            properties: &publish.properties,
         };
-        let ticket = self.sender.append(
-            slot,
-            &Incoming {
-                topic: publish.topic,
-                payload: publish.payload,
-                received_at: self.received_at,
-                client_id: &self.hello.client_id,
-                properties: &publish.properties,
-            },
-        );
-        if let Some(packet_id) = packet_id {
-            self.awaiting.push_back(Awaiting { packet_id, ticket, read_at: self.read_at });
+        match (publish.qos, publish.packet_id) {
+            (Qos::AtMostOnce, _) => {
+                self.sender.append(slot, &row);
+            }
+            (_, None | Some(0)) => return Err(End::Refused(DisconnectReasonCode::MalformedPacket)),
+            (Qos::AtLeastOnce, Some(id)) => {
+                let ticket = self.sender.append(slot, &row);
+                self.await_puback(id, ticket);
+            }
+            (Qos::ExactlyOnce, Some(id)) => {
+                let ticket = self.sender.append_packet(slot, &row, self.session.packet(id));
+                self.await_pubrec(id, ticket);
+            }
         }
         Ok(())
     }
@@ -122,33 +129,6 @@ impl Connection {
         let will =
             !matches!(disconnect.reason_code(), None | Some(DisconnectReasonCode::NormalDisconnection));
         End::Left { will, expiry_secs }
-    }
-
-    /// Acknowledges what is durable, up to the first message that is not.
-    pub(super) fn acknowledge(&mut self) -> Result<(), End> {
-        let now = Instant::now();
-        let mut count = 0;
-        // What was read at once is measured at once.
-        let (mut alike, mut read_at) = (0, now);
-        while let Some(next) = self.awaiting.front().copied()
-            && self.sender.is_durable(next.ticket)
-        {
-            self.awaiting.pop_front();
-            if next.read_at != read_at {
-                self.shared.counters.acknowledged(alike, now.duration_since(read_at));
-                (alike, read_at) = (0, next.read_at);
-            }
-            alike += 1;
-            let packet_id = next.packet_id;
-            match self.wire.version() {
-                Version::V5_0 => self.wire.send(v5_0::Puback::builder().packet_id(packet_id).build()?)?,
-                _ => self.wire.send(v3_1_1::Puback::builder().packet_id(packet_id).build()?)?,
-            }
-            count += 1;
-        }
-        self.shared.counters.acknowledged(alike, now.duration_since(read_at));
-        self.window.acknowledged(count, now);
-        Ok(())
     }
 
     pub(super) fn publish_will(&mut self) {

@@ -5,6 +5,8 @@ use std::{collections::VecDeque, mem, sync::Arc, time::Instant};
 use stages::frame::{Lane, Message, MessagesBuilder, Micros, QuarantineBuilder, Refusal};
 use tokio::sync::Notify;
 
+use crate::ingest::sessions::PacketKey;
+
 /// What a row takes in a buffer beside the bytes that came with it.
 const ROW_BYTES: usize = 48;
 
@@ -26,11 +28,12 @@ impl Incoming<'_> {
     }
 }
 
-/// Which buffer a message goes to: one per lane, then that of refused messages.
+/// Which buffer something goes to: one per lane, then that of refused messages, then that of released
+/// packet ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::ingest) struct Slot(pub(super) u16);
 
-/// What a message waits for: the frame with this number in its slot.
+/// What an acknowledgement waits for: the batch with this number in its slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::ingest) struct Ticket {
     pub(super) slot: Slot,
@@ -73,25 +76,37 @@ impl Rows {
     }
 }
 
-/// One frame to be, and who waits for it.
+/// One frame to be, and who waits for it. It may have no rows, and then is none.
 pub(in crate::ingest) struct Batch {
     pub(in crate::ingest) rows: Rows,
+    /// Those of the messages in `rows` that are to be remembered until they are released.
+    pub(in crate::ingest) taken: Vec<PacketKey>,
+    /// Those to be forgotten.
+    pub(in crate::ingest) released: Vec<PacketKey>,
     pub(super) slot: Slot,
     /// Counts the batches of a slot.
     pub(super) number: u64,
     /// At least what the rows take.
     pub(super) bytes: usize,
-    /// When the first row came; none while there is none.
+    /// When the first of it came; none while there is nothing.
     pub(super) since: Option<Instant>,
     /// Whether somebody can do nothing until this is durable.
     pub(super) awaited: bool,
-    /// The senders with rows in it.
+    /// The senders that wait for it.
     pub(super) waiters: Vec<Arc<Notify>>,
 }
 
 impl Batch {
     fn new(rows: Rows, slot: Slot, number: u64) -> Self {
-        Self { rows, slot, number, bytes: 0, since: None, awaited: false, waiters: Vec::new() }
+        let (taken, released, waiters) = (Vec::new(), Vec::new(), Vec::new());
+        Self { rows, taken, released, slot, number, bytes: 0, since: None, awaited: false, waiters }
+    }
+
+    /// Something comes into it; answers whether it is the first.
+    pub(super) fn begin(&mut self) -> bool {
+        let first = self.since.is_none();
+        self.since.get_or_insert_with(Instant::now);
+        first
     }
 }
 
@@ -103,7 +118,7 @@ pub(super) struct Buffer {
 }
 
 impl Buffer {
-    /// Of a lane, or of refused messages if `lane` is none.
+    /// Of a lane, or of what is in none.
     pub(super) fn new(slot: Slot, lane: Option<Lane>) -> Self {
         let rows = match lane {
             Some(lane) => Rows::Messages(lane, Box::default()),

@@ -1,19 +1,20 @@
 //! A connection's way into the packer.
 
-use std::{
-    sync::{Arc, atomic::Ordering},
-    time::Instant,
-};
+use std::sync::{Arc, atomic::Ordering};
 
 use tokio::sync::Notify;
 
-use super::{Incoming, Packer, Slot, Ticket, lock};
+use super::{Batch, Incoming, Packer, Slot, Ticket, lock};
+use crate::ingest::sessions::PacketKey;
+
+/// What a released packet id takes in a buffer.
+const RELEASE_BYTES: usize = size_of::<PacketKey>();
 
 /// How one connection appends messages and learns that they are durable.
 pub(in crate::ingest) struct Sender {
     pub(super) packer: Arc<Packer>,
     wake: Arc<Notify>,
-    /// Per slot, the number after that of the last batch with a message of this sender.
+    /// Per slot, the number after that of the last batch this sender waits for.
     joined: Vec<u64>,
 }
 
@@ -25,6 +26,16 @@ impl Sender {
 
     /// Appends a message, whether or not there is room.
     pub(in crate::ingest) fn append(&mut self, slot: Slot, row: &Incoming<'_>) -> Ticket {
+        self.append_packet(slot, row, None)
+    }
+
+    /// Appends a message, and the packet id to be remembered in the same transaction.
+    pub(in crate::ingest) fn append_packet(
+        &mut self,
+        slot: Slot,
+        row: &Incoming<'_>,
+        packet: Option<PacketKey>,
+    ) -> Ticket {
         let packer = &*self.packer;
         let bytes = row.bytes();
         packer.buffered_bytes.fetch_add(bytes, Ordering::Relaxed);
@@ -36,19 +47,11 @@ impl Sender {
             wakes = true;
         }
         let batch = &mut buffer.open;
-        if batch.since.is_none() {
-            batch.since = Some(Instant::now());
-            wakes = true;
-        }
+        wakes |= batch.begin();
         batch.rows.append(packer.number(), row);
         batch.bytes += bytes;
-        let number = batch.number;
-        if let Some(joined) = self.joined.get_mut(usize::from(slot.0))
-            && *joined <= number
-        {
-            *joined = number + 1;
-            batch.waiters.push(Arc::clone(&self.wake));
-        }
+        batch.taken.extend(packet);
+        let number = join(&mut self.joined, &self.wake, batch);
         if batch.bytes >= packer.options.frame_bytes_max || batch.rows.len() >= packer.options.frame_rows_max
         {
             buffer.seal();
@@ -61,9 +64,43 @@ impl Sender {
         Ticket { slot, batch: number }
     }
 
-    /// Whether the message of this ticket is durable.
+    /// Has a packet id forgotten that is remembered.
+    pub(in crate::ingest) fn release(&mut self, packet: PacketKey) -> Ticket {
+        let packer = &*self.packer;
+        let slot = packer.releases();
+        packer.buffered_bytes.fetch_add(RELEASE_BYTES, Ordering::Relaxed);
+        let mut buffer = lock(&packer.shelf(slot).buffer);
+        let batch = &mut buffer.open;
+        let wakes = batch.begin();
+        batch.released.push(packet);
+        batch.bytes += RELEASE_BYTES;
+        let number = join(&mut self.joined, &self.wake, batch);
+        drop(buffer);
+        if wakes {
+            packer.work.notify_one();
+        }
+        Ticket { slot, batch: number }
+    }
+
+    /// Waits for what another sender has appended, too: joins the batch that is filled now, behind which
+    /// nothing of that slot is left.
+    pub(in crate::ingest) fn follow(&mut self, ticket: Ticket) {
+        let packer = &*self.packer;
+        let mut buffer = lock(&packer.shelf(ticket.slot).buffer);
+        if packer.is_durable(ticket) {
+            return;
+        }
+        let wakes = buffer.open.begin();
+        join(&mut self.joined, &self.wake, &mut buffer.open);
+        drop(buffer);
+        if wakes {
+            packer.work.notify_one();
+        }
+    }
+
+    /// Whether what this ticket is for is durable.
     pub(in crate::ingest) fn is_durable(&self, ticket: Ticket) -> bool {
-        self.packer.shelf(ticket.slot).durable.load(Ordering::Acquire) > ticket.batch
+        self.packer.is_durable(ticket)
     }
 
     /// Waits until more of this sender's messages are durable. Safe to cancel.
@@ -86,4 +123,15 @@ impl Sender {
             self.packer.work.notify_one();
         }
     }
+}
+
+/// Has a sender woken when the batch is durable, once; answers the batch's number.
+fn join(joined: &mut [u64], wake: &Arc<Notify>, batch: &mut Batch) -> u64 {
+    if let Some(joined) = joined.get_mut(usize::from(batch.slot.0))
+        && *joined <= batch.number
+    {
+        *joined = batch.number + 1;
+        batch.waiters.push(Arc::clone(wake));
+    }
+    batch.number
 }

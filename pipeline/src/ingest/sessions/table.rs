@@ -1,0 +1,103 @@
+//! Sessions in the data file.
+
+use rusqlite::{Connection, OptionalExtension};
+use stages::frame::Micros;
+
+use super::PacketKey;
+use crate::database::DatabaseError;
+
+/// What has become of messages of QoS 2 since the last commit.
+#[derive(Debug, Default)]
+pub(in crate::ingest) struct PacketChanges {
+    /// Those whose message is in a frame of this commit.
+    pub(in crate::ingest) taken: Vec<PacketKey>,
+    /// Those that were released; they were taken in commits before.
+    pub(in crate::ingest) released: Vec<PacketKey>,
+}
+
+impl PacketChanges {
+    pub(in crate::ingest) fn is_empty(&self) -> bool {
+        self.taken.is_empty() && self.released.is_empty()
+    }
+
+    /// Writes them: what was released first, since its packet id may have been used again.
+    pub(in crate::ingest) fn write(&self, connection: &Connection) -> rusqlite::Result<()> {
+        let mut delete =
+            connection.prepare_cached("DELETE FROM session_packet WHERE session = ?1 AND packet_id = ?2")?;
+        for key in &self.released {
+            delete.execute((key.session, key.packet_id))?;
+        }
+        // A session may have ended since: then nobody will ask for its packet ids.
+        let mut insert = connection.prepare_cached(
+            "INSERT OR IGNORE INTO session_packet (session, packet_id)
+             SELECT session, ?2 FROM session WHERE session = ?1",
+        )?;
+        for key in &self.taken {
+            insert.execute((key.session, key.packet_id))?;
+        }
+        Ok(())
+    }
+}
+
+/// `secs` after `from`.
+pub(super) fn after(from: Micros, secs: u32) -> Micros {
+    from.saturating_add(i64::from(secs) * 1_000_000)
+}
+
+/// The number of the session of a client, if it has one.
+pub(super) fn find(connection: &Connection, client_id: &str, now: Micros) -> rusqlite::Result<Option<i64>> {
+    connection
+        .prepare_cached(
+            "SELECT session FROM session WHERE client_id = ?1 AND (expires_at IS NULL OR expires_at > ?2)",
+        )?
+        .query_row((client_id, now), |row| row.get(0))
+        .optional()
+}
+
+/// The packet ids that were taken and are not released.
+pub(super) fn packets(connection: &Connection, session: i64) -> rusqlite::Result<Vec<u16>> {
+    connection
+        .prepare_cached("SELECT packet_id FROM session_packet WHERE session = ?1")?
+        .query_map([session], |row| row.get(0))?
+        .collect()
+}
+
+pub(super) fn count(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.prepare_cached("SELECT count(*) FROM session")?.query_row([], |row| row.get(0))
+}
+
+/// Begins the session of a client that has none, and answers its number.
+pub(super) fn create(connection: &Connection, client_id: &str) -> rusqlite::Result<i64> {
+    connection.prepare_cached("INSERT INTO session (client_id) VALUES (?1)")?.insert([client_id])
+}
+
+/// A session whose client is back does not expire.
+pub(super) fn keep(connection: &Connection, session: i64) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("UPDATE session SET expires_at = NULL WHERE session = ?1 AND expires_at IS NOT NULL")?
+        .execute([session])
+        .map(drop)
+}
+
+pub(super) fn expire(connection: &Connection, client_id: &str, at: Micros) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("UPDATE session SET expires_at = ?2 WHERE client_id = ?1")?
+        .execute((client_id, at))
+        .map(drop)
+}
+
+/// Ends the session of a client, and forgets its packet ids.
+pub(super) fn forget(connection: &Connection, client_id: &str) -> rusqlite::Result<()> {
+    connection.prepare_cached("DELETE FROM session WHERE client_id = ?1")?.execute([client_id]).map(drop)
+}
+
+/// Sessions that were open when the last process ended expire at this time.
+pub(super) fn adopt(connection: &Connection, expires_at: Micros) -> Result<(), DatabaseError> {
+    connection.execute("UPDATE session SET expires_at = ?1 WHERE expires_at IS NULL", [expires_at])?;
+    Ok(())
+}
+
+pub(super) fn purge(connection: &Connection, now: Micros) -> Result<(), DatabaseError> {
+    connection.execute("DELETE FROM session WHERE expires_at <= ?1", [now])?;
+    Ok(())
+}
