@@ -18,7 +18,7 @@ use crate::{
     queue::{QueueError, QueueName, Queues, SqliteQueues},
     route,
     state::StateStore,
-    worker::StageWorker,
+    worker::{StageWorker, Ticker},
 };
 
 /// Tasks of a stage on an ordered queue, as far as there are lanes for them: while one waits for its
@@ -109,6 +109,8 @@ pub struct Process {
     ingest: Option<Ingest>,
     tasks: JoinSet<Result<(), ProcessError>>,
     stop: watch::Sender<bool>,
+    /// Stops the ticker, which goes before the queues run dry.
+    stop_ticks: watch::Sender<bool>,
     mode: watch::Sender<Mode>,
 }
 
@@ -121,13 +123,17 @@ impl Process {
         let queues = open_queues(config).await?;
         let Queues::Sqlite(engine) = queues.clone();
         let (stop, mode) = (watch::Sender::new(false), watch::Sender::new(Mode::Collect));
-        let mut process = Self { queues, ingest: None, tasks: JoinSet::new(), stop, mode };
+        let stop_ticks = watch::Sender::new(false);
+        let mut process = Self { queues, ingest: None, tasks: JoinSet::new(), stop, stop_ticks, mode };
         for part in parts {
             match process.stage(config, *part) {
                 Some(stage) => process.spawn_stage(config, &engine, stage),
                 None if *part == Part::Store => process.spawn_store(config, &engine)?,
                 None => {}
             }
+        }
+        if parts.contains(&Part::Analyze) {
+            process.spawn_ticker(config);
         }
         if parts.contains(&Part::Ingest) {
             let topics = Arc::new(config.stages().topics.clone());
@@ -182,6 +188,7 @@ impl Process {
         if let Some(ingest) = self.ingest.take() {
             ingest.stop().await.map_err(ProcessError::Intake)?;
         }
+        self.end_ticks().await;
         self.mode.send_replace(Mode::Flush);
         let queues = self.queues.clone();
         tokio::select! {
@@ -202,6 +209,7 @@ impl Process {
             } else if let Some(ingest) = self.ingest.take() {
                 ingest.stop().await.map_err(ProcessError::Intake)?;
             }
+            self.end_ticks().await;
             self.stop.send_replace(true);
             self.mode.send_replace(Mode::Stop);
             while let Some(ended) = self.tasks.join_next().await {
@@ -242,6 +250,17 @@ impl Process {
             let worker = worker.clone();
             self.tasks.spawn(async move { Ok(worker.run().await?) });
         }
+    }
+
+    fn spawn_ticker(&mut self, config: &Config) {
+        let ticker = Ticker::new(self.queues.clone(), config.tick_options(), self.stop_ticks.subscribe());
+        self.tasks.spawn(async move { Ok(ticker.run().await?) });
+    }
+
+    /// Ends the ticker and waits until it has: from here on it publishes nothing.
+    async fn end_ticks(&self) {
+        self.stop_ticks.send_replace(true);
+        self.stop_ticks.closed().await;
     }
 
     fn spawn_store(&mut self, config: &Config, engine: &SqliteQueues) -> Result<(), ProcessError> {
