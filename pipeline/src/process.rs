@@ -19,7 +19,7 @@ use crate::{
     queue::{QueueError, QueueName, Queues, SqliteQueues},
     route,
     state::StateStore,
-    worker::StageWorker,
+    worker::{StageWorker, Ticker},
 };
 
 /// Tasks of a stage on an ordered queue, as far as there are lanes for them: while one waits for its
@@ -117,6 +117,8 @@ pub struct Process {
     /// What the workers of each stage take before each run.
     stages: Vec<(Part, watch::Sender<Stage>)>,
     stop: watch::Sender<bool>,
+    /// Stops the ticker, which goes before the queues run dry.
+    stop_ticks: watch::Sender<bool>,
     mode: watch::Sender<Mode>,
     /// True from the moment on that the process is told to stop.
     stopping: watch::Sender<bool>,
@@ -139,6 +141,7 @@ impl Process {
             tasks: JoinSet::new(),
             stages: Vec::new(),
             stop,
+            stop_ticks: watch::Sender::new(false),
             mode,
             stopping: watch::Sender::new(false),
         };
@@ -148,6 +151,9 @@ impl Process {
                 None if *part == Part::Store => process.spawn_store(config, &engine)?,
                 None => {}
             }
+        }
+        if parts.contains(&Part::Analyze) {
+            process.spawn_ticker(config);
         }
         if parts.contains(&Part::Ingest) {
             let topics = Arc::new(config.stages().topics.clone());
@@ -229,6 +235,7 @@ impl Process {
         if let Some(ingest) = self.ingest.take() {
             ingest.stop().await.map_err(ProcessError::Intake)?;
         }
+        self.end_ticks().await;
         self.mode.send_replace(Mode::Flush);
         let queues = self.queues.clone();
         tokio::select! {
@@ -250,6 +257,7 @@ impl Process {
             } else if let Some(ingest) = self.ingest.take() {
                 ingest.stop().await.map_err(ProcessError::Intake)?;
             }
+            self.end_ticks().await;
             self.stop.send_replace(true);
             self.mode.send_replace(Mode::Stop);
             while let Some(ended) = self.tasks.join_next().await {
@@ -293,6 +301,17 @@ impl Process {
             let worker = worker.clone();
             self.tasks.spawn(async move { Ok(worker.run().await?) });
         }
+    }
+
+    fn spawn_ticker(&mut self, config: &Config) {
+        let ticker = Ticker::new(self.queues.clone(), config.tick_options(), self.stop_ticks.subscribe());
+        self.tasks.spawn(async move { Ok(ticker.run().await?) });
+    }
+
+    /// Ends the ticker and waits until it has: from here on it publishes nothing.
+    async fn end_ticks(&self) {
+        self.stop_ticks.send_replace(true);
+        self.stop_ticks.closed().await;
     }
 
     fn spawn_store(&mut self, config: &Config, engine: &SqliteQueues) -> Result<(), ProcessError> {

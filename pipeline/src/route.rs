@@ -17,7 +17,9 @@ pub fn before(stage: &Stage) -> QueueName {
 /// The queue that frames leave a stage for.
 pub fn behind(stage: &Stage, port: Port) -> QueueName {
     match (stage, port) {
-        (_, Port::Refused | Port::Alerts) | (Stage::Alert(_), Port::Next) => QueueName::Store,
+        (_, Port::Refused | Port::Alerts | Port::Aggregates) | (Stage::Alert(_), Port::Next) => {
+            QueueName::Store
+        }
         (Stage::Validate(_), Port::Next) => QueueName::Transform,
         (Stage::Transform(_), Port::Next) => QueueName::Analyze,
         (Stage::Analyze(_), Port::Next) => QueueName::Alert,

@@ -7,6 +7,10 @@ mod stage;
 mod step;
 #[cfg(test)]
 mod tests;
+mod ticks;
 
 pub(crate) use self::leases::Leases;
-pub use self::stage::StageWorker;
+pub use self::{
+    stage::StageWorker,
+    ticks::{TickOptions, Ticker},
+};

@@ -1,21 +1,38 @@
-//! analyze: drops repeats, marks late rows, and scores how unusual each value is.
+//! analyze: drops repeats, marks late rows, scores how unusual each value is, and sums readings up in tumbling
+//! windows per device and metric.
 //!
 //! Row by row in the order of the lane: where frames begin and end never changes a result.
+//!
+//! A window is a span of event time `[start, end)`, aligned to 1970. A reading with a number counts in the window that
+//! it lies in unless it is a repeat or late; so the windows that have gone out are what a `GROUP BY` over the
+//! readings that have a value and are not late gives, whatever order they came in. Three things close a window:
+//!
+//! * a row of its device, when it takes the watermark (the newest event time less the allowed lateness) to its end;
+//! * a tick, when its device has been silent: the device's clock is then taken to have gone on as the time of receipt has;
+//! * one window too many of its metric, or the end of its device's idle time.
+//!
+//! What is older than a closed window of its device is late: no window goes out twice. Only a device that was
+//! forgotten, after `idle_secs` of silence, may come back with rows of a window that had gone out; these are then a second
+//! row of that window.
 
+mod closed;
 mod config;
+mod device;
 mod level;
+mod seen;
 mod state;
 #[cfg(test)]
 mod tests;
+mod window;
 
 use arrow_array::BooleanArray;
 use arrow_select::filter::filter_record_batch;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
-use self::state::Change;
+use self::{closed::Closed, device::Limits, state::Change, window::Sample};
 pub use self::{config::AnalyzeConfig, state::AnalyzeState};
 use crate::{
-    frame::{Frame, Kind, Micros, Readings, Scores},
+    frame::{Frame, Header, Kind, Readings, Scores},
     plan::{Counts, Delta, Plan, PlanError, Port, StateError},
 };
 
@@ -25,10 +42,8 @@ pub const STAGE: &str = "analyze";
 /// The stage, ready to plan.
 #[derive(Debug)]
 pub struct Analyze {
-    dedupe: Micros,
-    allowed_lateness: Micros,
+    limits: Limits,
     anomaly_threshold: f64,
-    idle: Micros,
     config_hash: u64,
 }
 
@@ -36,34 +51,36 @@ impl Analyze {
     /// The stage that `config` describes.
     pub fn new(config: &AnalyzeConfig) -> Self {
         let micros = |secs: u64| i64::try_from(secs.saturating_mul(1_000_000)).unwrap_or(i64::MAX);
-        Self {
+        let limits = Limits {
             dedupe: micros(config.dedupe_secs),
             allowed_lateness: micros(config.allowed_lateness_secs),
-            anomaly_threshold: config.anomaly_threshold,
             idle: micros(config.idle_secs),
-            config_hash: xxh3_64(format!("{config:?}").as_bytes()),
-        }
+            window: micros(config.window_secs.into()),
+            open_windows: usize::try_from(config.open_windows_max).unwrap_or(usize::MAX),
+        };
+        let config_hash = xxh3_64(format!("{config:?}").as_bytes());
+        Self { limits, anomaly_threshold: config.anomaly_threshold, config_hash }
     }
 
     /// Drops the rows of a *readings* frame that the lane has seen, and adds `late`,
-    /// `anomaly_score` and `anomaly` to the others.
+    /// `anomaly_score` and `anomaly` to the others; the windows that they close go out beside them. A
+    /// *tick* is passed on, and closes the windows of silent devices.
     ///
     /// # Errors
-    /// When the frame holds no readings.
+    /// When the frame holds neither.
     pub fn plan(&self, state: &mut AnalyzeState, frame: &Frame) -> Result<Plan, PlanError> {
         if frame.header.kind == Kind::Tick {
-            let id = frame.header.id.published(STAGE, self.config_hash, Port::Next.as_str(), 0);
-            let header = frame.header.derive(Kind::Tick, frame.header.lane, id);
-            let tick = Frame { header, rows: frame.rows.clone() };
-            return Ok(Plan { publish: vec![(Port::Next, tick)], ..Plan::default() });
+            return self.tick(state, frame);
         }
         let readings = Readings::of(frame)?;
-        let mut change = Change::default();
+        let (mut change, mut closed) = (Change::default(), Closed::default());
         let mut scores = Scores::default();
         let mut fresh = Vec::with_capacity(readings.len());
         let mut slots = Slots::of(&readings);
         for row in 0..readings.len() {
-            let row_score = self.row(state, &mut change, &mut slots, &readings, row);
+            let (device, metric) = (slots.device(state, &readings, row), slots.metric(state, &readings, row));
+            change.touch(device);
+            let row_score = self.row(state, &mut closed, (device, metric), &readings, row);
             fresh.push(row_score.is_some());
             if let Some((late, score)) = row_score {
                 scores.late.push(late);
@@ -71,19 +88,35 @@ impl Analyze {
                 scores.anomaly.push(score >= self.anomaly_threshold);
             }
         }
-        let counts = counts(&scores, readings.len());
+        let counts = counts(&scores, readings.len(), &closed);
         let delta = Delta(state.delta(&change)?);
-        state.forget(&change, self.dedupe);
-        if counts.produced == 0 {
-            return Ok(Plan { publish: Vec::new(), delta, counts });
+        state.forget(&change, self.limits.dedupe);
+        let mut publish = Vec::new();
+        if counts.consumed > 0 {
+            let rows = match counts.repeated {
+                0 => frame.rows.clone(),
+                _ => filter_record_batch(&frame.rows, &BooleanArray::from(fresh))?,
+            };
+            publish.push((Port::Next, scores.add_to(&rows, self.next(frame))?));
         }
-        let rows = match counts.repeated {
-            0 => frame.rows.clone(),
-            _ => filter_record_batch(&frame.rows, &BooleanArray::from(fresh))?,
-        };
+        publish.extend(closed.publish(&frame.header, self.config_hash)?);
+        Ok(Plan { publish, delta, counts })
+    }
+
+    fn tick(&self, state: &mut AnalyzeState, frame: &Frame) -> Result<Plan, PlanError> {
+        let (mut change, mut closed) = (Change::default(), Closed::default());
+        state.tick(frame.header.created_at, &self.limits, &mut change, &mut closed);
+        let counts = Counts { produced: closed.rows(), ..Counts::default() };
+        let delta = Delta(state.delta(&change)?);
+        let mut publish = vec![(Port::Next, Frame { header: self.next(frame), rows: frame.rows.clone() })];
+        publish.extend(closed.publish(&frame.header, self.config_hash)?);
+        Ok(Plan { publish, delta, counts })
+    }
+
+    /// The header of what goes to the next stage for `frame`.
+    fn next(&self, frame: &Frame) -> Header {
         let id = frame.header.id.published(STAGE, self.config_hash, Port::Next.as_str(), 0);
-        let header = frame.header.derive(Kind::Readings, frame.header.lane, id);
-        Ok(Plan { publish: vec![(Port::Next, scores.add_to(&rows, header)?)], delta, counts })
+        frame.header.derive(frame.header.kind, frame.header.lane, id)
     }
 
     /// Everything that `state` remembers, for [`Analyze::apply`] on an empty one.
@@ -91,7 +124,7 @@ impl Analyze {
     /// # Errors
     /// Never for a state that this stage made.
     pub fn snapshot(&self, state: &mut AnalyzeState) -> Result<Vec<u8>, StateError> {
-        state.snapshot(self.idle)
+        state.snapshot(self.limits.idle)
     }
 
     /// Takes over what a delta or a snapshot says.
@@ -99,50 +132,48 @@ impl Analyze {
     /// # Errors
     /// When the bytes are none that this version wrote.
     pub fn apply(&self, state: &mut AnalyzeState, bytes: &[u8]) -> Result<(), StateError> {
-        state.apply(bytes, self.dedupe)
+        state.apply(bytes, self.limits.dedupe)
     }
 
     /// Whether `row` is late, and its score; `None` for a repeat.
     fn row(
         &self,
         state: &mut AnalyzeState,
-        change: &mut Change,
-        slots: &mut Slots,
+        closed: &mut Closed,
+        (device, metric): (usize, usize),
         readings: &Readings<'_>,
         row: usize,
     ) -> Option<(bool, f64)> {
         let (ts, received_at) = (readings.ts(row), readings.received_at(row));
-        let slot = slots.device(state, readings, row);
-        let metric = slots.metric(state, readings, row);
-        let device = state.device(slot, received_at, self.idle);
-        let newest = device.newest;
-        let horizon = newest.saturating_sub(self.dedupe);
-        let late = ts < newest.saturating_sub(self.allowed_lateness);
-        // A clock that runs ahead must not make the next rows late: event time counts up to the receipt.
-        device.advance(ts.min(received_at), received_at);
+        let (device, metrics) = state.device(device, received_at, &self.limits, closed);
+        let horizon = device.newest.saturating_sub(self.limits.dedupe);
+        let late = device.is_late(ts, &self.limits);
+        device.advance(ts, received_at, &self.limits, metrics, closed);
         let series = device.series(metric);
         // What is older than the memory cannot be told from a repeat, and is kept.
         if ts >= horizon && !series.seen.insert(ts, identity(readings, row)) {
-            change.touch(slot);
             return None;
         }
-        let score = match readings.value(row) {
-            Some(value) if late => series.level.score(value),
-            Some(value) => series.level.score_and_learn(value),
-            None => 0.0,
-        };
         series.changed = true;
-        change.touch(slot);
+        let Some(value) = readings.value(row) else { return Some((late, 0.0)) };
+        if late {
+            return Some((late, series.level.score(value)));
+        }
+        let score = series.level.score_and_learn(value);
+        if self.limits.window > 0 {
+            let sample = Sample { ts, value, unit: readings.unit(row) };
+            device.count(metric, sample, &self.limits, metrics, closed);
+        }
         Some((late, score))
     }
 }
 
-fn counts(scores: &Scores, rows: usize) -> Counts {
-    let produced = scores.late.len();
+fn counts(scores: &Scores, rows: usize, closed: &Closed) -> Counts {
+    let fresh = scores.late.len();
     Counts {
-        consumed: produced as u64,
-        repeated: (rows - produced) as u64,
-        produced: produced as u64,
+        consumed: fresh as u64,
+        repeated: (rows - fresh) as u64,
+        produced: fresh as u64 + closed.rows(),
         late: scores.late.iter().filter(|late| **late).count() as u64,
         ..Counts::default()
     }

@@ -1,5 +1,6 @@
 //! The frame: what crosses a queue, and the unit of redelivery.
 
+mod aggregates;
 mod alerts;
 mod codec;
 mod columns;
@@ -17,6 +18,7 @@ use arrow_select::concat::concat_batches;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 pub use self::{
+    aggregates::{AggregateRow, Aggregates, AggregatesBuilder},
     alerts::{AlertRow, Alerts, AlertsBuilder},
     codec::{FORMAT_VERSION, decode, encode},
     columns::Strings,
@@ -102,6 +104,8 @@ pub enum Kind {
     Messages,
     /// Values of metrics.
     Readings,
+    /// What values of metrics came to in windows of time.
+    Aggregates,
     /// Transitions of alerts.
     Alerts,
     /// Messages that a stage refused.
@@ -112,13 +116,15 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 5] = [Self::Messages, Self::Readings, Self::Alerts, Self::Quarantine, Self::Tick];
+    pub const ALL: [Self; 6] =
+        [Self::Messages, Self::Readings, Self::Aggregates, Self::Alerts, Self::Quarantine, Self::Tick];
 
     /// The name on the wire.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Messages => "messages",
             Self::Readings => "readings",
+            Self::Aggregates => "aggregates",
             Self::Alerts => "alerts",
             Self::Quarantine => "quarantine",
             Self::Tick => "tick",

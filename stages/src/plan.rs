@@ -24,6 +24,8 @@ pub enum Port {
     Refused,
     /// To whoever is told of alerts.
     Alerts,
+    /// To the lake: windows that are closed.
+    Aggregates,
 }
 
 impl Port {
@@ -33,6 +35,7 @@ impl Port {
             Self::Next => "next",
             Self::Refused => "refused",
             Self::Alerts => "alerts",
+            Self::Aggregates => "aggregates",
         }
     }
 }
@@ -94,6 +97,10 @@ pub struct StateError(String);
 impl StateError {
     pub(crate) fn new(error: postcard::Error) -> Self {
         Self(error.to_string())
+    }
+
+    pub(crate) fn gap(device: &str, metric: &str) -> Self {
+        Self(format!("it lacks a window of {metric} of {device} that it speaks of"))
     }
 
     pub(crate) fn foreign(stage: &str) -> Self {

@@ -27,6 +27,8 @@ pub const STAGE: &str = "store";
 pub enum Dataset {
     /// Readings, by event time.
     Readings,
+    /// Windows, by their start.
+    Aggregates,
     /// Alerts, by transition.
     Alerts,
     /// Refused messages, by receipt.
@@ -42,6 +44,7 @@ impl Dataset {
         match kind {
             Kind::Messages | Kind::Tick => None,
             Kind::Readings => Some(Self::Readings),
+            Kind::Aggregates => Some(Self::Aggregates),
             Kind::Alerts => Some(Self::Alerts),
             Kind::Quarantine => Some(Self::Quarantine),
         }
@@ -51,6 +54,7 @@ impl Dataset {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Readings => "readings",
+            Self::Aggregates => "aggregates",
             Self::Alerts => "alerts",
             Self::Quarantine => "quarantine",
         }
@@ -60,6 +64,7 @@ impl Dataset {
     pub fn sorted_by(self) -> [&'static str; 2] {
         match self {
             Self::Readings | Self::Alerts => ["device_id", "ts"],
+            Self::Aggregates => ["device_id", "start"],
             Self::Quarantine => ["topic", "received_at"],
         }
     }
@@ -67,6 +72,7 @@ impl Dataset {
     fn kind(self) -> Kind {
         match self {
             Self::Readings => Kind::Readings,
+            Self::Aggregates => Kind::Aggregates,
             Self::Alerts => Kind::Alerts,
             Self::Quarantine => Kind::Quarantine,
         }

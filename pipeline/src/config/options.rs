@@ -7,6 +7,7 @@ use crate::{
     ingest::{ListenerOptions, PackerOptions},
     lake::StoreOptions,
     queue::SqliteOptions,
+    worker::TickOptions,
 };
 
 /// What a frame takes beside its rows at the most.
@@ -52,6 +53,17 @@ impl Config {
             sessions_max: listener.sessions_max,
             session_expiry_secs_max: listener.session_expiry_secs_max,
             connect_timeout: secs(listener.connect_secs),
+        }
+    }
+
+    /// When time is told to the stages that know devices.
+    pub fn tick_options(&self) -> TickOptions {
+        let analyze = &self.topology.analyze;
+        TickOptions {
+            lanes: self.topology.lanes,
+            every: secs(analyze.tick_secs),
+            grace: secs(analyze.tick_grace_secs),
+            linger: self.packer_options().linger,
         }
     }
 

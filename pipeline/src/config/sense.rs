@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use stages::{
     alert::{Alert, RuleMistake},
-    analyze::Analyze,
+    analyze::{Analyze, AnalyzeConfig},
     topic::Topics,
     transform::Transform,
     validate::Validate,
@@ -54,6 +54,7 @@ pub(super) fn check(topology: &Topology, file: &Pruned, folder: &Path) -> Sense 
         mistakes.extend(text.map(|text| Finding::of_value(pointer, text)));
     }
     mistakes.extend(limits(topology).iter().filter_map(|limit| limit.finding(file)));
+    mistakes.extend(too_few_windows(&topology.analyze, file));
     Sense { mistakes, warnings: warnings(topology), stages }
 }
 
@@ -147,6 +148,23 @@ impl Limit {
             Finding::of_value(great, format!("{high} is less than {} ({low}); {why}", spoken(small)))
         })
     }
+}
+
+/// The mistake when the allowed lateness needs more open windows than there may be; about the first key that the file
+/// gives.
+fn too_few_windows(analyze: &AnalyzeConfig, file: &Pruned) -> Option<Finding> {
+    let keys = ["/analyze/open_windows_max", "/analyze/allowed_lateness_secs", "/analyze/window_secs"];
+    let AnalyzeConfig { window_secs, allowed_lateness_secs, open_windows_max, .. } = analyze;
+    let needed = analyze.windows_needed();
+    if needed <= u64::from(*open_windows_max) || keys.iter().any(|key| file.lost(key)) {
+        return None;
+    }
+    let key = keys.iter().find(|key| file.gives(key)).unwrap_or(&keys[0]);
+    let text = format!(
+        "allowed_lateness_secs ({allowed_lateness_secs}) keeps {needed} windows of window_secs ({window_secs}) open, \
+         more than open_windows_max ({open_windows_max}); raise that, make windows longer, or allow less lateness"
+    );
+    Some(Finding::of_value(key, text))
 }
 
 fn warnings(topology: &Topology) -> Vec<Finding> {

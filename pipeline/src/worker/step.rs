@@ -101,7 +101,8 @@ pub(super) fn plan_pieces(
         step.add(stage, plan)?;
     }
     for (row, reason) in poison {
-        let frame = EncodedFrame::of(&piece("poison", row..row + 1))?;
+        // A tick has no row that could be at fault, but can be.
+        let frame = EncodedFrame::of(&piece("poison", row..(row + 1).min(frame.rows.num_rows())))?;
         step.dead.push(DeadLetter { queue: route::before(stage), frame, attempts, reason });
     }
     if !matches!(known.state, LaneState::Stateless) {

@@ -130,3 +130,29 @@ async fn rows_that_fail_even_alone_are_set_aside_one_by_one() {
     let (analyze, alert) = bench.work().await;
     assert_eq!((analyze.dead, alert.rows), (4, 10));
 }
+
+#[tokio::test]
+async fn a_frame_without_rows_that_fails_is_set_aside_whole() {
+    let bench = Bench::new().await;
+    let mut wrong = readings(5, 4);
+    wrong.rows = wrong.rows.project(&[0, 1]).unwrap().slice(0, 0);
+    bench.publish(EncodedFrame::of(&wrong).unwrap()).await;
+    bench.publish(EncodedFrame::of(&readings(6, 10)).unwrap()).await;
+    let (analyze, alert) = bench.work().await;
+    assert_eq!((analyze.dead, alert.rows), (1, 10));
+}
+
+#[tokio::test]
+async fn ticks_go_through_and_close_windows() {
+    let bench = Bench::new().await;
+    bench.publish(EncodedFrame::of(&readings(0, 10)).unwrap()).await;
+    for secs in [119, 120, 125] {
+        bench.publish(EncodedFrame::of(&Frame::tick(Lane(0), secs * 1_000_000)).unwrap()).await;
+    }
+    let (analyze, alert) = bench.work().await;
+    assert_eq!((analyze.dead, alert.rows), (0, 10));
+    assert!((2..=4).contains(&alert.frames), "the readings and a tick at least, not {}", alert.frames);
+    assert_eq!(bench.queues.depth(QueueName::Store).await.unwrap().rows, 1, "one window");
+    let books = bench.queues.books().await.unwrap();
+    assert_eq!((books["analyze"].consumed, books["analyze"].produced), (10, 11));
+}

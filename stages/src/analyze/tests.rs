@@ -1,4 +1,6 @@
-use proptest::{collection::vec, prelude::*};
+mod bench;
+mod properties;
+mod windows;
 
 use super::*;
 use crate::frame::{Frame, FrameId, Header, Lane, Reading, ReadingsBuilder};
@@ -35,6 +37,7 @@ fn analyze() -> Analyze {
         dedupe_secs: 600,
         allowed_lateness_secs: 60,
         idle_secs: 86_400,
+        window_secs: 0,
         ..AnalyzeConfig::default()
     })
 }
@@ -142,48 +145,4 @@ fn the_scores_of_a_spike_stand_out() {
     let anomaly = anomaly.as_any().downcast_ref::<BooleanArray>().unwrap();
     let marked: Vec<_> = (0..rows.len()).filter(|row| anomaly.value(*row)).collect();
     assert_eq!(marked, [100]);
-}
-
-proptest! {
-    /// Frames cut anywhere, and state carried on by deltas, a snapshot or in memory: the same rows
-    /// with the same scores come out.
-    #[test]
-    fn frame_boundaries_and_restarts_change_nothing(
-        rows in vec((prop::sample::select(vec!["a", "b"]), 0..2_000_i64, prop::option::of(0..5_u64), 0..3_u8), 1..120),
-        cuts in vec((1..10_usize, 0..3_u8), 1..40),
-    ) {
-        let rows: Vec<Row> = rows.into_iter().map(|(device, secs, seq, value)| (device, secs, seq, f64::from(value), NOW)).collect();
-        let analyze = analyze();
-        let whole = analyze.plan(&mut AnalyzeState::default(), &frame(&rows)).unwrap();
-        let scored = |plan: &Plan| -> Vec<(i64, (bool, f64))> {
-            let mut scored = Vec::new();
-            for (_, frame) in &plan.publish {
-                let readings = Readings::of(frame).unwrap();
-                scored.extend((0..readings.len()).map(|row| (readings.ts(row), readings.score(row).unwrap())));
-            }
-            scored
-        };
-        let (mut state, mut deltas, mut pieces) = (AnalyzeState::default(), Vec::new(), Vec::new());
-        let mut rest = rows.as_slice();
-        for (size, restart) in cuts.into_iter().cycle() {
-            let (now, later) = rest.split_at(size.min(rest.len()));
-            let plan = analyze.plan(&mut state, &frame(now)).unwrap();
-            pieces.extend(scored(&plan));
-            deltas.push(plan.delta.0);
-            if restart == 1 {
-                deltas = vec![analyze.snapshot(&mut state).unwrap()];
-            }
-            if restart > 0 {
-                state = AnalyzeState::default();
-                for delta in &deltas {
-                    analyze.apply(&mut state, delta).unwrap();
-                }
-            }
-            rest = later;
-            if rest.is_empty() {
-                break;
-            }
-        }
-        prop_assert_eq!(pieces, scored(&whole));
-    }
 }

@@ -177,6 +177,7 @@ pub struct Readings<'a> {
     ts: &'a TimestampMicrosecondArray,
     value: &'a Float64Array,
     text: &'a StringArray,
+    unit: Strings<'a>,
     seq: &'a UInt64Array,
     received_at: &'a TimestampMicrosecondArray,
     message: &'a UInt64Array,
@@ -196,6 +197,7 @@ impl<'a> Readings<'a> {
             ts: columns.get("ts")?,
             value: columns.get("value")?,
             text: columns.get("text")?,
+            unit: columns.strings("unit")?,
             seq: columns.get("seq")?,
             received_at: columns.get("received_at")?,
             message: columns.get("message")?,
@@ -242,6 +244,11 @@ impl<'a> Readings<'a> {
     /// [`Reading::text`] of `row`.
     pub fn text(&self, row: usize) -> Option<&'a str> {
         self.text.is_valid(row).then(|| self.text.value(row))
+    }
+
+    /// [`Reading::unit`] of `row`.
+    pub fn unit(&self, row: usize) -> Option<&'a str> {
+        self.unit.get(row)
     }
 
     /// [`Reading::seq`] of `row`.

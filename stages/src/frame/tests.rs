@@ -80,6 +80,27 @@ fn alerts() -> Frame {
     builder.finish(header(Kind::Alerts)).unwrap()
 }
 
+fn aggregates() -> Frame {
+    let mut builder = AggregatesBuilder::default();
+    let row = AggregateRow {
+        device_id: "a",
+        metric: "temperature",
+        start: 60_000_000,
+        end: 120_000_000,
+        count: 3,
+        min: -1.5,
+        max: 0.1 + 0.2,
+        mean: 0.25,
+        stddev: Some(1.0 / 3.0),
+        first: 0.25,
+        last: -1.5,
+        unit: Some("Cel"),
+    };
+    builder.append(&row);
+    builder.append(&AggregateRow { metric: "count", count: 1, stddev: None, unit: None, ..row });
+    builder.finish(header(Kind::Aggregates)).unwrap()
+}
+
 fn quarantine() -> Frame {
     let fault = |pointer: &str| Fault {
         pointer: pointer.to_owned(),
@@ -120,8 +141,8 @@ fn check_golden(frame: &Frame) {
 
 #[test]
 fn golden_files_pin_the_bytes_of_each_kind() {
-    for frame in [messages(), readings(), alerts(), quarantine(), Frame::tick(Lane(2), 1_767_225_600_000_000)]
-    {
+    let tick = Frame::tick(Lane(2), 1_767_225_600_000_000);
+    for frame in [messages(), readings(), aggregates(), alerts(), quarantine(), tick] {
         check_golden(&frame);
     }
 }
@@ -147,6 +168,11 @@ fn rows_are_read_as_they_were_appended() {
     assert_eq!(rows.errors(0).len(), 2);
     assert_eq!(rows.errors(0)[1].pointer, "/metrics/b");
     assert_eq!((rows.reason(1), rows.schema(1), rows.errors(1).len()), ("not_json", None, 0));
+
+    let frame = aggregates();
+    let rows = Aggregates::of(&frame).unwrap();
+    assert_eq!((rows.get(0).stddev, rows.get(0).unit), (Some(1.0 / 3.0), Some("Cel")));
+    assert_eq!((rows.get(1).stddev, rows.get(1).unit, rows.get(1).count), (None, None, 1));
 
     let frame = alerts();
     assert_eq!(Alerts::of(&frame).unwrap().get(0).value, Some(31.5));

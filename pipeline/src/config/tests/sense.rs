@@ -206,6 +206,33 @@ fn limits_must_fit_together() {
 }
 
 #[test]
+fn open_windows_must_span_the_allowed_lateness() {
+    let text = |needed: u64, lateness: u64, window: u64, max: u64| {
+        format!(
+            "allowed_lateness_secs ({lateness}) keeps {needed} windows of window_secs ({window}) open, more than \
+             open_windows_max ({max}); raise that, make windows longer, or allow less lateness"
+        )
+    };
+    let (batches, few) = (text(1441, 86_400, 60, 100), text(4, 30, 10, 3));
+    check(&[
+        (
+            "analyze:\n  dedupe_secs: 86400\n  allowed_lateness_secs: 86400\n",
+            &[&format!("3:26: analyze.allowed_lateness_secs: {batches}")],
+        ),
+        (
+            "analyze:\n  allowed_lateness_secs: 30\n  window_secs: 10\n  open_windows_max: 3\n",
+            &[&format!("4:21: analyze.open_windows_max: {few}")],
+        ),
+        ("analyze:\n  allowed_lateness_secs: 30\n  window_secs: 10\n  open_windows_max: 4\n", &[]),
+        ("analyze:\n  dedupe_secs: 86400\n  allowed_lateness_secs: 86400\n  window_secs: 0\n", &[]),
+        (
+            "analyze:\n  window_secs: 86401\n",
+            &["2:16: analyze.window_secs: expected at most 86400, got 86401"],
+        ),
+    ]);
+}
+
+#[test]
 fn every_mistake_of_a_file_is_shown_at_once_in_its_order() {
     check(&[(
         "lanes: none\n\
