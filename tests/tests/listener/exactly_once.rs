@@ -410,9 +410,6 @@ async fn a_message_counts_as_outstanding_until_it_is_complete() {
 #[tokio::test]
 async fn the_file_forgets_packet_ids_with_their_message_and_with_their_session() {
     let server = Server::start().await;
-    let file = rusqlite::Connection::open(server.file()).unwrap();
-    let known =
-        || -> i64 { file.query_row("SELECT count(*) FROM session_packet", [], |row| row.get(0)).unwrap() };
     let (mut client, _) = Raw::connect(server.addr(), &session(V5, true)).await;
     for id in [1, 2] {
         client.send(&publish_once(V5, false, id, TOPIC, b"a")).await;
