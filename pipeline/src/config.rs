@@ -27,11 +27,15 @@ use std::{
 
 use stages::validate::Schemas;
 
+use crate::ingest::{Door, Scheme};
+
 pub use self::{
     errors::{ConfigErrors, Mistake},
     secret::{Secret, SecretText},
     sense::Stages,
-    topology::{Engine, IngestConfig, ListenerConfig, QueuesConfig, StoreConfig, Topology},
+    topology::{
+        Engine, IngestConfig, Listen, ListenerConfig, QueuesConfig, StoreConfig, TlsConfig, Topology,
+    },
     yaml::Place,
 };
 use self::{finding::Finding, prune::Pruned, yaml::Node};
@@ -49,6 +53,7 @@ const FILE_BYTES_MAX: u64 = 4 << 20;
 pub struct Config {
     topology: Topology,
     stages: Stages,
+    folder: PathBuf,
     data: PathBuf,
     lake: PathBuf,
     warnings: Vec<Mistake>,
@@ -110,7 +115,8 @@ impl Config {
                 let data = resolved(folder, &topology.data);
                 let lake = topology.store.lake.as_ref();
                 let lake = lake.map_or_else(|| data.join("lake"), |lake| resolved(folder, lake));
-                Ok(Self { stages, data, lake, warnings: errors::placed(name, &node, warnings), topology })
+                let (folder, warnings) = (folder.to_owned(), errors::placed(name, &node, warnings));
+                Ok(Self { stages, folder, data, lake, warnings, topology })
             }
             _ => Err(errors(mistakes, warnings)),
         }
@@ -128,8 +134,10 @@ impl Config {
     pub fn apply(&mut self, overrides: Overrides) -> Result<(), ConfigErrors> {
         let mut mistakes = Vec::new();
         if let Some(listen) = overrides.listen {
-            self.topology.ingest.listener.listen = listen;
-            mistakes.extend(sense::exposed(&self.topology.ingest.listener).map(|text| ("--listen", text)));
+            self.topology.ingest.listener.listen = Listen::At(listen);
+            let options = self.listener_options();
+            let door = Door { scheme: Scheme::Mqtt, address: listen };
+            mistakes.extend(sense::exposed(&options, door).map(|text| ("--listen", text)));
         }
         if let Some(data) = overrides.data {
             mistakes.extend(sense::no_directory(&data).map(|text| ("--data", text)));

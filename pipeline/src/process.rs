@@ -13,7 +13,7 @@ use tracing::{info, warn};
 use crate::{
     config::Config,
     database::{Database, DatabaseError},
-    ingest::{Ingest, IngestError},
+    ingest::{Door, Ingest, IngestError},
     lake::{Lake, LakeError, Mode, Store},
     queue::{QueueError, QueueName, Queues, SqliteQueues},
     route,
@@ -141,8 +141,13 @@ impl Process {
     }
 
     /// Where devices connect to, when this process takes messages.
+    pub fn doors(&self) -> &[Door] {
+        self.ingest.as_ref().map(Ingest::doors).unwrap_or_default()
+    }
+
+    /// Where devices connect to in the clear.
     pub fn local_addr(&self) -> Option<SocketAddr> {
-        self.ingest.as_ref().map(Ingest::local_addr)
+        self.ingest.as_ref().and_then(Ingest::local_addr)
     }
 
     /// The queues between the parts.

@@ -60,8 +60,8 @@ async fn serve(place: Place, parts: &[Part], drain: bool) -> anyhow::Result<Exit
     let mut process = Process::start(&config, parts).await?;
     let names: Vec<_> = parts.iter().map(|part| part.as_str()).collect();
     info!(data = %config.data().display(), stages = names.join(" "), "running");
-    if let Some(address) = process.local_addr() {
-        info!("listening on mqtt://{address}");
+    for door in process.doors() {
+        info!("listening on {door}");
     }
     tokio::select! {
         error = process.failed() => return Err(error.into()),

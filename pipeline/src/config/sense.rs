@@ -1,5 +1,7 @@
 //! Checks what no schema can say: whether the parts of a topology fit together and can be carried out.
 
+mod listener;
+
 use std::{path::Path, sync::Arc};
 
 use stages::{
@@ -10,12 +12,8 @@ use stages::{
     validate::{Schemas, Validate},
 };
 
-use super::{
-    finding::Finding,
-    pointer::spoken,
-    prune::Pruned,
-    topology::{ListenerConfig, Topology},
-};
+pub(super) use self::listener::exposed;
+use super::{finding::Finding, pointer::spoken, prune::Pruned, topology::Topology};
 
 /// The stages of a topology, ready to plan.
 #[derive(Debug, Clone)]
@@ -43,17 +41,15 @@ pub(super) struct Sense {
 pub(super) fn check(topology: &Topology, file: &Pruned, folder: &Path, schemas: &Schemas) -> Sense {
     let mut mistakes = Vec::new();
     let stages = stages(topology, schemas, &mut mistakes);
-    if !file.lost("/ingest/listener/allow_anonymous") {
-        let text = exposed(&topology.ingest.listener);
-        mistakes.extend(text.map(|text| Finding::of_value("/ingest/listener/listen", text)));
-    }
+    let mut warnings = warnings(topology);
+    listener::check(&topology.ingest.listener, file, folder, &mut mistakes, &mut warnings);
     let lake = topology.store.lake.as_deref();
     for (pointer, path) in [("/data", Some(topology.data.as_path())), ("/store/lake", lake)] {
         let text = path.and_then(|path| no_directory(&folder.join(path)));
         mistakes.extend(text.map(|text| Finding::of_value(pointer, text)));
     }
     mistakes.extend(limits(topology).iter().filter_map(|limit| limit.finding(file)));
-    Sense { mistakes, warnings: warnings(topology), stages }
+    Sense { mistakes, warnings, stages }
 }
 
 fn stages(topology: &Topology, schemas: &Schemas, mistakes: &mut Vec<Finding>) -> Option<Stages> {
@@ -79,18 +75,6 @@ fn stages(topology: &Topology, schemas: &Schemas, mistakes: &mut Vec<Finding>) -
 fn of_rule(mistake: &RuleMistake) -> Finding {
     let name = if matches!(mistake, RuleMistake::Name { .. }) { "/name" } else { "" };
     Finding::of_value(&format!("/alert/rules/{}{name}", mistake.index()), mistake.to_string())
-}
-
-/// What is wrong when other machines could publish without anybody's leave.
-pub(super) fn exposed(listener: &ListenerConfig) -> Option<String> {
-    let open = !listener.allow_anonymous && !listener.listen.ip().is_loopback();
-    open.then(|| {
-        format!(
-            "{} can be reached from other machines, and anyone there could publish; \
-             listen on 127.0.0.1, or set allow_anonymous: true",
-            listener.listen
-        )
-    })
 }
 
 /// What is wrong when something other than a directory is at `path`.

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
 mod acknowledging;
+mod certificates;
 mod clients;
 mod ending;
 mod pressure;
@@ -11,3 +12,6 @@ mod refusing;
 mod server;
 mod sessions;
 mod starting;
+mod tls;
+mod users;
+mod websocket;
