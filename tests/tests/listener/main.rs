@@ -5,6 +5,7 @@
 mod acknowledging;
 mod certificates;
 mod clients;
+mod doors;
 mod ending;
 mod pressure;
 mod raw;
@@ -15,3 +16,4 @@ mod starting;
 mod tls;
 mod users;
 mod websocket;
+mod websocket_client;

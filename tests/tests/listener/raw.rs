@@ -68,7 +68,16 @@ pub(crate) struct Connect {
 
 impl Connect {
     pub(crate) fn new(version: u8, client_id: &'static str) -> Self {
-        Self { version, client_id, clean: true, keep_alive: 0, expiry: None, will: None, user: None, password: None }
+        Self {
+            version,
+            client_id,
+            clean: true,
+            keep_alive: 0,
+            expiry: None,
+            will: None,
+            user: None,
+            password: None,
+        }
     }
 
     pub(crate) fn bytes(&self) -> Vec<u8> {
