@@ -3,6 +3,7 @@
 mod books;
 mod check;
 mod demo;
+mod passwd;
 mod queues;
 mod serve;
 
@@ -48,12 +49,13 @@ enum Command {
     Run(serve::RunArgs),
     Check(check::CheckArgs),
     Queues(queues::QueuesArgs),
+    Passwd(passwd::PasswdArgs),
 }
 
 /// Runs the command that the process was started with, and tells its exit code.
 pub fn main() -> ExitCode {
     let Arguments { log_format, command } = Arguments::parse();
-    let quiet = matches!(command, Command::Demo(_) | Command::Check(_) | Command::Queues(_));
+    let quiet = !matches!(command, Command::Up(_) | Command::Run(_));
     if let Err(error) = log_to_stderr(if quiet { "error" } else { "info" }, log_format) {
         return fail(&error);
     }
@@ -70,6 +72,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => runtime.block_on(serve::run(args)),
         Command::Check(args) => check::check(&args, out).map_err(anyhow::Error::from),
         Command::Queues(args) => runtime.block_on(queues::queues(args, out)),
+        Command::Passwd(args) => passwd::passwd(&args, out),
     };
     ended.unwrap_or_else(|error| fail(&error))
 }

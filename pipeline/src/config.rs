@@ -27,12 +27,17 @@ use std::{
     sync::Arc,
 };
 
+use crate::ingest::{Door, Scheme};
+
 pub use self::{
     errors::{ConfigErrors, Mistake},
     files::Files,
     secret::{Secret, SecretText},
     sense::Stages,
-    topology::{ConsoleConfig, Engine, IngestConfig, ListenerConfig, QueuesConfig, StoreConfig, Topology},
+    topology::{
+        ConsoleConfig, Engine, IngestConfig, Listen, ListenerConfig, QueuesConfig, StoreConfig, TlsConfig,
+        Topology,
+    },
     yaml::Place,
 };
 use self::{files::read_file, finding::Finding, prune::Pruned, yaml::Node};
@@ -49,6 +54,7 @@ pub struct Config {
     topology: Topology,
     stages: Stages,
     files: Arc<Files>,
+    folder: PathBuf,
     data: PathBuf,
     lake: PathBuf,
     warnings: Vec<Mistake>,
@@ -111,7 +117,7 @@ impl Config {
                 let lake = lake.map_or_else(|| data.join("lake"), |lake| resolved(folder, lake));
                 let warnings = errors::placed(name, &node, warnings);
                 let files = Arc::new(Files::new(name, node, topology.clone(), folder));
-                Ok(Self { stages, files, data, lake, warnings, topology })
+                Ok(Self { stages, files, folder: folder.to_owned(), data, lake, warnings, topology })
             }
             _ => Err(errors(mistakes, warnings)),
         }
@@ -129,8 +135,10 @@ impl Config {
     pub fn apply(&mut self, overrides: Overrides) -> Result<(), ConfigErrors> {
         let mut mistakes = Vec::new();
         if let Some(listen) = overrides.listen {
-            self.topology.ingest.listener.listen = listen;
-            mistakes.extend(sense::exposed(&self.topology.ingest.listener).map(|text| ("--listen", text)));
+            self.topology.ingest.listener.listen = Listen::At(listen);
+            let options = self.listener_options();
+            let door = Door { scheme: Scheme::Mqtt, address: listen };
+            mistakes.extend(sense::exposed(&options, door).map(|text| ("--listen", text)));
         }
         if overrides.console.is_some() {
             self.topology.console.listen = overrides.console;

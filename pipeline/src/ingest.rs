@@ -10,12 +10,15 @@
 
 mod connection;
 mod counters;
+mod doors;
 mod hello;
 mod listener;
 mod packer;
 mod publisher;
 mod replies;
 mod sessions;
+mod tls;
+mod users;
 mod window;
 mod wire;
 
@@ -32,12 +35,20 @@ use tokio::{
 
 use self::{
     counters::Counters,
+    doors::Doors,
     listener::Shared,
     packer::Packer,
     publisher::{Publisher, next_epoch},
     sessions::Sessions,
 };
-pub use self::{counters::IngestStats, listener::ListenerOptions, packer::PackerOptions};
+pub use self::{
+    counters::IngestStats,
+    doors::{Door, Scheme},
+    listener::ListenerOptions,
+    packer::PackerOptions,
+    tls::{TlsError, TlsOptions},
+    users::{UserList, UsersError, check_name, hash_password},
+};
 use crate::{
     database::{Database, DatabaseError},
     queue::{QueueError, Queues},
@@ -45,7 +56,7 @@ use crate::{
 
 /// A running intake. Dropping it ends it at once: what is not durable yet is not acknowledged either.
 pub struct Ingest {
-    local_addr: SocketAddr,
+    doors: Vec<Door>,
     packer: Arc<Packer>,
     counters: Arc<Counters>,
     phase: watch::Sender<Phase>,
@@ -69,30 +80,46 @@ enum Phase {
 pub enum IngestError {
     /// The address can be reached from elsewhere, and nobody has allowed that.
     #[error(
-        "refused to listen on {listen}: whoever reaches it could publish, since clients are not \
-         authenticated; listen on 127.0.0.1, or set allow_anonymous: true where the network is trusted"
+        "refused to listen on {}: whoever reaches it could publish, since clients are not \
+         authenticated; listen on 127.0.0.1, or set users_file, or set allow_anonymous: true where the \
+         network is trusted", door.address
     )]
     Anonymous {
         /// Where it should have listened.
-        listen: SocketAddr,
+        door: Door,
     },
     /// Another process listens there.
     #[error(
-        "cannot listen on {listen}: the address is taken; stop the process that has it, or listen \
-         elsewhere (`--listen {}` picks a free port)", SocketAddr::new(listen.ip(), 0)
+        "cannot listen on {}: the address is taken; stop the process that has it, or listen elsewhere ({})",
+        door.address, elsewhere(*door)
     )]
     Taken {
         /// Where it should have listened.
-        listen: SocketAddr,
+        door: Door,
     },
     /// The system does not let us listen there.
-    #[error("cannot listen on {listen}: {source}; choose another address (`--listen ADDR:PORT`)")]
+    #[error("cannot listen on {}: {source}; choose another address ({})", door.address, elsewhere(*door))]
     Listen {
         /// Where it should have listened.
-        listen: SocketAddr,
+        door: Door,
         /// What the system says.
         source: io::Error,
     },
+    /// A door for TLS, and no certificate.
+    #[error("cannot listen on {door} without a certificate; set tls.cert_file and tls.key_file")]
+    NoCertificate {
+        /// Where it should have listened.
+        door: Door,
+    },
+    /// The certificates cannot be used.
+    #[error("no TLS: {0}")]
+    Tls(#[from] TlsError),
+    /// The file of users cannot be used.
+    #[error(transparent)]
+    Users(#[from] UsersError),
+    /// The system does not tell which port it picked.
+    #[error("cannot tell where ingest listens: {0}")]
+    Address(io::Error),
     /// The data file cannot be used.
     #[error("ingest: {0}")]
     Database(#[from] DatabaseError),
@@ -111,7 +138,8 @@ impl Ingest {
     /// Listens, and takes messages from then on.
     ///
     /// # Errors
-    /// When it may not or cannot listen there, or the database cannot be written.
+    /// When it may not or cannot listen there, the certificates or the users cannot be read, or the database cannot be
+    /// written.
     pub async fn start(
         queues: Queues,
         database: Database,
@@ -119,9 +147,8 @@ impl Ingest {
         packer: PackerOptions,
         listener: ListenerOptions,
     ) -> Result<Self, IngestError> {
-        let socket = listener::bind(&listener).await?;
-        let local_addr =
-            socket.local_addr().map_err(|source| IngestError::Listen { listen: listener.listen, source })?;
+        let open = Doors::open(&listener).await?;
+        let doors = open.addresses().map_err(IngestError::Address)?;
         let epoch = next_epoch(&database).await?;
         let packer = Packer::new(packer, topics, epoch);
         let (sessions_max, expiry_secs_max) = (listener.sessions_max, listener.session_expiry_secs_max);
@@ -136,18 +163,23 @@ impl Ingest {
             epoch,
             frames: 0,
         };
-        let shared = Shared::new(listener, Arc::clone(&packer), sessions, Arc::clone(&counters));
+        let shared = Shared::new(listener, Arc::clone(&packer), sessions, Arc::clone(&counters))?;
         let (phase, watched) = watch::channel(Phase::Serving);
         let mut ingest =
-            Self { local_addr, packer, counters, phase, listener: JoinSet::new(), publisher: JoinSet::new() };
-        ingest.listener.spawn(listen(listener::listen(socket, shared, watched), ingest.phase.clone()));
+            Self { doors, packer, counters, phase, listener: JoinSet::new(), publisher: JoinSet::new() };
+        ingest.listener.spawn(listen(listener::listen(open, shared, watched), ingest.phase.clone()));
         ingest.publisher.spawn(publish(publisher, ingest.phase.clone()));
         Ok(ingest)
     }
 
-    /// Where it listens, with the port that was picked.
-    pub fn local_addr(&self) -> SocketAddr {
-        self.local_addr
+    /// Where it listens, with the ports that were picked.
+    pub fn doors(&self) -> &[Door] {
+        &self.doors
+    }
+
+    /// Where it listens for MQTT in the clear, if it does.
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        self.doors.iter().find(|door| door.scheme == Scheme::Mqtt).map(|door| door.address)
     }
 
     /// What it has done since the start.
@@ -221,6 +253,15 @@ impl IngestView {
             Phase::Stopping => Err("it is stopping".to_owned()),
             Phase::Failed(error) => Err(error.to_string()),
         }
+    }
+}
+
+/// How to listen elsewhere.
+fn elsewhere(door: Door) -> String {
+    let free = SocketAddr::new(door.address.ip(), 0);
+    match door.scheme {
+        Scheme::Mqtt => format!("`--listen {free}` picks a free port"),
+        scheme => format!("{}: {free} picks a free port", scheme.key()),
     }
 }
 

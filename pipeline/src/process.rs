@@ -14,7 +14,7 @@ use crate::{
     config::Config,
     console::{Console, ConsoleError, View},
     database::{Database, DatabaseError},
-    ingest::{Ingest, IngestError},
+    ingest::{Door, Ingest, IngestError},
     lake::{Lake, LakeError, LakeMeters, Mode, Store},
     queue::{QueueError, QueueName, Queues, SqliteQueues},
     route,
@@ -182,8 +182,13 @@ impl Process {
     }
 
     /// Where devices connect to, when this process takes messages.
+    pub fn doors(&self) -> &[Door] {
+        self.ingest.as_ref().map(Ingest::doors).unwrap_or_default()
+    }
+
+    /// Where devices connect to in the clear.
     pub fn local_addr(&self) -> Option<SocketAddr> {
-        self.ingest.as_ref().map(Ingest::local_addr)
+        self.ingest.as_ref().and_then(Ingest::local_addr)
     }
 
     /// The stages, to put others of the same kind in their place while they run.

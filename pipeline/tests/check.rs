@@ -25,7 +25,7 @@ fn the_examples_are_without_mistakes() {
         let output = check(&["-c", examples.join(name).to_str().unwrap()]);
         let said = stdout(&output);
         assert_eq!(output.status.code(), Some(0), "{name}: {said}");
-        assert!(said.starts_with("ok: MQTT on 127.0.0.1:1883, 4 lanes"), "{name}: {said}");
+        assert!(said.starts_with("ok: mqtt://127.0.0.1:1883, 4 lanes"), "{name}: {said}");
         assert!(!said.contains("warning"), "{name}: {said}");
     }
 }

@@ -9,7 +9,10 @@ use std::{
 use serde_json::{Value, json};
 
 use super::USAGE;
-use crate::config::{self, Config, ConfigErrors, Mistake};
+use crate::{
+    config::{self, Config, ConfigErrors, Mistake},
+    ingest::Door,
+};
 
 /// Shows every mistake of a config, each with its line.
 #[derive(Debug, Default, clap::Args)]
@@ -87,9 +90,10 @@ fn entry(mistake: &Mistake) -> Value {
 /// What would run, in a few lines.
 fn summary(config: &Config) -> String {
     let topology = config.topology();
+    let doors: Vec<_> = config.listener_options().doors().iter().map(Door::to_string).collect();
     let mut lines = vec![format!(
-        "ok: MQTT on {}, {} lanes, queues in {}, lake in {}",
-        topology.ingest.listener.listen,
+        "ok: {}, {} lanes, queues in {}, lake in {}",
+        if doors.is_empty() { "no listener".to_owned() } else { doors.join(" ") },
         topology.lanes,
         config.data().display(),
         config.lake().display()

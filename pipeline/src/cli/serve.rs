@@ -68,8 +68,8 @@ async fn serve(place: Place, parts: &[Part], drain: bool) -> anyhow::Result<Exit
     if let Some(address) = process.console_addr() {
         info!("console on http://{address}");
     }
-    if let Some(address) = process.local_addr() {
-        info!("listening on mqtt://{address}");
+    for door in process.doors() {
+        info!("listening on {door}");
     }
     let reload = Reload::new(Arc::clone(config.files()), process.stages());
     tokio::select! {

@@ -1,10 +1,10 @@
 //! The options of the parts of the program, as the topology has them.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
-use super::Config;
+use super::{Config, ListenerConfig, TlsConfig, resolved};
 use crate::{
-    ingest::{ListenerOptions, PackerOptions},
+    ingest::{ListenerOptions, PackerOptions, TlsOptions},
     lake::StoreOptions,
     queue::SqliteOptions,
     worker::TickOptions,
@@ -43,17 +43,7 @@ impl Config {
 
     /// Where to listen, and the limits of connections.
     pub fn listener_options(&self) -> ListenerOptions {
-        let listener = &self.topology.ingest.listener;
-        ListenerOptions {
-            listen: listener.listen,
-            allow_anonymous: listener.allow_anonymous,
-            packet_bytes_max: listener.packet_bytes_max,
-            receive_maximum: listener.receive_maximum,
-            connections_max: size(listener.connections_max.into()),
-            sessions_max: listener.sessions_max,
-            session_expiry_secs_max: listener.session_expiry_secs_max,
-            connect_timeout: secs(listener.connect_secs),
-        }
+        listener_options(&self.topology.ingest.listener, &self.folder)
     }
 
     /// When time is told to the stages that know devices.
@@ -77,6 +67,30 @@ impl Config {
             age: secs(store.age_secs),
             age_max: secs(store.age_secs_max),
         }
+    }
+}
+
+/// The options of a listener whose paths start from `folder`.
+pub(super) fn listener_options(listener: &ListenerConfig, folder: &Path) -> ListenerOptions {
+    let tls = |tls: &TlsConfig| TlsOptions {
+        cert_file: resolved(folder, &tls.cert_file),
+        key_file: resolved(folder, &tls.key_file),
+        client_ca_file: tls.client_ca_file.as_ref().map(|path| resolved(folder, path)),
+    };
+    ListenerOptions {
+        listen: listener.listen.address(),
+        listen_tls: listener.listen_tls,
+        listen_websocket: listener.listen_websocket,
+        listen_websocket_tls: listener.listen_websocket_tls,
+        tls: listener.tls.as_ref().map(tls),
+        users_file: listener.users_file.as_ref().map(|path| resolved(folder, path)),
+        allow_anonymous: listener.allow_anonymous,
+        packet_bytes_max: listener.packet_bytes_max,
+        receive_maximum: listener.receive_maximum,
+        connections_max: size(listener.connections_max.into()),
+        sessions_max: listener.sessions_max,
+        session_expiry_secs_max: listener.session_expiry_secs_max,
+        connect_timeout: secs(listener.connect_secs),
     }
 }
 

@@ -1,5 +1,7 @@
 //! Checks what no schema can say: whether the parts of a topology fit together and can be carried out.
 
+mod listener;
+
 use std::{path::Path, sync::Arc};
 
 use stages::{
@@ -10,13 +12,8 @@ use stages::{
     validate::Validate,
 };
 
-use super::{
-    files,
-    finding::Finding,
-    pointer::spoken,
-    prune::Pruned,
-    topology::{ListenerConfig, Topology},
-};
+pub(super) use self::listener::exposed;
+use super::{files, finding::Finding, pointer::spoken, prune::Pruned, topology::Topology};
 
 /// The stages of a topology, ready to plan.
 #[derive(Debug, Clone)]
@@ -44,10 +41,8 @@ pub(super) struct Sense {
 pub(super) fn check(topology: &Topology, file: &Pruned, folder: &Path) -> Sense {
     let mut mistakes = Vec::new();
     let stages = stages(topology, folder, &mut mistakes);
-    if !file.lost("/ingest/listener/allow_anonymous") {
-        let text = exposed(&topology.ingest.listener);
-        mistakes.extend(text.map(|text| Finding::of_value("/ingest/listener/listen", text)));
-    }
+    let mut warnings = warnings(topology);
+    listener::check(&topology.ingest.listener, file, folder, &mut mistakes, &mut warnings);
     let lake = topology.store.lake.as_deref();
     for (pointer, path) in [("/data", Some(topology.data.as_path())), ("/store/lake", lake)] {
         let text = path.and_then(|path| no_directory(&folder.join(path)));
@@ -55,7 +50,7 @@ pub(super) fn check(topology: &Topology, file: &Pruned, folder: &Path) -> Sense 
     }
     mistakes.extend(limits(topology).iter().filter_map(|limit| limit.finding(file)));
     mistakes.extend(too_few_windows(&topology.analyze, file));
-    Sense { mistakes, warnings: warnings(topology), stages }
+    Sense { mistakes, warnings, stages }
 }
 
 fn stages(topology: &Topology, folder: &Path, mistakes: &mut Vec<Finding>) -> Option<Stages> {
@@ -78,18 +73,6 @@ fn stages(topology: &Topology, folder: &Path, mistakes: &mut Vec<Finding>) -> Op
 
 fn of_rule(mistake: &RuleMistake) -> Finding {
     Finding::of_value(&format!("/alert/rules{}", mistake.pointer()), mistake.to_string())
-}
-
-/// What is wrong when other machines could publish without anybody's leave.
-pub(super) fn exposed(listener: &ListenerConfig) -> Option<String> {
-    let open = !listener.allow_anonymous && !listener.listen.ip().is_loopback();
-    open.then(|| {
-        format!(
-            "{} can be reached from other machines, and anyone there could publish; \
-             listen on 127.0.0.1, or set allow_anonymous: true",
-            listener.listen
-        )
-    })
 }
 
 /// What is wrong when something other than a directory is at `path`.

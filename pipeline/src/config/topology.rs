@@ -1,5 +1,7 @@
 //! What a topology file says, as written: the one place for its keys, their defaults and their limits.
 
+mod listener;
+
 use std::{net::SocketAddr, path::PathBuf};
 
 use schemars::JsonSchema;
@@ -8,6 +10,8 @@ use stages::{
     alert::AlertConfig, analyze::AnalyzeConfig, payload::PayloadConfig, store::Granularity,
     topic::TopicConfig, transform::DevicesConfig,
 };
+
+pub use self::listener::{Listen, TlsConfig};
 
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
@@ -104,10 +108,29 @@ impl Default for IngestConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ListenerConfig {
-    /// The address and port to listen on; port 0 is any that is free.
+    /// The address and port to listen on for MQTT; port 0 is any that is free.
+    pub listen: Listen,
+    /// The address and port to listen on for MQTT by TLS.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = ADDRESS))]
-    pub listen: SocketAddr,
-    /// Whether whoever reaches `listen` may publish. Without it, `listen` must be a loopback address.
+    pub listen_tls: Option<SocketAddr>,
+    /// The address and port to listen on for MQTT in WebSockets, on any path.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = ADDRESS))]
+    pub listen_websocket: Option<SocketAddr>,
+    /// The address and port to listen on for MQTT in WebSockets by TLS, on any path.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = ADDRESS))]
+    pub listen_websocket_tls: Option<SocketAddr>,
+    /// The certificates for TLS; read at the start.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsConfig>,
+    /// Who may log in: a file with a line `user:hash` for each, as `millstream passwd` writes it; read again when it
+    /// changes. With it, clients must log in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub users_file: Option<PathBuf>,
+    /// Whether who does not log in may publish, too. Without it, addresses that other machines can reach need
+    /// `users_file`, or TLS with `client_ca_file`.
     pub allow_anonymous: bool,
     /// The largest MQTT packet taken, in bytes.
     #[schemars(range(min = 256, max = 268_435_455))]
@@ -128,13 +151,18 @@ pub struct ListenerConfig {
     pub session_expiry_secs_max: u32,
 }
 
-/// The JSON Schema format of [`ListenerConfig::listen`].
+/// The JSON Schema format of addresses such as [`ListenerConfig::listen`].
 pub(super) const ADDRESS: &str = "ip-port";
 
 impl Default for ListenerConfig {
     fn default() -> Self {
         Self {
-            listen: SocketAddr::from(([127, 0, 0, 1], 1883)),
+            listen: Listen::At(SocketAddr::from(([127, 0, 0, 1], 1883))),
+            listen_tls: None,
+            listen_websocket: None,
+            listen_websocket_tls: None,
+            tls: None,
+            users_file: None,
             allow_anonymous: false,
             packet_bytes_max: 262_144,
             receive_maximum: 1024,

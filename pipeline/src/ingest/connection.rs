@@ -15,7 +15,7 @@ use std::{
 
 use mqtt_protocol_core::mqtt::{Version, packet::v5_0};
 use stages::frame::Micros;
-use tokio::{io::Ready, net::TcpStream, sync::watch};
+use tokio::{io::Ready, sync::watch};
 
 use self::{answers::Answer, end::End};
 use super::{
@@ -35,14 +35,13 @@ const OUTSTANDING_MAX: usize = 65_535;
 /// For connections without a keep-alive: long enough never to matter.
 const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// Serves the client behind `socket` until either side ends it.
+/// Serves the client behind `wire` until either side ends it.
 pub(super) async fn serve(
     shared: Arc<Shared>,
-    socket: TcpStream,
+    mut wire: Wire,
     peer: SocketAddr,
     mut phase: watch::Receiver<Phase>,
 ) {
-    let mut wire = Wire::new(socket, shared.options.packet_bytes_max);
     if let Some((hello, session)) = greeting::greet(&mut wire, &shared, peer, &mut phase).await {
         let connection = Connection::new(shared, wire, hello, session, peer);
         connection.run(&mut phase).await;
@@ -141,7 +140,7 @@ impl Connection {
                 changed = phase.changed() => if changed.is_err() { return End::Stopping },
                 () = self.session.taken_over() => return End::TakenOver,
                 () = self.sender.settled() => if let Err(end) = self.answer() { return end },
-                ready = self.wire.ready(reads), if reads || self.wire.unsent() > 0 => {
+                ready = self.wire.ready(reads), if reads || self.wire.has_unsent() => {
                     if let Err(end) = self.read(ready, reads) {
                         return end;
                     }

@@ -12,12 +12,73 @@ use mqtt_protocol_core::mqtt::{
 };
 use stages::frame::Properties;
 
-use super::listener::ListenerOptions;
+use super::{
+    listener::{ListenerOptions, Shared},
+    users::Stranger,
+};
 
 /// How many topic aliases a client may set up.
 const TOPIC_ALIASES: u16 = 32;
 
-/// A CONNECT, as far as this endpoint cares. User name and password are taken and ignored.
+/// Who a CONNECT says it is.
+pub(super) struct Login<'a> {
+    pub(super) user: Option<&'a str>,
+    pub(super) password: Option<&'a [u8]>,
+}
+
+/// Why a client is not let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Refusal {
+    #[error("there is no such user")]
+    User,
+    #[error("the password is another")]
+    Password,
+    #[error("it gives no user name")]
+    Anonymous,
+}
+
+impl Login<'_> {
+    /// Checks a user name where there are users; who gives none must be certified, or allowed to be anonymous.
+    ///
+    /// # Errors
+    /// Why it is not let in.
+    pub(super) async fn check(&self, shared: &Shared, is_certified: bool) -> Result<(), Refusal> {
+        match (&shared.users, self.user) {
+            (None, _) => Ok(()),
+            (Some(_), None) if is_certified || shared.options.allow_anonymous => Ok(()),
+            (Some(_), None) => Err(Refusal::Anonymous),
+            (Some(users), Some(user)) => {
+                let checked = users.check(user, self.password.unwrap_or_default()).await;
+                checked.map_err(|stranger| match stranger {
+                    Stranger::User => Refusal::User,
+                    Stranger::Password => Refusal::Password,
+                })
+            }
+        }
+    }
+}
+
+/// MQTT 3.1.1, 3.2.2.3. Whether it is the name or the password that is wrong is nobody's business.
+impl From<Refusal> for ConnectReturnCode {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::User | Refusal::Password => Self::BadUserNameOrPassword,
+            Refusal::Anonymous => Self::NotAuthorized,
+        }
+    }
+}
+
+/// MQTT 5.0, 3.2.2.2.
+impl From<Refusal> for ConnectReasonCode {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::User | Refusal::Password => Self::BadUserNameOrPassword,
+            Refusal::Anonymous => Self::NotAuthorized,
+        }
+    }
+}
+
+/// A CONNECT, as far as this endpoint cares, once it is known who it is.
 #[derive(Debug)]
 pub(super) struct Hello {
     pub(super) client_id: String,

@@ -2,19 +2,29 @@
 
 use std::{
     collections::HashSet,
-    io,
     net::SocketAddr,
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
+use rustls::ServerConfig;
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     sync::watch,
     task::{JoinError, JoinSet},
 };
 
-use super::{IngestError, Phase, connection, counters::Counters, packer::Packer, sessions::Sessions};
+use super::{
+    IngestError, Phase, connection,
+    counters::Counters,
+    doors::{Doors, Scheme},
+    packer::Packer,
+    sessions::Sessions,
+    tls::TlsOptions,
+    users::Users,
+    wire::Wire,
+};
 
 /// How long to wait when the system cannot give us a connection, as for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -24,12 +34,22 @@ const COMPLAINTS_MAX: usize = 10_000;
 
 /// What the endpoint takes, and how much of it.
 ///
-/// User names, passwords and the retain flag are taken and ignored; subscriptions are refused.
+/// The retain flag is taken and ignored; subscriptions are refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListenerOptions {
-    /// Where to listen; port 0 picks a free one.
-    pub listen: SocketAddr,
-    /// Whether everybody may publish who can reach `listen`, when that is more than this machine.
+    /// Where to listen for MQTT; port 0 picks a free one.
+    pub listen: Option<SocketAddr>,
+    /// Where to listen for MQTT by TLS.
+    pub listen_tls: Option<SocketAddr>,
+    /// Where to listen for WebSockets.
+    pub listen_websocket: Option<SocketAddr>,
+    /// Where to listen for WebSockets by TLS.
+    pub listen_websocket_tls: Option<SocketAddr>,
+    /// The certificates for TLS.
+    pub tls: Option<TlsOptions>,
+    /// The file of those who may log in; without it, user names and passwords are taken and ignored.
+    pub users_file: Option<PathBuf>,
+    /// Whether everybody may publish who can connect, without a log-in, and from other machines.
     pub allow_anonymous: bool,
     /// The largest MQTT packet taken, in bytes, at least 1; a frame with just that message must fit the
     /// queues.
@@ -49,7 +69,12 @@ pub struct ListenerOptions {
 impl Default for ListenerOptions {
     fn default() -> Self {
         Self {
-            listen: SocketAddr::from(([127, 0, 0, 1], 1883)),
+            listen: Some(SocketAddr::from(([127, 0, 0, 1], 1883))),
+            listen_tls: None,
+            listen_websocket: None,
+            listen_websocket_tls: None,
+            tls: None,
+            users_file: None,
             allow_anonymous: false,
             packet_bytes_max: 1 << 20,
             receive_maximum: 1024,
@@ -67,17 +92,26 @@ pub(super) struct Shared {
     pub(super) packer: Arc<Packer>,
     pub(super) sessions: Sessions,
     pub(super) counters: Arc<Counters>,
+    /// Who may log in, if not everybody.
+    pub(super) users: Option<Arc<Users>>,
+    tls: Option<Arc<ServerConfig>>,
     complaints: Mutex<HashSet<(String, &'static str)>>,
 }
 
 impl Shared {
+    /// # Errors
+    /// When the certificates or the users cannot be read.
     pub(super) fn new(
         options: ListenerOptions,
         packer: Arc<Packer>,
         sessions: Sessions,
         counters: Arc<Counters>,
-    ) -> Arc<Self> {
-        Arc::new(Self { options, packer, sessions, counters, complaints: Mutex::default() })
+    ) -> Result<Arc<Self>, IngestError> {
+        let tls = options.tls.as_ref().map(TlsOptions::load).transpose()?;
+        let known_max = usize::try_from(options.sessions_max).unwrap_or(usize::MAX);
+        let users = options.users_file.clone().map(|path| Users::open(path, known_max)).transpose()?;
+        let users = users.map(Arc::new);
+        Ok(Arc::new(Self { options, packer, sessions, counters, users, tls, complaints: Mutex::default() }))
     }
 
     /// Whether this has not been said of this client yet.
@@ -90,21 +124,8 @@ impl Shared {
     }
 }
 
-/// # Errors
-/// When the address may not be listened on without authentication, or cannot be.
-pub(super) async fn bind(options: &ListenerOptions) -> Result<TcpListener, IngestError> {
-    let listen = options.listen;
-    if !listen.ip().is_loopback() && !options.allow_anonymous {
-        return Err(IngestError::Anonymous { listen });
-    }
-    TcpListener::bind(listen).await.map_err(|source| match source.kind() {
-        io::ErrorKind::AddrInUse => IngestError::Taken { listen },
-        _ => IngestError::Listen { listen, source },
-    })
-}
-
 /// Serves clients until the phase changes and the last of them is gone.
-pub(super) async fn listen(listener: TcpListener, shared: Arc<Shared>, mut phase: watch::Receiver<Phase>) {
+pub(super) async fn listen(mut doors: Doors, shared: Arc<Shared>, mut phase: watch::Receiver<Phase>) {
     let mut connections = JoinSet::new();
     let mut full = false;
     loop {
@@ -116,11 +137,11 @@ pub(super) async fn listen(listener: TcpListener, shared: Arc<Shared>, mut phase
                 full = false;
                 note_end(&shared, ended);
             }
-            accepted = listener.accept() => match accepted {
-                Ok((socket, peer)) if connections.len() < shared.options.connections_max => {
-                    welcome(&mut connections, &shared, socket, peer, &phase);
+            accepted = doors.accept() => match accepted {
+                Ok((scheme, socket, peer)) if connections.len() < shared.options.connections_max => {
+                    welcome(&mut connections, &shared, scheme, socket, peer, &phase);
                 }
-                Ok((_closed, peer)) => {
+                Ok((_, _closed, peer)) => {
                     shared.counters.refused_connection();
                     if !full {
                         let max = shared.options.connections_max;
@@ -135,7 +156,7 @@ pub(super) async fn listen(listener: TcpListener, shared: Arc<Shared>, mut phase
             }
         }
     }
-    drop(listener);
+    drop(doors);
     while let Some(ended) = connections.join_next().await {
         note_end(&shared, ended);
     }
@@ -144,14 +165,21 @@ pub(super) async fn listen(listener: TcpListener, shared: Arc<Shared>, mut phase
 fn welcome(
     connections: &mut JoinSet<()>,
     shared: &Arc<Shared>,
+    scheme: Scheme,
     socket: TcpStream,
     peer: SocketAddr,
     phase: &watch::Receiver<Phase>,
 ) {
     // Acknowledgements are small and awaited. Where this fails, they are only slower.
     let _slower = socket.set_nodelay(true);
-    shared.counters.connected();
-    connections.spawn(connection::serve(Arc::clone(shared), socket, peer, phase.clone()));
+    let tls = shared.tls.clone().filter(|_| scheme.is_tls());
+    match Wire::new(socket, tls, scheme.is_websocket(), shared.options.packet_bytes_max) {
+        Ok(wire) => {
+            shared.counters.connected();
+            connections.spawn(connection::serve(Arc::clone(shared), wire, peer, phase.clone()));
+        }
+        Err(error) => tracing::error!(%error, "cannot begin a connection by TLS"),
+    }
 }
 
 fn note_end(shared: &Shared, ended: Result<(), JoinError>) {

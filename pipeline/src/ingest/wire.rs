@@ -1,6 +1,10 @@
 //! A socket and the MQTT state machine on it: bytes in, packets out, and back.
 
-use std::{io, time::Duration};
+mod link;
+mod stream;
+mod websocket;
+
+use std::{io, sync::Arc, time::Duration};
 
 use mqtt_protocol_core::mqtt::{
     Connection, Version,
@@ -10,11 +14,15 @@ use mqtt_protocol_core::mqtt::{
     result_code::MqttError,
     role::Server,
 };
+use rustls::ServerConfig;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, Interest, Ready},
     net::TcpStream,
+    task::coop::consume_budget,
     time::timeout,
 };
+
+use self::{link::Link, stream::Stream, websocket::WebSocket};
 
 /// A read that fills the buffer doubles it, from here…
 const READ_BYTES_MIN: usize = 4 << 10;
@@ -31,7 +39,7 @@ const HANG_UP: Duration = Duration::from_secs(1);
 
 /// One connection, as packets.
 pub(super) struct Wire {
-    socket: TcpStream,
+    link: Link,
     protocol: Connection<Server>,
     incoming: Vec<u8>,
     parsed: usize,
@@ -52,21 +60,44 @@ pub(super) enum Read {
 }
 
 impl Wire {
-    /// Takes packets of at most `packet_bytes_max`.
-    pub(super) fn new(socket: TcpStream, packet_bytes_max: u32) -> Self {
+    /// Takes packets of at most `packet_bytes_max`, by TLS if that is set up, in a WebSocket if it is to be one. The
+    /// handshakes of both are part of the first reads.
+    ///
+    /// # Errors
+    /// When TLS cannot be begun.
+    pub(super) fn new(
+        socket: TcpStream,
+        tls: Option<Arc<ServerConfig>>,
+        websocket: bool,
+        packet_bytes_max: u32,
+    ) -> Result<Self, rustls::Error> {
+        let stream = match tls {
+            Some(config) => Stream::tls(socket, config)?,
+            None => Stream::Plain(socket),
+        };
+        let link = if websocket {
+            Link::WebSocket(Box::new(WebSocket::new(stream, packet_bytes_max)))
+        } else {
+            Link::Stream(stream)
+        };
         let options = ConnectionOptions::new().maximum_packet_size_recv(packet_bytes_max);
         let mut protocol = Connection::with_options(Version::Undetermined, options);
         protocol.set_auto_pub_response(false);
         protocol.set_auto_ping_response(true);
-        Self {
-            socket,
+        Ok(Self {
+            link,
             protocol,
             incoming: vec![0; READ_BYTES_MIN],
             parsed: 0,
             filled: 0,
             outgoing: Vec::new(),
             written: 0,
-        }
+        })
+    }
+
+    /// Whether the peer has shown a certificate of the client CA.
+    pub(super) fn is_certified(&self) -> bool {
+        self.link.stream().is_certified()
     }
 
     /// The version of MQTT that the peer speaks, once it has said so.
@@ -81,31 +112,36 @@ impl Wire {
 
     /// Whether the peer leaves too many of our bytes unread.
     pub(super) fn is_congested(&self) -> bool {
-        self.unsent() >= UNSENT_BYTES_MAX
+        self.outgoing.len() - self.written >= UNSENT_BYTES_MAX
     }
 
-    /// How many bytes are still to be written.
-    pub(super) fn unsent(&self) -> usize {
-        self.outgoing.len() - self.written
+    /// Whether bytes are still to be written.
+    pub(super) fn has_unsent(&self) -> bool {
+        self.written < self.outgoing.len() || self.link.wants_write()
     }
 
     /// Waits until a read (if `reads`) or a write (if there is something to write) can do something.
     pub(super) async fn ready(&self, reads: bool) -> io::Result<Ready> {
-        let interest = match (reads, self.unsent() > 0) {
+        if reads && self.link.has_more() {
+            // The socket would give others their turn now and then; so does this.
+            consume_budget().await;
+            return Ok(Ready::READABLE);
+        }
+        let interest = match (reads, self.has_unsent()) {
             (true, true) => Interest::READABLE | Interest::WRITABLE,
             (true, false) => Interest::READABLE,
             (false, _) => Interest::WRITABLE,
         };
-        self.socket.ready(interest).await
+        self.link.socket().ready(interest).await
     }
 
     /// Reads what there is, after everything that was read before has been parsed.
     pub(super) fn read(&mut self) -> io::Result<Read> {
-        match self.socket.try_read(&mut self.incoming) {
+        match self.link.read(&mut self.incoming) {
             Ok(0) => Ok(Read::End),
             Ok(count) => {
                 (self.parsed, self.filled) = (0, count);
-                Ok(Read::Bytes { more: count == self.incoming.len() })
+                Ok(Read::Bytes { more: count == self.incoming.len() || self.link.has_more() })
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Read::Nothing),
             Err(error) => Err(error),
@@ -181,7 +217,7 @@ impl Wire {
     /// Writes as much as goes without waiting.
     pub(super) fn flush(&mut self) -> io::Result<()> {
         while self.written < self.outgoing.len() {
-            match self.socket.try_write(&self.outgoing[self.written..]) {
+            match self.link.write(&self.outgoing[self.written..]) {
                 Ok(count) => self.written += count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => return Err(error),
@@ -189,19 +225,36 @@ impl Wire {
         }
         self.outgoing.clear();
         self.written = 0;
-        Ok(())
+        match self.link.flush() {
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
+            _ => Ok(()),
+        }
     }
 
     /// Writes what is left, then waits a little for the peer to hang up.
     pub(super) async fn close(mut self) {
         let ending = async {
-            self.socket.write_all(&self.outgoing[self.written..]).await?;
-            self.socket.shutdown().await?;
-            while self.socket.read(&mut self.incoming).await? > 0 {}
+            self.flush_all().await?;
+            self.link.end_messages();
+            self.flush_all().await?;
+            self.link.end_stream();
+            self.flush_all().await?;
+            let socket = self.link.socket_mut();
+            socket.shutdown().await?;
+            while socket.read(&mut self.incoming).await? > 0 {}
             io::Result::Ok(())
         };
         // However this ends, nobody is left to be told.
         let _ended = timeout(HANG_UP, ending).await;
+    }
+
+    async fn flush_all(&mut self) -> io::Result<()> {
+        self.flush()?;
+        while self.has_unsent() {
+            self.ready(false).await?;
+            self.flush()?;
+        }
+        Ok(())
     }
 }
 

@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
 mod acknowledging;
+mod certificates;
 mod clients;
+mod doors;
 mod ending;
 mod exactly_once;
 mod killed;
@@ -13,3 +15,7 @@ mod refusing;
 mod server;
 mod sessions;
 mod starting;
+mod tls;
+mod users;
+mod websocket;
+mod websocket_client;

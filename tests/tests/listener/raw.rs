@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
     time::timeout,
 };
@@ -64,16 +64,28 @@ pub(crate) struct Connect {
     /// MQTT 5 only.
     pub(crate) expiry: Option<u32>,
     pub(crate) will: Option<(&'static str, &'static [u8])>,
+    pub(crate) user: Option<&'static str>,
+    pub(crate) password: Option<&'static str>,
 }
 
 impl Connect {
     pub(crate) fn new(version: u8, client_id: &'static str) -> Self {
-        Self { version, client_id, clean: true, keep_alive: 0, expiry: None, will: None }
+        Self {
+            version,
+            client_id,
+            clean: true,
+            keep_alive: 0,
+            expiry: None,
+            will: None,
+            user: None,
+            password: None,
+        }
     }
 
     pub(crate) fn bytes(&self) -> Vec<u8> {
         let mut body = text(b"MQTT");
-        let flags = u8::from(self.clean) << 1 | u8::from(self.will.is_some()) << 2;
+        let mut flags = u8::from(self.clean) << 1 | u8::from(self.will.is_some()) << 2;
+        flags |= u8::from(self.user.is_some()) << 7 | u8::from(self.password.is_some()) << 6;
         body.extend([self.version, flags]);
         body.extend(self.keep_alive.to_be_bytes());
         if self.version == V5 {
@@ -92,6 +104,9 @@ impl Connect {
             }
             body.extend(text(topic.as_bytes()));
             body.extend(text(payload));
+        }
+        for field in [self.user, self.password].into_iter().flatten() {
+            body.extend(text(field.as_bytes()));
         }
         packet(0x10, &body)
     }
@@ -129,8 +144,13 @@ pub(crate) fn release(id: u16) -> Vec<u8> {
 pub(crate) const PINGREQ: [u8; 2] = [0xc0, 0];
 pub(crate) const GOODBYE: [u8; 2] = [0xe0, 0];
 
+/// What bytes can be sent and received on.
+pub(crate) trait Socket: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Socket for S {}
+
 pub(crate) struct Raw {
-    socket: TcpStream,
+    socket: Box<dyn Socket>,
     version: u8,
 }
 
@@ -139,16 +159,34 @@ impl Raw {
     pub(crate) async fn open(addr: SocketAddr, version: u8) -> Self {
         let socket = TcpStream::connect(addr).await.unwrap();
         socket.set_nodelay(true).unwrap();
-        Self { socket, version }
+        Self::on(socket, version)
+    }
+
+    /// The same on another socket.
+    pub(crate) fn on(socket: impl Socket + 'static, version: u8) -> Self {
+        Self { socket: Box::new(socket), version }
     }
 
     /// Connects, and answers whether there was a session.
     pub(crate) async fn connect(addr: SocketAddr, connect: &Connect) -> (Self, bool) {
         let mut raw = Self::open(addr, connect.version).await;
-        raw.send(&connect.bytes()).await;
-        let connack = raw.receive().await.expect("a CONNACK");
-        assert_eq!((connack.kind, connack.body[1]), (CONNACK, 0), "let in: {connack:?}");
-        (raw, connack.body[0] == 1)
+        let present = raw.begin(connect).await;
+        (raw, present)
+    }
+
+    /// Says who it is, is let in, and answers whether there was a session.
+    pub(crate) async fn begin(&mut self, connect: &Connect) -> bool {
+        let connack = self.knock(connect).await;
+        assert_eq!(connack[1], 0, "let in: {connack:?}");
+        connack[0] == 1
+    }
+
+    /// Says who it is, and answers what the CONNACK holds.
+    pub(crate) async fn knock(&mut self, connect: &Connect) -> Vec<u8> {
+        self.send(&connect.bytes()).await;
+        let connack = self.receive().await.expect("a CONNACK");
+        assert_eq!(connack.kind, CONNACK, "{connack:?}");
+        connack.body
     }
 
     /// Connects, unless nobody listens or the server goes before it has answered.
@@ -168,7 +206,11 @@ impl Raw {
     }
 
     pub(crate) async fn send(&mut self, bytes: &[u8]) {
-        timeout(PATIENCE, self.socket.write_all(bytes)).await.expect("sent in time").unwrap();
+        let sending = async {
+            self.socket.write_all(bytes).await?;
+            self.socket.flush().await
+        };
+        timeout(PATIENCE, sending).await.expect("sent in time").unwrap();
     }
 
     /// Sends, unless the server is gone.

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use millstream::{
     database::Database,
-    ingest::{Ingest, IngestError, ListenerOptions, PackerOptions},
+    ingest::{Ingest, IngestError, ListenerOptions, PackerOptions, Scheme},
     queue::{QueueName, Queues, ReceiveLimits, SqliteOptions, SqliteQueues, Verdict},
 };
 use stages::{
@@ -24,7 +24,7 @@ pub(crate) struct Setup {
 
 impl Default for Setup {
     fn default() -> Self {
-        let listen = SocketAddr::from(([127, 0, 0, 1], 0));
+        let listen = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
         Self {
             listener: ListenerOptions { listen, ..ListenerOptions::default() },
             packer: PackerOptions::default(),
@@ -67,7 +67,13 @@ impl Server {
     }
 
     pub(crate) fn addr(&self) -> SocketAddr {
-        self.ingest.local_addr()
+        self.ingest.local_addr().unwrap()
+    }
+
+    /// Where it listens for what.
+    pub(crate) fn door(&self, scheme: Scheme) -> SocketAddr {
+        let doors = self.ingest.doors();
+        doors.iter().find(|door| door.scheme == scheme).expect("such a door").address
     }
 
     pub(crate) fn file(&self) -> PathBuf {

@@ -7,7 +7,7 @@ use super::server::{Server, Setup, start};
 async fn refusal(listen: &str) -> String {
     let dir = tempfile::tempdir().unwrap();
     let mut setup = Setup::default();
-    setup.listener.listen = listen.parse().unwrap();
+    setup.listener.listen = Some(listen.parse().unwrap());
     let (ingest, _queues) = start(dir.path().join("millstream.db"), &setup).await;
     ingest.err().expect("no intake").to_string()
 }
@@ -19,7 +19,7 @@ async fn only_this_machine_may_publish_unless_everybody_may() {
         assert!(error.contains(listen) && error.contains("allow_anonymous: true"), "{error}");
     }
     let mut setup = Setup::default();
-    setup.listener.listen = SocketAddr::from(([0, 0, 0, 0], 0));
+    setup.listener.listen = Some(SocketAddr::from(([0, 0, 0, 0], 0)));
     setup.listener.allow_anonymous = true;
     Server::with(setup).await;
 }

@@ -158,18 +158,75 @@ fn other_machines_need_leave() {
         (
             "ingest:\n  listener:\n    listen: 0.0.0.0:1883\n",
             &[
-                "3:13: ingest.listener.listen: 0.0.0.0:1883 can be reached from other machines, and anyone there could publish; listen on 127.0.0.1, or set allow_anonymous: true",
+                "3:13: ingest.listener.listen: 0.0.0.0:1883 can be reached from other machines, and anyone there could publish; listen on 127.0.0.1, set users_file, or set allow_anonymous: true",
             ],
         ),
         (
             "ingest:\n  listener:\n    listen: '[::]:1883'\n",
             &[
-                "3:13: ingest.listener.listen: [::]:1883 can be reached from other machines, and anyone there could publish; listen on 127.0.0.1, or set allow_anonymous: true",
+                "3:13: ingest.listener.listen: [::]:1883 can be reached from other machines, and anyone there could publish; listen on 127.0.0.1, set users_file, or set allow_anonymous: true",
             ],
         ),
         ("ingest:\n  listener:\n    listen: '[::1]:1883'\n", &[]),
         ("ingest:\n  listener:\n    listen: 0.0.0.0:1883\n    allow_anonymous: true\n", &[]),
+        ("ingest:\n  listener:\n    listen: 0.0.0.0:1883\n    users_file: users\n", &[]),
+        (
+            "ingest:\n  listener:\n    listen: off\n    listen_websocket: 0.0.0.0:8083\n",
+            &[
+                "4:23: ingest.listener.listen_websocket: 0.0.0.0:8083 can be reached from other machines, and anyone there could publish; listen on 127.0.0.1, set users_file, or set allow_anonymous: true",
+            ],
+        ),
+        (
+            "ingest:\n  listener:\n    listen_tls: 0.0.0.0:8883\n    tls: {cert_file: gone.pem, key_file: gone.key}\n",
+            &[
+                "3:17: ingest.listener.listen_tls: 0.0.0.0:8883 can be reached from other machines, and anyone there could publish; listen on 127.0.0.1, set users_file or tls.client_ca_file, or set allow_anonymous: true",
+            ],
+        ),
     ]);
+}
+
+#[test]
+fn certificates_and_users_must_be_such() {
+    check(&[
+        (
+            "ingest: {listener: {listen_tls: '127.0.0.1:8883'}}\n",
+            &[
+                "1:33: ingest.listener.listen_tls: TLS needs a certificate; set tls.cert_file and tls.key_file beside it",
+            ],
+        ),
+        (
+            "ingest:\n  listener:\n    listen_tls: 127.0.0.1:8883\n    tls: {cert_file: any.json, key_file: gone.key}\n",
+            &[
+                "4:22: ingest.listener.tls.cert_file: HERE/any.json has no certificate in PEM (-----BEGIN CERTIFICATE-----)",
+            ],
+        ),
+        (
+            "ingest:\n  listener: {users_file: any.json}\n",
+            &["2:26: ingest.listener.users_file: HERE/any.json:1: expected user:hash"],
+        ),
+    ]);
+}
+
+#[test]
+fn what_is_lent_to_the_listener_may_be_elsewhere() {
+    let warnings = |yaml| {
+        let folder = folder();
+        let here = folder.path().to_str().unwrap().to_owned();
+        let config = read(folder.path(), yaml).unwrap();
+        let texts = config.warnings().iter().map(|warning| warning.to_string().replace(&here, "HERE"));
+        texts.collect::<Vec<_>>()
+    };
+    assert_eq!(
+        warnings(
+            "ingest:\n  listener:\n    listen: 0.0.0.0:1883\n    users_file: gone\n    tls: {cert_file: gone.pem, key_file: gone.key}\n"
+        ),
+        [
+            "m.yaml:3:13: ingest.listener.listen: passwords can be read on the way here; use listen_tls where the network is not trusted",
+            "m.yaml:4:17: ingest.listener.users_file: cannot read the users in HERE/gone: No such file or directory (os error 2); `millstream passwd` makes it",
+            "m.yaml:5:5: ingest.listener.tls is for listen_tls and listen_websocket_tls, and neither is set",
+            "m.yaml:5:22: ingest.listener.tls.cert_file: cannot read HERE/gone.pem: No such file or directory (os error 2)",
+        ]
+    );
 }
 
 #[test]
@@ -251,7 +308,7 @@ fn every_mistake_of_a_file_is_shown_at_once_in_its_order() {
          store: {partition: week}\n",
         &[
             "1:8: lanes: expected a whole number from 1 to 1024, got \"none\"",
-            "3:22: ingest.listener.listen: 0.0.0.0:1883 can be reached from other machines, and anyone there could publish; listen on 127.0.0.1, or set allow_anonymous: true",
+            "3:22: ingest.listener.listen: 0.0.0.0:1883 can be reached from other machines, and anyone there could publish; listen on 127.0.0.1, set users_file, or set allow_anonymous: true",
             "3:36: ingest.listener.conections_max is not a known key; did you mean connections_max?",
             "5:14: topics[0].pattern: expected text, got 5; put it in quotes",
             "7:13: topics[1].schema: cannot use the schema gone.json: cannot read HERE/gone.json: No such file or directory (os error 2)",

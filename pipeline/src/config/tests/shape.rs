@@ -80,13 +80,19 @@ fn a_wrong_type_is_told_in_plain_words() {
         (
             "ingest: {listener: {listen: localhost}}\n",
             &[
-                "1:29: ingest.listener.listen: expected an IP address and port such as 127.0.0.1:1883, got \"localhost\"",
+                "1:29: ingest.listener.listen: expected off or an IP address and port such as 127.0.0.1:1883, got \"localhost\"",
             ],
         ),
         (
             "ingest: {listener: {listen: 1883}}\n",
             &[
-                "1:29: ingest.listener.listen: expected an IP address and port such as 127.0.0.1:1883, got 1883",
+                "1:29: ingest.listener.listen: expected off or an IP address and port such as 127.0.0.1:1883, got 1883",
+            ],
+        ),
+        (
+            "ingest: {listener: {listen_tls: 8883}}\n",
+            &[
+                "1:33: ingest.listener.listen_tls: expected an IP address and port such as 127.0.0.1:1883, got 8883",
             ],
         ),
         ("data: 5\n", &["1:7: data: expected text, got 5; put it in quotes"]),

@@ -63,6 +63,9 @@ impl Connection {
         let (client, peer) = (self.hello.client_id.as_str(), self.peer);
         let (about, complaint) = match end {
             End::Left { .. } | End::TakenOver | End::Stopping | End::Lost(None) => return,
+            End::Lost(Some(error)) if error.kind() == io::ErrorKind::InvalidData => {
+                ("broken", error.to_string())
+            }
             End::Lost(Some(error)) => return tracing::debug!(client, %peer, %error, "lost a connection"),
             End::Silent => {
                 return tracing::debug!(client, %peer, "closed a connection that was silent for too long");

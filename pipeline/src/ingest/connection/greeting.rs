@@ -1,6 +1,6 @@
 //! From the first byte to the CONNACK.
 
-use std::net::SocketAddr;
+use std::{io, net::SocketAddr};
 
 use mqtt_protocol_core::mqtt::{
     Version,
@@ -12,7 +12,7 @@ use tokio::{sync::watch, time::timeout};
 use super::{end::End, packets::is_topic_name};
 use crate::ingest::{
     Phase,
-    hello::Hello,
+    hello::{Hello, Login, Refusal},
     listener::Shared,
     sessions::{BeginError, Session},
     wire::{Read, Wire},
@@ -30,8 +30,16 @@ pub(super) async fn greet(
         _ = phase.wait_for(|phase| !matches!(phase, Phase::Serving)) => return None,
     };
     let refused = match first {
-        Ok(Packet::V3_1_1Connect(connect)) => return greet_v3(wire, shared, &connect).await,
-        Ok(Packet::V5_0Connect(connect)) => return greet_v5(wire, shared, &connect).await,
+        Ok(Packet::V3_1_1Connect(connect)) => {
+            let login = Login { user: connect.user_name(), password: connect.password() };
+            let admitted = admit(shared, wire, &login, peer, phase).await?;
+            return greet_v3(wire, shared, &connect, admitted).await;
+        }
+        Ok(Packet::V5_0Connect(connect)) => {
+            let login = Login { user: connect.user_name(), password: connect.password() };
+            let admitted = admit(shared, wire, &login, peer, phase).await?;
+            return greet_v5(wire, shared, &connect, admitted).await;
+        }
         // The state machine takes nothing else first.
         Ok(_) => "the first packet is no CONNECT".to_owned(),
         Err(End::Broken(MqttError::UnsupportedProtocolVersion)) => {
@@ -45,9 +53,11 @@ pub(super) async fn greet(
             correct(wire, error);
             error.to_string()
         }
+        // A handshake that failed, of TLS or of a WebSocket.
+        Err(End::Lost(Some(error))) if error.kind() == io::ErrorKind::InvalidData => error.to_string(),
         Err(_) => return None,
     };
-    if shared.complains(&peer.ip().to_string(), "connect") {
+    if shared.complains(&format!("{} {refused}", peer.ip()), "connect") {
         tracing::warn!(%peer, "refused a connection: {refused}");
     }
     None
@@ -69,11 +79,34 @@ fn correct(wire: &mut Wire, error: MqttError) {
     }
 }
 
+/// Checks who it is; none when that does not matter any more. A refused log-in is said once for each client and reason.
+async fn admit(
+    shared: &Shared,
+    wire: &Wire,
+    login: &Login<'_>,
+    peer: SocketAddr,
+    phase: &mut watch::Receiver<Phase>,
+) -> Option<Result<(), Refusal>> {
+    let admitted = tokio::select! {
+        admitted = login.check(shared, wire.is_certified()) => admitted,
+        _ = phase.wait_for(|phase| !matches!(phase, Phase::Serving)) => return None,
+    };
+    if let Err(refusal) = admitted
+        && shared.complains(&format!("{} {refusal}", peer.ip()), "login")
+    {
+        let user = login.user.unwrap_or_default();
+        tracing::warn!(%peer, user, "refused a log-in: {refusal}");
+    }
+    Some(admitted)
+}
+
 async fn first_packet(wire: &mut Wire) -> Result<Packet, End> {
     loop {
         if let Some(packet) = wire.next()? {
             return Ok(packet);
         }
+        // The handshakes of TLS and WebSockets have something to say before.
+        wire.flush()?;
         let ready = wire.ready(true).await?;
         if ready.is_readable() && wire.read()? == Read::End {
             return Err(End::Lost(None));
@@ -81,8 +114,14 @@ async fn first_packet(wire: &mut Wire) -> Result<Packet, End> {
     }
 }
 
-async fn greet_v3(wire: &mut Wire, shared: &Shared, connect: &v3_1_1::Connect) -> Option<(Hello, Session)> {
-    let greeted = match Hello::of_v3(connect, &shared.options) {
+async fn greet_v3(
+    wire: &mut Wire,
+    shared: &Shared,
+    connect: &v3_1_1::Connect,
+    admitted: Result<(), Refusal>,
+) -> Option<(Hello, Session)> {
+    let admitted = admitted.map_err(ConnectReturnCode::from);
+    let greeted = match admitted.and_then(|()| Hello::of_v3(connect, &shared.options)) {
         // This version has no word for it: such a connection is just closed.
         Ok(hello) if !has_proper_will(&hello) => return None,
         Ok(hello) => begin(shared, hello).await.map_err(|_refused| ConnectReturnCode::ServerUnavailable),
@@ -100,8 +139,14 @@ async fn greet_v3(wire: &mut Wire, shared: &Shared, connect: &v3_1_1::Connect) -
     welcomed
 }
 
-async fn greet_v5(wire: &mut Wire, shared: &Shared, connect: &v5_0::Connect) -> Option<(Hello, Session)> {
-    let greeted = match Hello::of_v5(connect, &shared.options) {
+async fn greet_v5(
+    wire: &mut Wire,
+    shared: &Shared,
+    connect: &v5_0::Connect,
+    admitted: Result<(), Refusal>,
+) -> Option<(Hello, Session)> {
+    let admitted = admitted.map_err(ConnectReasonCode::from);
+    let greeted = match admitted.and_then(|()| Hello::of_v5(connect, &shared.options)) {
         Ok(hello) if !has_proper_will(&hello) => Err(ConnectReasonCode::TopicNameInvalid),
         Ok(hello) => begin(shared, hello).await.map_err(|refused| match refused {
             BeginError::Full(_) => ConnectReasonCode::QuotaExceeded,
