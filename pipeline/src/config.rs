@@ -49,6 +49,7 @@ const FILE_BYTES_MAX: u64 = 4 << 20;
 pub struct Config {
     topology: Topology,
     stages: Stages,
+    folder: PathBuf,
     data: PathBuf,
     lake: PathBuf,
     warnings: Vec<Mistake>,
@@ -110,7 +111,8 @@ impl Config {
                 let data = resolved(folder, &topology.data);
                 let lake = topology.store.lake.as_ref();
                 let lake = lake.map_or_else(|| data.join("lake"), |lake| resolved(folder, lake));
-                Ok(Self { stages, data, lake, warnings: errors::placed(name, &node, warnings), topology })
+                let (folder, warnings) = (folder.to_owned(), errors::placed(name, &node, warnings));
+                Ok(Self { topology, stages, folder, data, lake, warnings })
             }
             _ => Err(errors(mistakes, warnings)),
         }
@@ -148,6 +150,11 @@ impl Config {
     /// The stages, ready to plan.
     pub fn stages(&self) -> &Stages {
         &self.stages
+    }
+
+    /// What paths in the file are relative to.
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// The directory of the database.

@@ -9,6 +9,7 @@ pub mod database;
 pub mod error;
 pub mod ingest;
 pub mod lake;
+pub mod notify;
 pub mod process;
 pub mod queue;
 pub mod route;

@@ -1,5 +1,7 @@
 //! Checks what no schema can say: whether the parts of a topology fit together and can be carried out.
 
+mod notify;
+
 use std::{path::Path, sync::Arc};
 
 use stages::{
@@ -53,7 +55,10 @@ pub(super) fn check(topology: &Topology, file: &Pruned, folder: &Path, schemas: 
         mistakes.extend(text.map(|text| Finding::of_value(pointer, text)));
     }
     mistakes.extend(limits(topology).iter().filter_map(|limit| limit.finding(file)));
-    Sense { mistakes, warnings: warnings(topology), stages }
+    mistakes.extend(notify::mistakes(&topology.notify));
+    let mut warnings = warnings(topology);
+    warnings.extend(notify::warnings(&topology.notify, folder));
+    Sense { mistakes, warnings, stages }
 }
 
 fn stages(topology: &Topology, schemas: &Schemas, mistakes: &mut Vec<Finding>) -> Option<Stages> {

@@ -6,6 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use stages::{alert::AlertConfig, analyze::AnalyzeConfig, store::Granularity, topic::TopicConfig};
 
+use crate::notify::NotifyConfig;
+
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
 const GIB: u64 = 1024 * MIB;
@@ -34,6 +36,8 @@ pub struct Topology {
     pub analyze: AnalyzeConfig,
     /// What raises alerts.
     pub alert: AlertConfig,
+    /// Who is told of alerts.
+    pub notify: NotifyConfig,
     /// How rows become Parquet files.
     pub store: StoreConfig,
 }
@@ -53,6 +57,7 @@ impl Default for Topology {
             }],
             analyze: AnalyzeConfig::default(),
             alert: AlertConfig::default(),
+            notify: NotifyConfig::default(),
             store: StoreConfig::default(),
         }
     }
