@@ -8,6 +8,7 @@
 mod child;
 pub mod lake;
 mod site;
+mod webhook;
 
 use std::{
     thread::sleep,
@@ -17,6 +18,7 @@ use std::{
 pub use self::{
     child::{Child, Ended},
     site::{Site, program},
+    webhook::{Answer, Post, Stream as WebhookStream, Webhook},
 };
 
 /// How long anything may take that is to happen, also on a busy machine.
