@@ -167,6 +167,11 @@ impl Config {
         &self.files
     }
 
+    /// What paths in the file are relative to.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// The directory of the database.
     pub fn data(&self) -> &Path {
         &self.data

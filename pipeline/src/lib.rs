@@ -11,6 +11,7 @@ pub mod error;
 pub mod ingest;
 pub mod lake;
 pub mod meter;
+pub mod notify;
 pub mod process;
 pub mod queue;
 pub mod reload;

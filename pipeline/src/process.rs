@@ -16,6 +16,7 @@ use crate::{
     database::{Database, DatabaseError},
     ingest::{Door, Ingest, IngestError},
     lake::{Lake, LakeError, LakeMeters, Mode, Store},
+    notify::{Notify, NotifyError, Recipients},
     queue::{QueueError, QueueName, Queues, SqliteQueues},
     route,
     state::StateStore,
@@ -43,12 +44,21 @@ pub enum Part {
     Alert,
     /// The writer of the lake.
     Store,
+    /// Who delivers alerts.
+    Notify,
 }
 
 impl Part {
     /// Every part, in the order of the way of a reading.
-    pub const ALL: [Self; 6] =
-        [Self::Ingest, Self::Validate, Self::Transform, Self::Analyze, Self::Alert, Self::Store];
+    pub const ALL: [Self; 7] = [
+        Self::Ingest,
+        Self::Validate,
+        Self::Transform,
+        Self::Analyze,
+        Self::Alert,
+        Self::Store,
+        Self::Notify,
+    ];
 
     /// The name on the command line.
     pub fn as_str(self) -> &'static str {
@@ -59,6 +69,7 @@ impl Part {
             Self::Analyze => "analyze",
             Self::Alert => "alert",
             Self::Store => "store",
+            Self::Notify => "notify",
         }
     }
 }
@@ -93,6 +104,9 @@ pub enum ProcessError {
     /// The lake cannot be used.
     #[error(transparent)]
     Lake(#[from] LakeError),
+    /// Alerts cannot be delivered.
+    #[error(transparent)]
+    Notify(#[from] NotifyError),
     /// The intake cannot start.
     #[error(transparent)]
     Ingest(#[from] IngestError),
@@ -113,6 +127,7 @@ pub struct Process {
     ingest: Option<Ingest>,
     console: Option<Console>,
     lake: Option<Arc<LakeMeters>>,
+    notify: Option<Notify>,
     tasks: JoinSet<Result<(), ProcessError>>,
     /// What the workers of each stage take before each run.
     stages: Vec<(Part, watch::Sender<Stage>)>,
@@ -136,6 +151,7 @@ impl Process {
         let mut process = Self {
             queues,
             ingest: None,
+            notify: None,
             console: None,
             lake: None,
             tasks: JoinSet::new(),
@@ -154,6 +170,11 @@ impl Process {
         }
         if parts.contains(&Part::Analyze) {
             process.spawn_ticker(config);
+        }
+        // `up` runs everything, also where nobody is to be told.
+        let told = !config.topology().notify.webhooks.is_empty() || parts != Part::ALL;
+        if told && parts.contains(&Part::Notify) {
+            process.notify = Some(Notify::start(config, process.queues.clone()).await?);
         }
         if parts.contains(&Part::Ingest) {
             let topics = Arc::new(config.stages().topics.clone());
@@ -219,6 +240,12 @@ impl Process {
                 }
             }
         };
+        let notify = async {
+            match &mut self.notify {
+                Some(notify) => notify.failed().await,
+                None => std::future::pending().await,
+            }
+        };
         let console = async {
             match &mut self.console {
                 Some(console) => console.failed().await,
@@ -227,12 +254,13 @@ impl Process {
         };
         tokio::select! {
             error = ingest => ProcessError::Intake(error),
+            error = notify => error.into(),
             error = task => error,
             error = console => error.into(),
         }
     }
 
-    /// Stops the intake and waits until every row is in the lake.
+    /// Stops the intake and waits until every row is in the lake, and every alert delivered that a webhook takes.
     ///
     /// # Errors
     /// When a part cannot go on.
@@ -244,9 +272,13 @@ impl Process {
         self.mode.send_replace(Mode::Flush);
         let queues = self.queues.clone();
         tokio::select! {
-            dry = until_dry(&queues) => Ok(dry?),
-            error = self.failed() => Err(error),
+            dry = until_dry(&queues) => dry?,
+            error = self.failed() => return Err(error),
         }
+        if let Some(notify) = self.notify.take() {
+            notify.flush().await?;
+        }
+        Ok(())
     }
 
     /// Stops all parts, each after what it has in hand. With `drain`, the queues are run dry first, as
@@ -268,12 +300,15 @@ impl Process {
             while let Some(ended) = self.tasks.join_next().await {
                 ended??;
             }
+            if let Some(notify) = self.notify.take() {
+                notify.stop().await?;
+            }
             Ok(())
         });
         match stopped.await {
             Ok(result) => result,
             Err(_) => {
-                let frames = frames_left(&self.queues).await?;
+                let frames = frames_left(&self.queues, QueueName::ALL).await?;
                 warn!(frames, "not done within shutdown_secs: what is left stays queued for the next start");
                 Ok(())
             }
@@ -283,7 +318,7 @@ impl Process {
     fn stage(&self, config: &Config, part: Part) -> Option<Stage> {
         let stages = config.stages();
         match part {
-            Part::Ingest | Part::Store => None,
+            Part::Ingest | Part::Store | Part::Notify => None,
             Part::Validate => Some(Stage::Validate(Arc::clone(&stages.validate))),
             Part::Transform => Some(Stage::Transform(Arc::clone(&stages.transform))),
             Part::Analyze => Some(Stage::Analyze(Arc::clone(&stages.analyze))),
@@ -301,7 +336,8 @@ impl Process {
         let (sender, latest) = watch::channel(stage);
         self.stages.push((part, sender));
         let worker =
-            StageWorker::new(latest, self.queues.clone(), state, max_attempts, self.stop.subscribe());
+            StageWorker::new(latest, self.queues.clone(), state, max_attempts, self.stop.subscribe())
+                .telling(Recipients::of(&config.topology().notify));
         for _ in 0..tasks {
             let worker = worker.clone();
             self.tasks.spawn(async move { Ok(worker.run().await?) });
@@ -343,16 +379,18 @@ pub async fn open_queues(config: &Config) -> Result<Queues, ProcessError> {
     Ok(Queues::Sqlite(SqliteQueues::open(database, config.sqlite_options()).await?))
 }
 
+/// Waits until nothing is on its way to the lake. Alerts may wait for webhooks for as long as these like.
 async fn until_dry(queues: &Queues) -> Result<(), QueueError> {
-    while frames_left(queues).await? > 0 {
+    let ours = QueueName::ALL.into_iter().filter(|queue| *queue != QueueName::Notify);
+    while frames_left(queues, ours.clone()).await? > 0 {
         sleep(DRAIN_POLL).await;
     }
     Ok(())
 }
 
-async fn frames_left(queues: &Queues) -> Result<u64, QueueError> {
+async fn frames_left(queues: &Queues, of: impl IntoIterator<Item = QueueName>) -> Result<u64, QueueError> {
     let mut frames = 0;
-    for queue in QueueName::ALL {
+    for queue in of {
         frames += queues.depth(queue).await?.frames;
     }
     Ok(frames)

@@ -6,12 +6,13 @@
 //! * Q1 an accepted frame survives the death of this process and of the engine;
 //! * Q2 a delivery that is not settled before its lease ends is handed out again;
 //! * Q3 a lease can be extended; one that is lost is answered as lost, and settles nothing any more;
-//! * Q4 an ordered queue gives the frames of a lane, in order, to one holder at a time;
+//! * Q4 an ordered queue gives the frames of a lane, in order, to one holder at a time; those of a lane of
+//!   `notify` can be received by themselves;
 //! * Q5 failures count as attempts, lost leases only when the frame was held alone;
 //! * Q6 a frame id published again within the dedupe window adds nothing;
 //! * Q7 bytes come back as they went in, up to a size that is refused before sending;
 //! * Q8 one bad entry of a batch neither fails nor acknowledges the others;
-//! * Q9 a full queue makes publishers wait, and drops nothing.
+//! * Q9 a full queue makes publishers wait, and drops nothing; only `notify` gives up its oldest frames instead.
 
 mod entry;
 mod error;
@@ -20,7 +21,7 @@ pub mod sqlite;
 
 use std::{collections::BTreeMap, time::Duration};
 
-use stages::plan::Counts;
+use stages::{frame::Lane, plan::Counts};
 
 pub use self::{
     entry::{
@@ -42,7 +43,7 @@ pub enum Queues {
 }
 
 impl Queues {
-    /// Adds frames to queues; waits while one of them is full. `Ok` means that the frame is durable. Frames
+    /// Adds frames to queues; waits while one of them is full, unless it gives way. `Ok` means that the frame is durable. Frames
     /// keep the order of a publisher that awaits each call before the next.
     ///
     /// # Errors
@@ -69,6 +70,39 @@ impl Queues {
     ) -> Result<Vec<Delivery>, QueueError> {
         match self {
             Self::Sqlite(queues) => queues.receive(queue, holder, limits).await,
+        }
+    }
+
+    /// Like [`Queues::receive`], of one lane of a queue whose lanes are received by themselves.
+    ///
+    /// # Errors
+    /// When the engine cannot be asked.
+    pub async fn receive_lane(
+        &self,
+        queue: QueueName,
+        lane: Lane,
+        holder: Holder,
+        limits: ReceiveLimits,
+    ) -> Result<Vec<Delivery>, QueueError> {
+        match self {
+            Self::Sqlite(queues) => queues.receive_lane(queue, lane, holder, limits).await,
+        }
+    }
+
+    /// Begins anew with a queue whose lanes are received by themselves: what is put off in `lanes` is handed out
+    /// at once, in the order of publishing, and the frames of all other lanes become dead letters. Answers how
+    /// many did.
+    ///
+    /// # Errors
+    /// When the engine cannot be asked.
+    pub async fn keep_lanes(
+        &self,
+        queue: QueueName,
+        lanes: Vec<Lane>,
+        reason: String,
+    ) -> Result<u64, QueueError> {
+        match self {
+            Self::Sqlite(queues) => queues.keep_lanes(queue, lanes, reason).await,
         }
     }
 

@@ -10,6 +10,7 @@ pub mod clients;
 pub mod lake;
 pub mod page;
 mod site;
+mod webhook;
 
 use std::{
     thread::sleep,
@@ -19,6 +20,7 @@ use std::{
 pub use self::{
     child::{Child, Ended},
     site::{Site, program},
+    webhook::{Answer, Post, Stream as WebhookStream, Webhook},
 };
 
 /// How long anything may take that is to happen, also on a busy machine.

@@ -61,6 +61,11 @@ impl Site {
         self.listen
     }
 
+    /// Where a receiver of webhooks may listen.
+    pub fn webhook(&self, number: u16) -> SocketAddr {
+        SocketAddr::new(self.listen.ip(), PORT + 1 + number)
+    }
+
     /// `millstream up`, once it takes messages.
     ///
     /// # Panics

@@ -21,7 +21,7 @@ pub(super) struct UpArgs {
 /// Runs only these stages, beside other processes with the same data directory.
 #[derive(Debug, clap::Args)]
 pub(super) struct RunArgs {
-    /// ingest, validate, transform, analyze, alert or store.
+    /// ingest, validate, transform, analyze, alert, store or notify.
     #[arg(required = true, value_name = "STAGE")]
     stages: Vec<Part>,
     #[command(flatten)]

@@ -1,6 +1,7 @@
 //! Checks what no schema can say: whether the parts of a topology fit together and can be carried out.
 
 mod listener;
+mod notify;
 
 use std::{path::Path, sync::Arc};
 
@@ -50,6 +51,8 @@ pub(super) fn check(topology: &Topology, file: &Pruned, folder: &Path) -> Sense 
     }
     mistakes.extend(limits(topology).iter().filter_map(|limit| limit.finding(file)));
     mistakes.extend(too_few_windows(&topology.analyze, file));
+    mistakes.extend(notify::mistakes(&topology.notify));
+    warnings.extend(notify::warnings(&topology.notify, folder));
     Sense { mistakes, warnings, stages }
 }
 

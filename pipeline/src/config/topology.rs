@@ -13,6 +13,8 @@ use stages::{
 
 pub use self::listener::{Listen, TlsConfig};
 
+use crate::notify::NotifyConfig;
+
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
 const GIB: u64 = 1024 * MIB;
@@ -43,6 +45,8 @@ pub struct Topology {
     pub analyze: AnalyzeConfig,
     /// What raises alerts.
     pub alert: AlertConfig,
+    /// Who is told of alerts.
+    pub notify: NotifyConfig,
     /// How rows become Parquet files.
     pub store: StoreConfig,
     /// Where the pipeline can be looked at.
@@ -66,6 +70,7 @@ impl Default for Topology {
             devices: DevicesConfig::default(),
             analyze: AnalyzeConfig::default(),
             alert: AlertConfig::default(),
+            notify: NotifyConfig::default(),
             store: StoreConfig::default(),
             console: ConsoleConfig::default(),
         }

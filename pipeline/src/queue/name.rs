@@ -1,5 +1,7 @@
 use std::fmt;
 
+use stages::frame::Lane;
+
 /// A queue, named after the stage that reads it. The numbers stand in data files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum QueueName {
@@ -42,6 +44,21 @@ impl QueueName {
     /// Whether the frames of a lane go to one holder at a time, in order.
     pub fn is_ordered(self) -> bool {
         matches!(self, Self::Transform | Self::Analyze | Self::Alert)
+    }
+
+    /// Whether each lane is received by itself: those of `notify` are webhooks, and none may hold up another.
+    pub fn is_by_lane(self) -> bool {
+        self == Self::Notify
+    }
+
+    /// Whether it makes nobody wait: when it is full, its oldest frames become dead letters.
+    pub fn gives_way(self) -> bool {
+        self == Self::Notify
+    }
+
+    /// The line that a frame of `lane` stands in.
+    pub(super) fn line(self, lane: Lane) -> u16 {
+        if self.is_ordered() || self.is_by_lane() { lane.0 } else { 0 }
     }
 }
 

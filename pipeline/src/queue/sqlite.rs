@@ -13,6 +13,7 @@ mod options;
 mod publish;
 mod receive;
 mod settle;
+mod shed;
 mod signals;
 mod tally;
 
@@ -22,13 +23,14 @@ use std::sync::{
 };
 
 use rusqlite::Connection;
+use tracing::warn;
 
 pub use self::options::{Clock, SqliteOptions};
 use self::{
     signals::Signals,
     tally::{Tally, Touched},
 };
-use super::{Holder, Publish, QueueError};
+use super::{Holder, Publish, QueueError, QueueName};
 use crate::database::{Database, Durability, Pending};
 
 /// The queues in one data file; clones share them. Open them once for each [`Database`].
@@ -94,15 +96,22 @@ impl SqliteQueues {
         durability: Durability,
         work: impl FnOnce(&Connection, &mut Tally) -> Result<T, QueueError> + Send + 'static,
     ) -> Pending<(T, Touched), QueueError> {
-        let signals = self.inner.signals.clone();
+        let (signals, now) = (self.inner.signals.clone(), self.options().clock.now());
+        let notify_bytes_max = self.options().notify_bytes_max;
         let counted = move |connection: &Connection| {
             let mut tally = Tally::default();
             let value = work(connection, &mut tally)?;
-            Ok((value, tally.write(connection)?))
+            let mut touched = tally.write(connection)?;
+            shed::shed(connection, &mut touched, QueueName::Notify, notify_bytes_max, now)?;
+            Ok((value, touched))
         };
         let wake = move |result: &Result<(T, Touched), QueueError>| {
             if let Ok((_, touched)) = result {
                 signals.send(touched);
+                if touched.shed > 0 {
+                    let alerts = touched.shed;
+                    warn!(alerts, "the queue notify is full: its oldest alerts are now dead letters");
+                }
             }
         };
         self.inner.database.submit(durability, counted, wake).await
@@ -115,7 +124,7 @@ impl SqliteQueues {
         if frame.bytes.len() > max {
             return Err(QueueError::TooLarge { frame: frame.id, bytes: frame.bytes.len(), max });
         }
-        if frame.lane.0 >= lanes {
+        if frame.lane.0 >= lanes && !entry.queue.is_by_lane() {
             return Err(QueueError::Lane { frame: frame.id, lane: frame.lane, lanes });
         }
         Ok(())

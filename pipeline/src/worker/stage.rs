@@ -22,6 +22,7 @@ use super::{
 };
 use crate::{
     error::Class,
+    notify::Recipients,
     queue::{Commit, Delivery, Holder, QueueError, Queues, ReceiveLimits, Verdict},
     route,
     state::StateStore,
@@ -49,6 +50,7 @@ pub struct StageWorker {
     queues: Queues,
     state: StateStore,
     max_attempts: u32,
+    recipients: Recipients,
     lanes: Arc<Lanes>,
     stop: watch::Receiver<bool>,
 }
@@ -84,7 +86,13 @@ impl StageWorker {
         stop: watch::Receiver<bool>,
     ) -> Self {
         let stage = latest.borrow().clone();
-        Self { stage, latest, queues, state, max_attempts, lanes: Arc::default(), stop }
+        let recipients = Recipients::default();
+        Self { stage, latest, queues, state, max_attempts, recipients, lanes: Arc::default(), stop }
+    }
+
+    /// The same, but it has these told of alerts.
+    pub fn telling(self, recipients: Recipients) -> Self {
+        Self { recipients, ..self }
     }
 
     /// Works until it is told to stop, and finishes what is in hand.
@@ -256,14 +264,14 @@ impl StageWorker {
         run: &[Delivery],
         manner: Manner,
     ) -> Result<(Known, Step), String> {
-        let stage = self.stage.clone();
+        let (stage, recipients) = (self.stage.clone(), self.recipients.clone());
         let frames: Vec<Bytes> = run.iter().map(|delivery| delivery.frame.bytes.clone()).collect();
         let plan = move || {
             let step = match (manner, frames.first()) {
                 (Manner::InPieces { attempts }, Some(first)) => {
-                    plan_pieces(&stage, &mut known, first, attempts)?
+                    plan_pieces(&stage, &recipients, &mut known, first, attempts)?
                 }
-                _ => plan_joined(&stage, &mut known, &frames)?,
+                _ => plan_joined(&stage, &recipients, &mut known, &frames)?,
             };
             Ok::<_, PlanError>((known, step))
         };

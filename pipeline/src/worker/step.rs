@@ -17,6 +17,7 @@ use super::{
     lanes::Known,
 };
 use crate::{
+    notify::Recipients,
     queue::{DeadLetter, EncodedFrame, NumberedDelta, Publish},
     route,
 };
@@ -36,12 +37,13 @@ pub(super) struct Step {
 }
 
 impl Step {
-    fn add(&mut self, stage: &Stage, plan: Plan) -> Result<(), FrameError> {
+    fn add(&mut self, stage: &Stage, plan: Plan, recipients: &Recipients) -> Result<(), FrameError> {
         self.counts += plan.counts;
         for (port, frame) in plan.publish {
             let queue = route::behind(stage, port);
             self.publish.push(Publish { queue, frame: EncodedFrame::of(&frame)? });
             if port == Port::Alerts {
+                self.publish.extend(recipients.publish(&frame)?);
                 self.alerts.push(frame);
             }
         }
@@ -51,7 +53,12 @@ impl Step {
 
 /// Plans the first frames of a run of one lane, as far as they have the same columns: these are joined,
 /// since one plan costs about as much for a thousand rows as for ten.
-pub(super) fn plan_joined(stage: &Stage, known: &mut Known, run: &[Bytes]) -> Result<Step, PlanError> {
+pub(super) fn plan_joined(
+    stage: &Stage,
+    recipients: &Recipients,
+    known: &mut Known,
+    run: &[Bytes],
+) -> Result<Step, PlanError> {
     let mut frames: Vec<Frame> = Vec::with_capacity(run.len());
     for bytes in run {
         let frame = frame::decode(bytes)?;
@@ -67,7 +74,7 @@ pub(super) fn plan_joined(stage: &Stage, known: &mut Known, run: &[Bytes]) -> Re
     let mut plan = stage::plan(stage, &mut known.state, &input)?;
     let bytes = std::mem::take(&mut plan.delta.0);
     let mut step = Step { frames: frames.len(), ..Step::default() };
-    step.add(stage, plan)?;
+    step.add(stage, plan, recipients)?;
     step.delta = match known.state {
         LaneState::Stateless => None,
         // Nothing changed, as far as this state goes: the number tells whether it is still the last.
@@ -84,6 +91,7 @@ pub(super) fn plan_joined(stage: &Stage, known: &mut Known, run: &[Bytes]) -> Re
 /// go on.
 pub(super) fn plan_pieces(
     stage: &Stage,
+    recipients: &Recipients,
     known: &mut Known,
     bytes: &Bytes,
     attempts: u32,
@@ -98,7 +106,7 @@ pub(super) fn plan_pieces(
         isolate(frame.rows.num_rows(), |rows| attempt(stage, &mut known.state, &piece("piece", rows)));
     let mut step = Step { frames: 1, ..Step::default() };
     for plan in good {
-        step.add(stage, plan)?;
+        step.add(stage, plan, recipients)?;
     }
     for (row, reason) in poison {
         // A tick has no row that could be at fault, but can be.

@@ -7,6 +7,7 @@ use arrow_array::{
     builder::{Float64Builder, StringBuilder, TimestampMicrosecondBuilder, UInt64Builder},
 };
 use arrow_schema::{DataType, Field, Schema};
+use xxhash_rust::xxh3::xxh3_128;
 
 use super::{
     Frame, FrameError, Header, Kind, Micros,
@@ -42,6 +43,14 @@ pub struct AlertRow<'a> {
     pub received_at: Micros,
     /// [`Message::message`](super::Message::message) of that message, or of the last one before the instant.
     pub message: u64,
+}
+
+impl AlertRow<'_> {
+    /// Names the transition: 32 hexadecimal digits made from the alert and its state (XXH3, 128 bits of both with
+    /// a zero byte between them), and so the same on every redelivery.
+    pub fn key(&self) -> String {
+        format!("{:032x}", xxh3_128(format!("{}\0{}", self.alert, self.state).as_bytes()))
+    }
 }
 
 /// Collects transitions, column by column, into a frame.

@@ -53,6 +53,8 @@ mod on_sqlite {
             conformance_q4_lost_lease_gives_back_all_after_it,
             conformance_q4_unordered_queue_hands_a_lane_to_many_holders,
             conformance_q4_unordered_retry_does_not_hold_the_others,
+            conformance_q4_lanes_of_notify_are_received_by_themselves,
+            conformance_q4_lanes_of_notify_can_begin_anew,
         }
         attempts::{
             conformance_q5_retry_counts,
@@ -75,6 +77,7 @@ mod on_sqlite {
             conformance_q9_full_queue_makes_publishers_wait,
             conformance_q9_full_queue_makes_commits_wait,
             conformance_q9_room_made_by_another_process_is_seen,
+            conformance_q9_full_notify_gives_up_its_oldest_and_makes_nobody_wait,
             conformance_receive_wakes_on_a_publish,
             conformance_receive_wakes_on_a_publish_of_another_process,
             conformance_receive_wakes_when_a_lane_comes_free,

@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use millstream::queue::{
+    Delivery,
     QueueName::{self, Alert, Analyze, Notify, Store, Transform, Validate},
-    ReceiveLimits, Verdict,
+    Queues, ReceiveLimits, Verdict,
 };
+use stages::frame::Lane;
 
 use crate::engine::{
     Engine, LEASE, Limits, NONE, done, frame, is_lost, numbers, publish, receive, settle, sized,
@@ -140,4 +142,43 @@ pub(crate) async fn conformance_q4_unordered_retry_does_not_hold_the_others<E: E
     assert_eq!(numbers(&receive(&queues, Store, holder, 9).await), [3]);
     engine.advance(Duration::from_secs(10)).await;
     assert_eq!(numbers(&receive(&queues, Store, holder, 9).await), [1]);
+}
+
+/// Lanes of `notify`: its own, not those of devices.
+const OPS: u16 = 7;
+const LOG: u16 = 60_000;
+
+async fn receive_lane(queues: &Queues, lane: u16) -> Vec<Delivery> {
+    let limits = ReceiveLimits { frames: 9, bytes: 1 << 30, wait: Duration::ZERO };
+    queues.receive_lane(Notify, Lane(lane), queues.holder(), limits).await.expect("received")
+}
+
+pub(crate) async fn conformance_q4_lanes_of_notify_are_received_by_themselves<E: Engine>() {
+    let engine = E::start(Limits::default()).await;
+    let queues = engine.queues();
+    publish(&queues, Notify, [frame(1, OPS), frame(2, OPS), frame(3, LOG), frame(4, OPS)]).await;
+    let log = receive_lane(&queues, LOG).await;
+    assert_eq!(numbers(&log), [3], "whatever waits in other lanes");
+    let ops = receive_lane(&queues, OPS).await;
+    assert_eq!(numbers(&ops), [1, 2, 4]);
+    settle(&queues, &ops[0], Verdict::Retry(Duration::from_secs(10))).await.expect("settled");
+    settle(&queues, &ops[1], Verdict::Retry(Duration::ZERO)).await.expect("settled");
+    assert_eq!(numbers(&receive_lane(&queues, OPS).await), [2], "what is put off holds nothing up");
+    let depth = queues.depth(Notify).await.expect("depth");
+    assert_eq!((depth.frames, depth.in_flight), (4, 3), "of all lanes");
+}
+
+pub(crate) async fn conformance_q4_lanes_of_notify_can_begin_anew<E: Engine>() {
+    let engine = E::start(Limits::default()).await;
+    let queues = engine.queues();
+    publish(&queues, Notify, [frame(1, OPS), frame(2, OPS), frame(3, LOG), frame(4, LOG)]).await;
+    for lane in [OPS, LOG] {
+        for delivery in receive_lane(&queues, lane).await {
+            settle(&queues, &delivery, Verdict::Retry(Duration::from_secs(60))).await.expect("settled");
+        }
+    }
+    let given_up = queues.keep_lanes(Notify, vec![Lane(OPS)], "nobody is there".into()).await;
+    assert_eq!(given_up.expect("kept"), 2);
+    assert_eq!(numbers(&receive_lane(&queues, OPS).await), [1, 2], "in the order of publishing");
+    assert_eq!(queues.depth(Notify).await.expect("depth").dead, 2);
 }

@@ -4,7 +4,7 @@ use std::{future::Future, time::Duration};
 
 use millstream::queue::{
     Commit,
-    QueueName::{Analyze, Transform, Validate},
+    QueueName::{Analyze, Notify, Transform, Validate},
 };
 use tokio::time::timeout;
 
@@ -68,6 +68,32 @@ pub(crate) async fn conformance_q9_room_made_by_another_process_is_seen<E: Engin
     assert_waits(&mut waiting).await;
     done(&other, &receive(&other, Validate, other.holder(), 1).await).await;
     timeout(LONG, waiting).await.expect("there is room");
+}
+
+pub(crate) async fn conformance_q9_full_notify_gives_up_its_oldest_and_makes_nobody_wait<E: Engine>() {
+    let engine = E::start(SMALL).await;
+    let queues = engine.queues();
+    publish(&queues, Notify, [sized(1, 5, 1000), sized(2, 6, 1000)]).await;
+    let held = receive(&queues, Notify, queues.holder(), 1).await;
+    assert_eq!(numbers(&held), [1]);
+    publish(&queues, Notify, [sized(3, 5, 1000), sized(4, 6, 1000)]).await;
+    publish(&queues, Transform, [frame(9, 0)]).await;
+    let transform = receive(&queues, Transform, queues.holder(), 1).await;
+    let commit = Commit {
+        receipts: receipts(&transform),
+        publish: vec![entry(Notify, sized(5, 5, 1000))],
+        ..Commit::default()
+    };
+    queues.commit(vec![commit]).await.remove(0).expect("committed at once");
+
+    let depth = queues.depth(Notify).await.expect("depth");
+    assert_eq!((depth.frames, depth.bytes, depth.dead), (3, 3000, 2));
+    done(&queues, &held).await;
+    let mut left = Vec::new();
+    for _ in 0..2 {
+        left.extend(numbers(&receive(&queues, Notify, queues.holder(), 9).await));
+    }
+    assert_eq!(left, [4, 5], "the oldest that nobody held are gone");
 }
 
 pub(crate) async fn conformance_receive_wakes_on_a_publish<E: Engine>() {

@@ -4,6 +4,7 @@
 
 mod console;
 mod lake_trouble;
+mod notify;
 mod payloads;
 mod quarantine;
 mod reload;

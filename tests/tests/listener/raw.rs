@@ -193,7 +193,7 @@ impl Raw {
     pub(crate) async fn try_connect(addr: SocketAddr, connect: &Connect) -> Option<(Self, bool)> {
         let socket = TcpStream::connect(addr).await.ok()?;
         socket.set_nodelay(true).ok()?;
-        let mut raw = Self { socket, version: connect.version };
+        let mut raw = Self::on(socket, connect.version);
         raw.try_send(&connect.bytes()).await?;
         let connack = raw.receive().await?;
         assert_eq!((connack.kind, connack.body[1]), (CONNACK, 0), "let in: {connack:?}");

@@ -290,6 +290,62 @@ fn open_windows_must_span_the_allowed_lateness() {
 }
 
 #[test]
+fn webhooks_must_be_such_that_alerts_can_be_sent() {
+    check(&[
+        (
+            "notify:\n  webhooks:\n    - {name: a, url: 'http://h'}\n    - {name: a, url: 'https://h'}\n",
+            &[
+                "4:14: notify.webhooks[1].name: webhook \"a\" has the name of an earlier webhook; alerts are queued by it",
+            ],
+        ),
+        (
+            "notify:\n  webhooks:\n    - {name: a, url: 'ftp://me:swordfish@h'}\n",
+            &["3:22: notify.webhooks[0].url: expected an address such as https://host/path"],
+        ),
+        (
+            "notify:\n  webhooks:\n    - {name: a, url: {fil: url}}\n",
+            &["3:23: notify.webhooks[0].url.fil is not a known key; did you mean file?"],
+        ),
+        (
+            "notify:\n  webhooks:\n    - {name: a, url: 'http://h', backoff_secs_min: 90, states: []}\n",
+            &[
+                "3:52: notify.webhooks[0].backoff_secs_min: 90 is more than backoff_secs_max (60); the wait grows up to that",
+                "3:56: notify.webhooks[0].states: expected at least one entry, got an empty list",
+            ],
+        ),
+        (
+            "notify:\n  webhooks:\n    - name: a\n      url: http://h\n      authorization: {file: any.json}\n      headers: {'a b': x, Host: x, Authorization: x, X-A: 'ö', x-a: y}\n",
+            &[
+                "6:24: notify.webhooks[0].headers.a b: \"a b\" is no name of an HTTP header",
+                "6:33: notify.webhooks[0].headers.Host: this header is set by millstream; leave it out",
+                "6:51: notify.webhooks[0].headers.Authorization: authorization is given beside headers already; leave one of them out",
+                "6:59: notify.webhooks[0].headers.X-A: this header is given twice; the case of letters makes no difference",
+                "6:70: notify.webhooks[0].headers.x-a: this header is given twice; the case of letters makes no difference",
+            ],
+        ),
+    ]);
+}
+
+#[test]
+fn secrets_of_webhooks_may_be_elsewhere() {
+    let folder = folder();
+    let yaml = "notify:\n  webhooks:\n    - name: a\n      url: {file: gone}\n      headers: {X-A: {env: MILLSTREAM_TEST_UNSET}}\n      ca_file: ca.pem\n    - name: b\n      url: http://example.org\n      authorization: {file: any.json}\n";
+    let config = read(folder.path(), yaml).unwrap();
+    let here = folder.path().display().to_string();
+    let warnings: Vec<_> =
+        config.warnings().iter().map(|warning| warning.to_string().replace(&here, "HERE")).collect();
+    assert_eq!(
+        warnings,
+        [
+            "m.yaml:4:7: notify.webhooks[0].url: cannot read the secret in HERE/gone: No such file or directory (os error 2)",
+            "m.yaml:5:17: notify.webhooks[0].headers.X-A: the environment variable MILLSTREAM_TEST_UNSET with the secret is not set, or no UTF-8",
+            "m.yaml:6:16: notify.webhooks[0].ca_file: cannot read HERE/ca.pem: No such file or directory (os error 2)",
+            "m.yaml:9:7: notify.webhooks[1].authorization: http:// shows the secret to everybody on the way; use https://",
+        ]
+    );
+}
+
+#[test]
 fn every_mistake_of_a_file_is_shown_at_once_in_its_order() {
     check(&[(
         "lanes: none\n\

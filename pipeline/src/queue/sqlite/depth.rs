@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use rusqlite::{Connection, Row};
 use stages::plan::Counts;
 
-use super::SqliteQueues;
+use super::{SqliteQueues, line};
 use crate::queue::{Depth, QueueError, QueueName};
 
 impl SqliteQueues {
@@ -15,7 +15,7 @@ impl SqliteQueues {
     /// When the file cannot be read.
     pub async fn depth(&self, queue: QueueName) -> Result<Depth, QueueError> {
         let now = self.options().clock.now();
-        let lanes = if queue.is_ordered() { self.options().lanes } else { 1 };
+        let lanes = self.options().lanes;
         self.database().read(move |connection| Ok(depth(connection, queue, lanes, now)?)).await
     }
 
@@ -53,7 +53,7 @@ fn depth(connection: &Connection, queue: QueueName, lanes: u16, now: i64) -> rus
          (SELECT published_at FROM frame WHERE queue = ?1 AND line = ?2 AND holder IS NULL ORDER BY seq LIMIT 1)",
     )?;
     let mut oldest: Option<i64> = None;
-    for line in 0..i64::from(lanes) {
+    for line in line::lines_of(connection, queue, lanes)?.into_iter().map(i64::from) {
         let (in_flight, held): (u64, Option<i64>) =
             held.query_row([queue as i64, line], |row| Ok((count(row, 0)?, row.get(1)?)))?;
         let first: Option<i64> = first.query_row([queue as i64, line], |row| row.get(0))?;

@@ -8,7 +8,7 @@ use super::{
     lease::{SUSPECT, company},
     receive::Look,
 };
-use crate::queue::{Delivery, EncodedFrame, Holder, Receipt};
+use crate::queue::{Delivery, EncodedFrame, Holder, QueueName, Receipt};
 
 /// Leases what is next to `holder`; nothing when all that waits is kept from it.
 pub(super) fn hand_out(
@@ -40,7 +40,11 @@ fn choose(connection: &Connection, look: &Look) -> rusqlite::Result<Option<u16>>
                 (SELECT min(holder) FROM frame WHERE queue = ?1 AND line = ?2 AND holder >= 0)",
     )?;
     let mut oldest: Option<(i64, u16)> = None;
-    for line in 0..look.lanes {
+    let chosen = match look.line {
+        Some(line) => vec![line],
+        None => lines_of(connection, look.queue, look.lanes)?,
+    };
+    for line in chosen {
         let (next, held_by): (Option<i64>, Option<i64>) =
             lines.query_row(params![look.queue as i64, line], |row| Ok((row.get(0)?, row.get(1)?)))?;
         let free = !look.queue.is_ordered() || held_by.is_none_or(|other| other == look.holder);
@@ -52,6 +56,25 @@ fn choose(connection: &Connection, look: &Look) -> rusqlite::Result<Option<u16>>
         }
     }
     Ok(oldest.map(|(_, line)| line))
+}
+
+/// The lines of a queue, where ordered ones have so many lanes; where they are no partition of devices, those
+/// with frames in them.
+pub(super) fn lines_of(connection: &Connection, queue: QueueName, lanes: u16) -> rusqlite::Result<Vec<u16>> {
+    if !queue.is_by_lane() {
+        return Ok((0..if queue.is_ordered() { lanes } else { 1 }).collect());
+    }
+    // From one line to the next, so that their frames are not visited.
+    let mut lines = connection.prepare_cached(
+        "WITH RECURSIVE next (line) AS (
+            SELECT min(line) FROM frame WHERE queue = ?1
+            UNION ALL
+            SELECT (SELECT min(frame.line) FROM frame WHERE queue = ?1 AND frame.line > next.line)
+            FROM next WHERE next.line IS NOT NULL
+         )
+         SELECT line FROM next WHERE line IS NOT NULL",
+    )?;
+    lines.query_map([queue as i64], |row| row.get(0))?.collect()
 }
 
 /// The run at the head of a line, within the limits; suspects stand apart from the others.

@@ -43,14 +43,14 @@ impl SqliteQueues {
         self.change(Durability::Fsync, add).await.answer().await.map(drop)
     }
 
-    /// Waits until each of these queues holds less than its limit.
+    /// Waits until each of these queues holds less than its limit, but for those that give way.
     pub(super) async fn wait_for_room(
         &self,
         queues: impl Iterator<Item = QueueName>,
     ) -> Result<(), QueueError> {
         let mut asked = [false; QueueName::ALL.len()];
         for queue in queues {
-            if !mem::replace(&mut asked[queue as usize], true) {
+            if !queue.gives_way() && !mem::replace(&mut asked[queue as usize], true) {
                 self.wait_for_room_in(queue).await?;
             }
         }
@@ -107,7 +107,7 @@ pub(super) fn insert(
         if window.length > 0 && is_repeated(connection, *queue, &frame.id.0, window)? {
             continue;
         }
-        let line = if queue.is_ordered() { frame.lane.0 } else { 0 };
+        let line = queue.line(frame.lane);
         let bytes = i64::try_from(frame.bytes.len()).unwrap_or(i64::MAX);
         let row = params![*queue as i64, line, frame.lane.0, frame.id.0, frame.rows, bytes, window.now];
         let seq = frames.insert(row)?;

@@ -3,7 +3,7 @@
 use std::{mem, sync::Arc, sync::atomic::Ordering, time::Duration};
 
 use rusqlite::Connection;
-use stages::frame::Micros;
+use stages::frame::{Lane, Micros};
 use tokio::{
     select,
     time::{Instant, sleep},
@@ -29,13 +29,37 @@ impl SqliteQueues {
         holder: Holder,
         limits: ReceiveLimits,
     ) -> Result<Vec<Delivery>, QueueError> {
+        self.receive_from(queue, None, holder, limits).await
+    }
+
+    /// See [`Queues::receive_lane`](crate::queue::Queues::receive_lane).
+    ///
+    /// # Errors
+    /// When the file cannot be written or read.
+    pub async fn receive_lane(
+        &self,
+        queue: QueueName,
+        lane: Lane,
+        holder: Holder,
+        limits: ReceiveLimits,
+    ) -> Result<Vec<Delivery>, QueueError> {
+        self.receive_from(queue, Some(queue.line(lane)), holder, limits).await
+    }
+
+    async fn receive_from(
+        &self,
+        queue: QueueName,
+        line: Option<u16>,
+        holder: Holder,
+        limits: ReceiveLimits,
+    ) -> Result<Vec<Delivery>, QueueError> {
         let started = Instant::now();
         let mut others = self.database().others();
         loop {
             // From here on nothing is missed: what comes while looking ends the wait after it.
             let ready = self.inner.signals.of(queue).ready.notified();
             others.mark_unchanged();
-            let found = self.look(queue, holder, limits).await?;
+            let found = self.look(queue, line, holder, limits).await?;
             let waited = started.elapsed();
             if !found.deliveries.is_empty() || waited >= limits.wait {
                 return Ok(found.claim());
@@ -52,6 +76,7 @@ impl SqliteQueues {
     async fn look(
         &self,
         queue: QueueName,
+        line: Option<u16>,
         holder: Holder,
         limits: ReceiveLimits,
     ) -> Result<Found, QueueError> {
@@ -66,7 +91,8 @@ impl SqliteQueues {
             queue,
             holder: holder.key(),
             limits,
-            lanes: if queue.is_ordered() { options.lanes } else { 1 },
+            line,
+            lanes: options.lanes,
             lease: LEASES.fetch_add(1, Ordering::Relaxed),
             until: self.lease_until(),
             now,
@@ -112,7 +138,9 @@ pub(super) struct Look {
     pub(super) queue: QueueName,
     pub(super) holder: i64,
     pub(super) limits: ReceiveLimits,
-    /// How many lines the queue has.
+    /// The only line to look in, if not in all.
+    pub(super) line: Option<u16>,
+    /// How many lanes ordered queues have.
     pub(super) lanes: u16,
     pub(super) lease: i64,
     pub(super) until: Micros,

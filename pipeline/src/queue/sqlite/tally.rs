@@ -19,10 +19,13 @@ struct Change {
     dead: i64,
 }
 
-/// Bytes in each queue that a write touched, after it.
+/// What a write led to.
 #[derive(Debug)]
 pub(super) struct Touched {
+    /// Bytes in each queue that it touched, after it.
     pub(super) bytes: [Option<u64>; QueueName::ALL.len()],
+    /// Frames that a full queue gave up.
+    pub(super) shed: u64,
 }
 
 impl Tally {
@@ -78,6 +81,6 @@ impl Tally {
                 bytes[queue as usize] = Some(after.max(0).cast_unsigned());
             }
         }
-        Ok(Touched { bytes })
+        Ok(Touched { bytes, shed: 0 })
     }
 }
