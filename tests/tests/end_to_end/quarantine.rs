@@ -8,7 +8,7 @@ use crate::QUICK;
 const TOPIC: &str = "devices/pump/telemetry";
 
 /// Publishes each message and waits until all are acknowledged.
-fn publish(site: &Site, messages: &[(&str, Vec<u8>)]) {
+pub(crate) fn publish(site: &Site, messages: &[(&str, Vec<u8>)]) {
     let address = site.address();
     let mut options = MqttOptions::new("odd", address.ip().to_string(), address.port());
     options.set_keep_alive(Duration::from_secs(30));
