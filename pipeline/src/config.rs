@@ -12,6 +12,7 @@ mod prune;
 mod secret;
 mod sense;
 mod shape;
+mod subscriber;
 #[cfg(test)]
 mod tests;
 mod topology;
@@ -31,6 +32,7 @@ pub use self::{
     errors::{ConfigErrors, Mistake},
     secret::{Secret, SecretText},
     sense::Stages,
+    subscriber::{SubscriberConfig, SubscriberTls, Version},
     topology::{Engine, IngestConfig, ListenerConfig, QueuesConfig, StoreConfig, Topology},
     yaml::Place,
 };
@@ -41,6 +43,8 @@ pub const DEFAULT: &str = include_str!("config/default.yaml");
 
 /// What stands for the file's name in messages about [`DEFAULT`].
 const DEFAULT_NAME: &str = "default.yaml (built in)";
+/// The name of a process that is given none.
+const WORKER: &str = "1";
 /// How large a config or schema file may be, in bytes.
 const FILE_BYTES_MAX: u64 = 4 << 20;
 
@@ -52,6 +56,12 @@ pub struct Config {
     data: PathBuf,
     lake: PathBuf,
     warnings: Vec<Mistake>,
+    /// The folder of the file.
+    folder: PathBuf,
+    /// Whether there is an endpoint for devices.
+    listens: bool,
+    /// What tells this process from others with the same topology.
+    worker: String,
 }
 
 /// What the command line says instead of the file.
@@ -61,6 +71,8 @@ pub struct Overrides {
     pub listen: Option<SocketAddr>,
     /// The data directory, relative to the working directory; the lake is then `lake` in it.
     pub data: Option<PathBuf>,
+    /// What tells this process from others that subscribe with the same topology.
+    pub worker: Option<String>,
 }
 
 impl Config {
@@ -110,7 +122,11 @@ impl Config {
                 let data = resolved(folder, &topology.data);
                 let lake = topology.store.lake.as_ref();
                 let lake = lake.map_or_else(|| data.join("lake"), |lake| resolved(folder, lake));
-                Ok(Self { stages, data, lake, warnings: errors::placed(name, &node, warnings), topology })
+                // Who reads from a broker seldom wants an endpoint beside it.
+                let listens = topology.ingest.subscriber.is_none() || pruned.gives("/ingest/listener");
+                let warnings = errors::placed(name, &node, warnings);
+                let (folder, worker) = (folder.to_owned(), WORKER.to_owned());
+                Ok(Self { stages, data, lake, warnings, topology, folder, listens, worker })
             }
             _ => Err(errors(mistakes, warnings)),
         }
@@ -129,7 +145,11 @@ impl Config {
         let mut mistakes = Vec::new();
         if let Some(listen) = overrides.listen {
             self.topology.ingest.listener.listen = listen;
+            self.listens = true;
             mistakes.extend(sense::exposed(&self.topology.ingest.listener).map(|text| ("--listen", text)));
+        }
+        if let Some(worker) = overrides.worker {
+            self.worker = worker;
         }
         if let Some(data) = overrides.data {
             mistakes.extend(sense::no_directory(&data).map(|text| ("--data", text)));

@@ -5,8 +5,8 @@
 //! the packer's buffers fill; then acknowledgements are withheld, sockets are no longer read, and
 //! nobody's keep-alive counts. Nothing is dropped.
 //!
-//! The packer and its publisher know nothing of who brings the messages. Here that is the *listener*, an
-//! MQTT 3.1.1 and 5.0 endpoint of our own.
+//! The packer and its publisher know nothing of who brings the messages. That is one of two faces, or both: the
+//! *listener*, an MQTT 3.1.1 and 5.0 endpoint of our own, and the *subscriber*, a client of a broker.
 
 mod connection;
 mod counters;
@@ -16,6 +16,7 @@ mod packer;
 mod publisher;
 mod replies;
 mod sessions;
+mod subscriber;
 mod window;
 mod wire;
 
@@ -26,10 +27,12 @@ use stages::{
     topic::Topics,
 };
 use tokio::{
+    net::TcpListener,
     sync::watch,
     task::{JoinError, JoinSet},
 };
 
+pub(crate) use self::subscriber::{TlsFiles, filters};
 use self::{
     counters::Counters,
     listener::Shared,
@@ -37,19 +40,33 @@ use self::{
     publisher::{Publisher, next_epoch},
     sessions::Sessions,
 };
-pub use self::{counters::IngestStats, listener::ListenerOptions, packer::PackerOptions};
+pub use self::{
+    counters::IngestStats,
+    listener::ListenerOptions,
+    packer::PackerOptions,
+    subscriber::{Broker, MqttVersion, SubscriberOptions},
+};
 use crate::{
     database::{Database, DatabaseError},
     queue::{QueueError, Queues},
 };
 
+/// Who brings the messages.
+#[derive(Debug, Clone, Default)]
+pub struct Faces {
+    /// Devices that connect to us.
+    pub listener: Option<ListenerOptions>,
+    /// A broker that we connect to.
+    pub subscriber: Option<SubscriberOptions>,
+}
+
 /// A running intake. Dropping it ends it at once: what is not durable yet is not acknowledged either.
 pub struct Ingest {
-    local_addr: SocketAddr,
+    local_addr: Option<SocketAddr>,
     packer: Arc<Packer>,
     counters: Arc<Counters>,
     phase: watch::Sender<Phase>,
-    listener: JoinSet<()>,
+    faces: JoinSet<()>,
     publisher: JoinSet<()>,
 }
 
@@ -93,6 +110,9 @@ pub enum IngestError {
         /// What the system says.
         source: io::Error,
     },
+    /// What the config says of the broker cannot be used.
+    #[error("cannot subscribe: {0}")]
+    Subscribe(String),
     /// The data file cannot be used.
     #[error("ingest: {0}")]
     Database(#[from] DatabaseError),
@@ -108,7 +128,8 @@ pub enum IngestError {
 }
 
 impl Ingest {
-    /// Listens, and takes messages from then on.
+    /// Listens and subscribes, and takes messages from then on. A broker that cannot be reached is no error: it is
+    /// tried again until it can.
     ///
     /// # Errors
     /// When it may not or cannot listen there, or the database cannot be written.
@@ -117,35 +138,65 @@ impl Ingest {
         database: Database,
         topics: Arc<Topics>,
         packer: PackerOptions,
-        listener: ListenerOptions,
+        faces: Faces,
     ) -> Result<Self, IngestError> {
-        let socket = listener::bind(&listener).await?;
-        let local_addr =
-            socket.local_addr().map_err(|source| IngestError::Listen { listen: listener.listen, source })?;
+        let socket = match &faces.listener {
+            Some(listener) => Some(listener::bind(listener).await?),
+            None => None,
+        };
         let epoch = next_epoch(&database).await?;
         let packer = Packer::new(packer, topics, epoch);
-        let sessions =
-            Sessions::open(database.clone(), listener.sessions_max, listener.session_expiry_secs_max).await?;
         let counters = Arc::new(Counters::default());
         let publisher = Publisher {
             packer: Arc::clone(&packer),
             queues,
-            database,
+            database: database.clone(),
             counters: Arc::clone(&counters),
             epoch,
             frames: 0,
         };
-        let shared = Shared::new(listener, Arc::clone(&packer), sessions, Arc::clone(&counters));
-        let (phase, watched) = watch::channel(Phase::Serving);
-        let mut ingest =
-            Self { local_addr, packer, counters, phase, listener: JoinSet::new(), publisher: JoinSet::new() };
-        ingest.listener.spawn(listen(listener::listen(socket, shared, watched), ingest.phase.clone()));
+        let phase = watch::Sender::new(Phase::Serving);
+        let mut ingest = Self {
+            local_addr: None,
+            packer,
+            counters,
+            phase,
+            faces: JoinSet::new(),
+            publisher: JoinSet::new(),
+        };
+        if let (Some(options), Some(socket)) = (faces.listener, socket) {
+            ingest.listen(options, socket, database).await?;
+        }
+        if let Some(options) = faces.subscriber {
+            let (packer, counters) = (Arc::clone(&ingest.packer), Arc::clone(&ingest.counters));
+            let shared = subscriber::Shared { options, packer, counters };
+            let subscriber = subscriber::subscribe(shared, ingest.phase.subscribe());
+            ingest.faces.spawn(serve(subscriber, ingest.phase.clone()));
+        }
         ingest.publisher.spawn(publish(publisher, ingest.phase.clone()));
         Ok(ingest)
     }
 
-    /// Where it listens, with the port that was picked.
-    pub fn local_addr(&self) -> SocketAddr {
+    async fn listen(
+        &mut self,
+        options: ListenerOptions,
+        socket: TcpListener,
+        database: Database,
+    ) -> Result<(), IngestError> {
+        let listen = options.listen;
+        let local_addr = socket.local_addr().map_err(|source| IngestError::Listen { listen, source })?;
+        let sessions =
+            Sessions::open(database, options.sessions_max, options.session_expiry_secs_max).await?;
+        let (packer, counters) = (Arc::clone(&self.packer), Arc::clone(&self.counters));
+        let shared = Shared::new(options, packer, sessions, counters);
+        let listener = listener::listen(socket, shared, self.phase.subscribe());
+        self.faces.spawn(serve(listener, self.phase.clone()));
+        self.local_addr = Some(local_addr);
+        Ok(())
+    }
+
+    /// Where it listens, with the port that was picked; none when it only subscribes.
+    pub fn local_addr(&self) -> Option<SocketAddr> {
         self.local_addr
     }
 
@@ -180,7 +231,7 @@ impl Ingest {
             }
             serving
         });
-        while self.listener.join_next().await.is_some() {}
+        while self.faces.join_next().await.is_some() {}
         self.packer.finish();
         while self.publisher.join_next().await.is_some() {}
         match &*self.phase.borrow() {
@@ -190,10 +241,10 @@ impl Ingest {
     }
 }
 
-/// Listens, and tells everybody when that ends by a bug.
-async fn listen(listener: impl Future<Output = ()> + Send + 'static, phase: watch::Sender<Phase>) {
+/// Runs a face, and tells everybody when that ends by a bug.
+async fn serve(face: impl Future<Output = ()> + Send + 'static, phase: watch::Sender<Phase>) {
     let mut task = JoinSet::new();
-    task.spawn(listener);
+    task.spawn(face);
     if let Some(Err(panic)) = task.join_next().await {
         fail(&phase, IngestError::Bug(panic));
     }

@@ -131,18 +131,18 @@ impl Process {
         }
         if parts.contains(&Part::Ingest) {
             let topics = Arc::new(config.stages().topics.clone());
-            let (packer, listener) = (config.packer_options(), config.listener_options());
+            let (packer, faces) = (config.packer_options(), config.faces()?);
             let ingest =
-                Ingest::start(process.queues.clone(), engine.database().clone(), topics, packer, listener)
+                Ingest::start(process.queues.clone(), engine.database().clone(), topics, packer, faces)
                     .await?;
             process.ingest = Some(ingest);
         }
         Ok(process)
     }
 
-    /// Where devices connect to, when this process takes messages.
+    /// Where devices connect to, when this process listens.
     pub fn local_addr(&self) -> Option<SocketAddr> {
-        self.ingest.as_ref().map(Ingest::local_addr)
+        self.ingest.as_ref().and_then(Ingest::local_addr)
     }
 
     /// The queues between the parts.

@@ -7,6 +7,7 @@
 
 mod child;
 pub mod lake;
+mod mosquitto;
 mod site;
 
 use std::{
@@ -16,6 +17,7 @@ use std::{
 
 pub use self::{
     child::{Child, Ended},
+    mosquitto::Mosquitto,
     site::{Site, program},
 };
 

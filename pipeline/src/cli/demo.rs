@@ -75,7 +75,7 @@ async fn flow(args: &DemoArgs, directory: &Path, out: &mut impl Write) -> anyhow
     let topology = directory.join("millstream.yaml");
     fs::write(&topology, TOPOLOGY).with_context(|| format!("cannot write {}", topology.display()))?;
     let mut config = Config::load(Some(&topology))?;
-    config.apply(Overrides { listen: None, data: Some(directory.to_owned()) })?;
+    config.apply(Overrides { data: Some(directory.to_owned()), ..Overrides::default() })?;
     let mut process = Process::start(&config, &Part::ALL).await?;
     let Some(address) = process.local_addr() else { bail!("ingest did not start") };
 

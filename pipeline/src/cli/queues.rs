@@ -28,7 +28,7 @@ pub(super) struct QueuesArgs {
 
 pub(super) async fn queues(args: QueuesArgs, out: &mut impl Write) -> anyhow::Result<ExitCode> {
     let mut config = Config::load(args.config.as_deref())?;
-    config.apply(Overrides { listen: None, data: args.data })?;
+    config.apply(Overrides { data: args.data, ..Overrides::default() })?;
     let file = data_file(&config);
     if !file.exists() {
         bail!("there are no queues in {}: name the directory of a running `up` with --data", file.display());

@@ -39,6 +39,10 @@ struct Place {
     /// The directory of the queues; the lake is then DIR/lake.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// The name of this process among those that subscribe with the same topology on this machine; the same after a
+    /// restart.
+    #[arg(long, value_name = "NAME")]
+    worker: Option<String>,
 }
 
 pub(super) async fn up(args: UpArgs) -> anyhow::Result<ExitCode> {
@@ -53,7 +57,7 @@ async fn serve(place: Place, parts: &[Part], drain: bool) -> anyhow::Result<Exit
     // First of all: from here on a stop is one in order.
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let mut config = Config::load(place.config.as_deref())?;
-    config.apply(Overrides { listen: place.listen, data: place.data })?;
+    config.apply(Overrides { listen: place.listen, data: place.data, worker: place.worker })?;
     for warning in config.warnings() {
         warn!("{warning}");
     }

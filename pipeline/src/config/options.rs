@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Config;
 use crate::{
-    ingest::{ListenerOptions, PackerOptions},
+    ingest::{Faces, IngestError, ListenerOptions, PackerOptions},
     lake::StoreOptions,
     queue::SqliteOptions,
 };
@@ -40,8 +40,24 @@ impl Config {
         }
     }
 
+    /// Who brings the messages.
+    ///
+    /// # Errors
+    /// When a file or variable with a certificate or a secret cannot be used.
+    pub fn faces(&self) -> Result<Faces, IngestError> {
+        let subscriber = match &self.topology.ingest.subscriber {
+            None => None,
+            Some(subscriber) => {
+                let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+                let options = subscriber.options(&self.folder, &self.stages.topics, &host, &self.worker);
+                Some(options.map_err(IngestError::Subscribe)?)
+            }
+        };
+        Ok(Faces { listener: self.listens.then(|| self.listener_options()), subscriber })
+    }
+
     /// Where to listen, and the limits of connections.
-    pub fn listener_options(&self) -> ListenerOptions {
+    fn listener_options(&self) -> ListenerOptions {
         let listener = &self.topology.ingest.listener;
         ListenerOptions {
             listen: listener.listen,
@@ -68,7 +84,7 @@ impl Config {
     }
 }
 
-fn secs(secs: u32) -> Duration {
+pub(super) fn secs(secs: u32) -> Duration {
     Duration::from_secs(secs.into())
 }
 

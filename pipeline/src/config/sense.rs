@@ -53,7 +53,12 @@ pub(super) fn check(topology: &Topology, file: &Pruned, folder: &Path, schemas: 
         mistakes.extend(text.map(|text| Finding::of_value(pointer, text)));
     }
     mistakes.extend(limits(topology).iter().filter_map(|limit| limit.finding(file)));
-    Sense { mistakes, warnings: warnings(topology), stages }
+    let mut warnings = warnings(topology);
+    if let Some(subscriber) = &topology.ingest.subscriber {
+        mistakes.extend(subscriber.mistakes(topology));
+        warnings.extend(subscriber.warnings(folder));
+    }
+    Sense { mistakes, warnings, stages }
 }
 
 fn stages(topology: &Topology, schemas: &Schemas, mistakes: &mut Vec<Finding>) -> Option<Stages> {

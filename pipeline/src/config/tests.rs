@@ -10,6 +10,7 @@ use super::*;
 mod examples;
 mod sense;
 mod shape;
+mod subscriber;
 mod yaml;
 
 /// A folder for a config, with the schema files that the tests name.
@@ -96,12 +97,13 @@ fn flags_take_the_place_of_what_the_file_says() {
     let folder = folder();
     let mut config = read(folder.path(), "store: {lake: elsewhere}").unwrap();
     let listen = Some("127.0.0.1:0".parse().unwrap());
-    config.apply(Overrides { listen, data: Some(folder.path().join("other")) }).unwrap();
+    config.apply(Overrides { listen, data: Some(folder.path().join("other")), worker: None }).unwrap();
     assert_eq!(config.topology().ingest.listener.listen.to_string(), "127.0.0.1:0");
     assert_eq!(config.lake(), folder.path().join("other/lake"));
 
     let data = folder.path().join("any.json");
-    let overrides = Overrides { listen: Some("0.0.0.0:1883".parse().unwrap()), data: Some(data.clone()) };
+    let listen = Some("0.0.0.0:1883".parse().unwrap());
+    let overrides = Overrides { listen, data: Some(data.clone()), worker: None };
     let errors = config.apply(overrides).unwrap_err().to_string();
     let lines: Vec<_> = errors.lines().collect();
     assert!(lines[0].starts_with("--listen: 0.0.0.0:1883 can be reached from other machines"), "{errors}");

@@ -6,6 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use stages::{alert::AlertConfig, analyze::AnalyzeConfig, store::Granularity, topic::TopicConfig};
 
+use super::subscriber::SubscriberConfig;
+
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
 const GIB: u64 = 1024 * MIB;
@@ -62,8 +64,11 @@ impl Default for Topology {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct IngestConfig {
-    /// The MQTT endpoint inside this process.
+    /// The MQTT endpoint inside this process. With a `subscriber`, there is one only if it is written here.
     pub listener: ListenerConfig,
+    /// A client of a broker, beside or instead of the endpoint.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subscriber: Option<SubscriberConfig>,
     /// At how many bytes of payloads a frame is closed.
     #[schemars(range(min = 1024, max = 268_435_456))]
     pub frame_bytes_max: u64,
@@ -82,6 +87,7 @@ impl Default for IngestConfig {
     fn default() -> Self {
         Self {
             listener: ListenerConfig::default(),
+            subscriber: None,
             frame_bytes_max: 256 * KIB,
             frame_rows_max: 8192,
             linger_ms: 5,
