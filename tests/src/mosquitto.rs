@@ -32,8 +32,7 @@ impl Mosquitto {
     /// # Panics
     /// When the directory cannot be made.
     pub fn new() -> Self {
-        let broker =
-            Self { directory: tempfile::tempdir().unwrap(), address: free_address(), child: None };
+        let broker = Self { directory: tempfile::tempdir().unwrap(), address: free_address(), child: None };
         broker.configure("allow_anonymous true\nmax_inflight_messages 20\n");
         broker
     }

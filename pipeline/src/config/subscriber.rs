@@ -192,9 +192,11 @@ impl SubscriberConfig {
             mistake("tls", "needs both cert_file and key_file, or none of them".to_owned());
         }
         if *tls != SubscriberTls::default() && broker.is_ok_and(|broker| !broker.is_tls()) {
-            let text =
-                format!("{} is not encrypted; write mqtts:// or wss://, or leave tls out", self.broker);
-            mistake("broker", text);
+            let text = format!(
+                "has no use, since {} is not encrypted; write mqtts:// or wss:// there, or leave it out",
+                self.broker
+            );
+            mistake("tls", text);
         }
         let (bytes, frame) = (self.packet_bytes_max, topology.queues.frame_bytes_max);
         if u64::from(bytes) > frame {

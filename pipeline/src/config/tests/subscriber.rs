@@ -97,16 +97,16 @@ fn what_cannot_be_carried_out_is_told_with_the_way_out() {
             ],
         ),
         (
-            "ingest:\n  subscriber:\n    password: {env: P}\n    tls: {cert_file: any.json}\n",
+            "ingest:\n  subscriber:\n    password: {env: P}\n    broker: mqtts://b\n    tls: {cert_file: any.json}\n",
             &[
-                "3:15: ingest.subscriber.password: needs the key username beside it",
-                "4:10: ingest.subscriber.tls: needs both cert_file and key_file, or none of them",
+                "3:5: ingest.subscriber.password: needs the key username beside it",
+                "5:5: ingest.subscriber.tls: needs both cert_file and key_file, or none of them",
             ],
         ),
         (
             "ingest:\n  subscriber:\n    broker: ws://b\n    tls: {ca_file: any.json}\n    packet_bytes_max: 9000000\n    reconnect_secs: 90\n    reconnect_secs_max: 80\n",
             &[
-                "3:13: ingest.subscriber.broker: ws://b is not encrypted; write mqtts:// or wss://, or leave tls out",
+                "4:5: ingest.subscriber.tls: has no use, since ws://b is not encrypted; write mqtts:// or wss:// there, or leave it out",
                 "5:23: ingest.subscriber.packet_bytes_max: 9000000 is more than queues.frame_bytes_max (8388608); a message must fit into a frame",
                 "7:25: ingest.subscriber.reconnect_secs_max: 80 is less than reconnect_secs (90)",
             ],
@@ -121,7 +121,10 @@ fn what_is_not_on_this_machine_is_a_warning_until_it_is_needed() {
     let config = read(folder.path(), yaml).unwrap();
     let warnings: Vec<_> = config.warnings().iter().map(ToString::to_string).collect();
     let [password, ca] = &warnings[..] else { panic!("{warnings:?}") };
-    assert!(password.starts_with("m.yaml:5:15: ingest.subscriber.password: cannot read the secret in"));
+    assert!(
+        password.starts_with("m.yaml:5:5: ingest.subscriber.password: cannot read the secret in"),
+        "{password}"
+    );
     assert!(ca.starts_with("m.yaml:6:20: ingest.subscriber.tls.ca_file: cannot read"), "{ca}");
     let error = config.faces().unwrap_err().to_string();
     assert!(error.starts_with("cannot subscribe: cannot read the secret in"), "{error}");

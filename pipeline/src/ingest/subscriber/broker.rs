@@ -51,6 +51,10 @@ impl FromStr for Broker {
             return Err(refused("user and password do not belong here; use the keys username and password"));
         }
         let host = uri.host().unwrap_or_default();
+        let named = uri.authority().map_or("", |authority| authority.as_str());
+        if uri.port_u16().is_none() && named != host {
+            return Err(refused("its port is no number from 0 to 65535"));
+        }
         let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
         if host.is_empty() {
             return Err(refused("it names no host"));
@@ -113,7 +117,8 @@ mod tests {
             ("http://localhost", "begin with mqtt://"),
             ("", "mqtt://host:1883"),
             ("mqtt://", "mqtt://host:1883"),
-            ("mqtt://localhost:port", "mqtt://host:1883"),
+            ("mqtt://localhost:port", "its port is no number"),
+            ("mqtt://localhost:70000", "its port is no number"),
             ("mqtt://me:secret@localhost", "keys username and password"),
             ("mqtts://localhost/mqtt", "have a path"),
         ] {
