@@ -27,7 +27,9 @@ pub struct SubscriberConfig {
     pub broker: String,
     /// The topic filters to subscribe to. None means those of the patterns of `topics`.
     pub topics: Vec<String>,
-    /// Subscribers of one group share the messages: each goes to one of them. `null` gives every message to each.
+    /// Subscribers of one group share the messages: each goes to one of them. Without it, each gets every message,
+    /// and one is enough.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub group: Option<String>,
     /// The version of MQTT.
     pub version: Version,
@@ -39,7 +41,7 @@ pub struct SubscriberConfig {
     /// second on add their number.
     #[schemars(length(min = 1))]
     pub client_id: String,
-    /// How many connections share the messages within this process.
+    /// How many connections share the messages within this process; more than one needs a `group`.
     #[schemars(range(min = 1, max = 64))]
     pub connections: u8,
     /// The user name.
@@ -81,7 +83,7 @@ impl Default for SubscriberConfig {
         Self {
             broker: "mqtt://127.0.0.1:1883".into(),
             topics: Vec::new(),
-            group: Some("millstream".into()),
+            group: None,
             version: Version(MqttVersion::V5),
             qos: 1,
             client_id: "millstream-{host}-{worker}".into(),
@@ -178,6 +180,9 @@ impl SubscriberConfig {
             && (group.is_empty() || group.contains(['/', '+', '#', '\0']))
         {
             mistake("group", format!("{group:?} cannot name a group; leave out / + # and NUL"));
+        }
+        if self.group.is_none() && self.connections > 1 {
+            mistake("connections", "needs the key group, or each would get every message".to_owned());
         }
         if self.qos == 2 {
             let text = "2 is not offered, since it cannot be taken up again after a lost connection; \

@@ -17,7 +17,7 @@ fn a_broker_that_is_not_there_yet_is_waited_for_and_that_is_said_once() {
     // By then it has been tried again, since the pauses are at most a second long.
     std::thread::sleep(Duration::from_secs(2));
     broker.start();
-    up.says("subscribed to $share/millstream/devices/+/telemetry on mqtt://");
+    up.says("subscribed to devices/+/telemetry on mqtt://");
     broker.replay(&series).ended().well();
     until("the readings come", || readings(&site) >= READINGS);
     up.terminate();
@@ -51,7 +51,7 @@ fn a_broker_that_restarts_in_the_middle_costs_nothing() {
 fn kill_9_in_the_middle_loses_nothing_and_repeats_nothing() {
     let mut broker = Mosquitto::new();
     broker.start();
-    let site = Site::new(&topology(&broker.url("mqtt"), ""));
+    let site = Site::new(&topology(&broker.url("mqtt"), "group: shared"));
     let series = series(&site);
     let (mut first, mut second) = (up(&site), another(&site, "2"));
     let mut replay = paced_replay(&broker, &series);
@@ -88,7 +88,7 @@ fn what_is_published_while_nobody_is_there_comes_afterwards() {
 fn a_stop_acknowledges_what_it_has_taken() {
     let mut broker = Mosquitto::new();
     broker.start();
-    let subscriber = "version: '3.1.1', client_id: taker, group: null";
+    let subscriber = "version: '3.1.1', client_id: taker";
     let site = Site::new(&topology(&broker.url("mqtt"), subscriber));
     let series = series(&site);
     let up = up(&site);

@@ -42,7 +42,7 @@ fn kept(qos: u8, version: &str) -> Vec<String> {
     until("the messages come", || site.queues()["books"]["ingest"]["quarantined"] == 3);
     up.terminate();
     up.ended().well();
-    let sql = "SELECT reason, topic, decode(payload) AS payload, client_id, properties::VARCHAR AS properties
+    let sql = "SELECT reason, topic, decode(payload) AS payload, client_id, coalesce(properties::VARCHAR, '{}') AS properties
                FROM 'quarantine/**/*.parquet' ORDER BY message";
     let rows = lake::query(&site.lake(), sql);
     rows.iter()

@@ -19,13 +19,15 @@ fn the_default_file_shows_every_key_of_it() {
         config.topology().ingest.subscriber.clone().unwrap()
     };
     assert_eq!(of(&shown), SubscriberConfig::default());
-    let every = of(&shown.replace("# username", "username").replace("# password", "password"));
+    let hidden = shown.replace("    # ", "    ");
+    assert_ne!(hidden, shown);
+    let every = of(&hidden);
     let every = serde_json::to_value(every).unwrap();
     let keys = every.as_object().unwrap().keys();
     for key in keys {
         assert!(shown.contains(&format!(" {key}: ")), "default.yaml lacks {key}");
     }
-    assert!(every["username"].is_string() && every["password"].is_object());
+    assert!(every["username"].is_string() && every["password"].is_object() && every["group"].is_string());
 }
 
 #[test]
@@ -46,16 +48,15 @@ fn who_subscribes_does_not_listen_unless_told_to() {
 fn filters_come_from_the_patterns_unless_they_are_named() {
     let topics = "topics: [{pattern: 'a/{device}'}, {pattern: '{device}/b/#'}]";
     let with = |subscriber: &str| options(&format!("ingest: {{subscriber: {subscriber}}}\n{topics}")).filters;
-    assert_eq!(with("{}"), ["$share/millstream/a/+", "$share/millstream/+/b/#"]);
+    assert_eq!(with("{}"), ["a/+", "+/b/#"]);
     assert_eq!(with("{group: g}"), ["$share/g/a/+", "$share/g/+/b/#"]);
-    assert_eq!(with("{group: null}"), ["a/+", "+/b/#"]);
-    assert_eq!(with("{group: null, topics: ['c/#']}"), ["c/#"]);
+    assert_eq!(with("{topics: ['c/#']}"), ["c/#"]);
 }
 
 #[test]
 fn every_process_and_connection_has_an_id_of_its_own() {
     let folder = folder();
-    let yaml = "ingest: {subscriber: {client_id: 'm-{worker}', connections: 3}}";
+    let yaml = "ingest: {subscriber: {client_id: 'm-{worker}', group: g, connections: 3}}";
     let mut config = read(folder.path(), yaml).unwrap();
     let ids = |config: &Config| config.faces().unwrap().subscriber.unwrap().client_ids;
     assert_eq!(ids(&config), ["m-1", "m-1-2", "m-1-3"]);
@@ -95,6 +96,10 @@ fn what_cannot_be_carried_out_is_told_with_the_way_out() {
                 "4:20: ingest.subscriber.topics[1]: \"$share/g/a\" names a group, and group does, too; write the topic alone",
                 "5:12: ingest.subscriber.group: \"a/b\" cannot name a group; leave out / + # and NUL",
             ],
+        ),
+        (
+            "ingest:\n  subscriber: {connections: 2}\n",
+            &["2:29: ingest.subscriber.connections: needs the key group, or each would get every message"],
         ),
         (
             "ingest:\n  subscriber:\n    password: {env: P}\n    broker: mqtts://b\n    tls: {cert_file: any.json}\n",

@@ -247,7 +247,7 @@ fn of_v5(packet: v5::mqttbytes::v5::Packet) -> Event {
                 .map(|code| match code {
                     Code::Success(qos) => Ok(*qos != QoS::AtMostOnce),
                     Code::SharedSubscriptionsNotSupported => {
-                        Err("it knows no shared subscriptions; set group: null".to_owned())
+                        Err("it knows no shared subscriptions; leave out group".to_owned())
                     }
                     Code::NotAuthorized => Err("it is not allowed to this user".to_owned()),
                     code => Err(format!("{code:?}")),
