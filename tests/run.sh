@@ -24,6 +24,7 @@ fi
 packages=()
 command -v cc >/dev/null || packages+=(gcc libc6-dev)
 command -v python3 >/dev/null || packages+=(python3)
+[ -x /usr/sbin/mosquitto ] || packages+=(mosquitto)
 python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
 command -v curl >/dev/null || packages+=(curl)
 # Spark reads the lake in a page of the documentation.

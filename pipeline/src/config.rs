@@ -14,6 +14,7 @@ mod prune;
 mod secret;
 mod sense;
 mod shape;
+mod subscriber;
 #[cfg(test)]
 mod tests;
 mod topology;
@@ -34,6 +35,7 @@ pub use self::{
     files::Files,
     secret::{Secret, SecretText},
     sense::Stages,
+    subscriber::{SubscriberConfig, SubscriberTls, Version},
     topology::{
         ConsoleConfig, Engine, IngestConfig, Listen, ListenerConfig, QueuesConfig, StoreConfig, TlsConfig,
         Topology,
@@ -47,6 +49,8 @@ pub const DEFAULT: &str = include_str!("config/default.yaml");
 
 /// What stands for the file's name in messages about [`DEFAULT`].
 const DEFAULT_NAME: &str = "default.yaml (built in)";
+/// The name of a process that is given none.
+const WORKER: &str = "1";
 
 /// A topology without mistakes, and the stages built from it.
 #[derive(Debug)]
@@ -54,10 +58,15 @@ pub struct Config {
     topology: Topology,
     stages: Stages,
     files: Arc<Files>,
-    folder: PathBuf,
     data: PathBuf,
     lake: PathBuf,
     warnings: Vec<Mistake>,
+    /// The folder of the file.
+    folder: PathBuf,
+    /// Whether there is an endpoint for devices.
+    listens: bool,
+    /// What tells this process from others with the same topology.
+    worker: String,
 }
 
 /// What the command line says instead of the file.
@@ -69,6 +78,8 @@ pub struct Overrides {
     pub console: Option<SocketAddr>,
     /// The data directory, relative to the working directory; the lake is then `lake` in it.
     pub data: Option<PathBuf>,
+    /// What tells this process from others that subscribe with the same topology.
+    pub worker: Option<String>,
 }
 
 impl Config {
@@ -115,9 +126,12 @@ impl Config {
                 let data = resolved(folder, &topology.data);
                 let lake = topology.store.lake.as_ref();
                 let lake = lake.map_or_else(|| data.join("lake"), |lake| resolved(folder, lake));
+                // Who reads from a broker seldom wants an endpoint beside it.
+                let listens = topology.ingest.subscriber.is_none() || pruned.gives("/ingest/listener");
                 let warnings = errors::placed(name, &node, warnings);
                 let files = Arc::new(Files::new(name, node, topology.clone(), folder));
-                Ok(Self { stages, files, folder: folder.to_owned(), data, lake, warnings, topology })
+                let (folder, worker) = (folder.to_owned(), WORKER.to_owned());
+                Ok(Self { topology, stages, files, folder, data, lake, listens, worker, warnings })
             }
             _ => Err(errors(mistakes, warnings)),
         }
@@ -136,12 +150,16 @@ impl Config {
         let mut mistakes = Vec::new();
         if let Some(listen) = overrides.listen {
             self.topology.ingest.listener.listen = Listen::At(listen);
+            self.listens = true;
             let options = self.listener_options();
             let door = Door { scheme: Scheme::Mqtt, address: listen };
             mistakes.extend(sense::exposed(&options, door).map(|text| ("--listen", text)));
         }
         if overrides.console.is_some() {
             self.topology.console.listen = overrides.console;
+        }
+        if let Some(worker) = overrides.worker {
+            self.worker = worker;
         }
         if let Some(data) = overrides.data {
             mistakes.extend(sense::no_directory(&data).map(|text| ("--data", text)));

@@ -5,8 +5,8 @@
 //! the packer's buffers fill; then acknowledgements are withheld, sockets are no longer read, and
 //! nobody's keep-alive counts. Nothing is dropped.
 //!
-//! The packer and its publisher know nothing of who brings the messages. Here that is the *listener*, an
-//! MQTT 3.1.1 and 5.0 endpoint of our own.
+//! The packer and its publisher know nothing of who brings the messages. That is one of two faces, or both: the
+//! *listener*, an MQTT 3.1.1 and 5.0 endpoint of our own, and the *subscriber*, a client of a broker.
 
 mod connection;
 mod counters;
@@ -17,6 +17,7 @@ mod packer;
 mod publisher;
 mod replies;
 mod sessions;
+mod subscriber;
 mod tls;
 mod users;
 mod window;
@@ -33,6 +34,7 @@ use tokio::{
     task::{JoinError, JoinSet},
 };
 
+pub(crate) use self::subscriber::{TlsFiles, filters};
 use self::{
     counters::Counters,
     doors::Doors,
@@ -46,6 +48,7 @@ pub use self::{
     doors::{Door, Scheme},
     listener::ListenerOptions,
     packer::PackerOptions,
+    subscriber::{Broker, MqttVersion, SubscriberOptions},
     tls::{TlsError, TlsOptions},
     users::{UserList, UsersError, check_name, hash_password},
 };
@@ -54,13 +57,22 @@ use crate::{
     queue::{QueueError, Queues},
 };
 
+/// Who brings the messages.
+#[derive(Debug, Clone, Default)]
+pub struct Faces {
+    /// Devices that connect to us.
+    pub listener: Option<ListenerOptions>,
+    /// A broker that we connect to.
+    pub subscriber: Option<SubscriberOptions>,
+}
+
 /// A running intake. Dropping it ends it at once: what is not durable yet is not acknowledged either.
 pub struct Ingest {
     doors: Vec<Door>,
     packer: Arc<Packer>,
     counters: Arc<Counters>,
     phase: watch::Sender<Phase>,
-    listener: JoinSet<()>,
+    faces: JoinSet<()>,
     publisher: JoinSet<()>,
 }
 
@@ -120,6 +132,9 @@ pub enum IngestError {
     /// The system does not tell which port it picked.
     #[error("cannot tell where ingest listens: {0}")]
     Address(io::Error),
+    /// What the config says of the broker cannot be used.
+    #[error("cannot subscribe: {0}")]
+    Subscribe(String),
     /// The data file cannot be used.
     #[error("ingest: {0}")]
     Database(#[from] DatabaseError),
@@ -135,7 +150,8 @@ pub enum IngestError {
 }
 
 impl Ingest {
-    /// Listens, and takes messages from then on.
+    /// Listens and subscribes, and takes messages from then on. A broker that cannot be reached is no error: it is
+    /// tried again until it can.
     ///
     /// # Errors
     /// When it may not or cannot listen there, the certificates or the users cannot be read, or the database cannot be
@@ -145,31 +161,59 @@ impl Ingest {
         database: Database,
         topics: Arc<Topics>,
         packer: PackerOptions,
-        listener: ListenerOptions,
+        faces: Faces,
     ) -> Result<Self, IngestError> {
-        let open = Doors::open(&listener).await?;
-        let doors = open.addresses().map_err(IngestError::Address)?;
+        let doors = match &faces.listener {
+            Some(listener) => Some(Doors::open(listener).await?),
+            None => None,
+        };
         let epoch = next_epoch(&database).await?;
         let packer = Packer::new(packer, topics, epoch);
-        let (sessions_max, expiry_secs_max) = (listener.sessions_max, listener.session_expiry_secs_max);
-        let sessions =
-            Sessions::open(database.clone(), Arc::clone(&packer), sessions_max, expiry_secs_max).await?;
         let counters = Arc::new(Counters::default());
         let publisher = Publisher {
             packer: Arc::clone(&packer),
             queues,
-            database,
+            database: database.clone(),
             counters: Arc::clone(&counters),
             epoch,
             frames: 0,
         };
-        let shared = Shared::new(listener, Arc::clone(&packer), sessions, Arc::clone(&counters))?;
-        let (phase, watched) = watch::channel(Phase::Serving);
-        let mut ingest =
-            Self { doors, packer, counters, phase, listener: JoinSet::new(), publisher: JoinSet::new() };
-        ingest.listener.spawn(listen(listener::listen(open, shared, watched), ingest.phase.clone()));
+        let phase = watch::Sender::new(Phase::Serving);
+        let mut ingest = Self {
+            doors: Vec::new(),
+            packer,
+            counters,
+            phase,
+            faces: JoinSet::new(),
+            publisher: JoinSet::new(),
+        };
+        if let (Some(options), Some(doors)) = (faces.listener, doors) {
+            ingest.listen(options, doors, database).await?;
+        }
+        if let Some(options) = faces.subscriber {
+            let (packer, counters) = (Arc::clone(&ingest.packer), Arc::clone(&ingest.counters));
+            let shared = subscriber::Shared { options, packer, counters };
+            let subscriber = subscriber::subscribe(shared, ingest.phase.subscribe());
+            ingest.faces.spawn(serve(subscriber, ingest.phase.clone()));
+        }
         ingest.publisher.spawn(publish(publisher, ingest.phase.clone()));
         Ok(ingest)
+    }
+
+    async fn listen(
+        &mut self,
+        options: ListenerOptions,
+        doors: Doors,
+        database: Database,
+    ) -> Result<(), IngestError> {
+        self.doors = doors.addresses().map_err(IngestError::Address)?;
+        let (packer, counters) = (Arc::clone(&self.packer), Arc::clone(&self.counters));
+        let (sessions_max, expiry_secs_max) = (options.sessions_max, options.session_expiry_secs_max);
+        let sessions = Sessions::open(database, Arc::clone(&packer), sessions_max, expiry_secs_max).await?;
+        let shared = Shared::new(options, packer, sessions, counters)?;
+        let listener = listener::listen(doors, shared, self.phase.subscribe());
+        self.faces.spawn(serve(listener, self.phase.clone()));
+        Ok(())
     }
 
     /// Where it listens, with the ports that were picked.
@@ -222,7 +266,7 @@ impl Ingest {
             }
             serving
         });
-        while self.listener.join_next().await.is_some() {}
+        while self.faces.join_next().await.is_some() {}
         self.packer.finish();
         while self.publisher.join_next().await.is_some() {}
         match &*self.phase.borrow() {
@@ -265,10 +309,10 @@ fn elsewhere(door: Door) -> String {
     }
 }
 
-/// Listens, and tells everybody when that ends by a bug.
-async fn listen(listener: impl Future<Output = ()> + Send + 'static, phase: watch::Sender<Phase>) {
+/// Runs a face, and tells everybody when that ends by a bug.
+async fn serve(face: impl Future<Output = ()> + Send + 'static, phase: watch::Sender<Phase>) {
     let mut task = JoinSet::new();
-    task.spawn(listener);
+    task.spawn(face);
     if let Some(Err(panic)) = task.join_next().await {
         fail(&phase, IngestError::Bug(panic));
     }

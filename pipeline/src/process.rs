@@ -178,9 +178,9 @@ impl Process {
         }
         if parts.contains(&Part::Ingest) {
             let topics = Arc::new(config.stages().topics.clone());
-            let (packer, listener) = (config.packer_options(), config.listener_options());
+            let (packer, faces) = (config.packer_options(), config.faces()?);
             let ingest =
-                Ingest::start(process.queues.clone(), engine.database().clone(), topics, packer, listener)
+                Ingest::start(process.queues.clone(), engine.database().clone(), topics, packer, faces)
                     .await?;
             process.ingest = Some(ingest);
         }

@@ -91,6 +91,15 @@ impl Pattern {
         &self.text
     }
 
+    /// The topic filter that a broker understands: every named level is a `+`.
+    pub fn filter(&self) -> String {
+        let levels = self.levels.iter().map(|level| match level {
+            Level::Literal(text) => text.as_str(),
+            Level::Any | Level::Capture(_) => "+",
+        });
+        levels.chain(self.rest.then_some("#")).collect::<Vec<_>>().join("/")
+    }
+
     /// Whether `topic` belongs to this pattern. A topic that begins with `$` (a server's own)
     /// never does when the pattern begins with a wildcard or a capture.
     pub fn matches(&self, topic: &str) -> bool {

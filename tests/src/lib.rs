@@ -8,6 +8,7 @@
 mod child;
 pub mod clients;
 pub mod lake;
+mod mosquitto;
 pub mod page;
 mod site;
 mod webhook;
@@ -19,6 +20,7 @@ use std::{
 
 pub use self::{
     child::{Child, Ended},
+    mosquitto::Mosquitto,
     site::{Site, program},
     webhook::{Answer, Post, Stream as WebhookStream, Webhook},
 };

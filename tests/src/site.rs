@@ -181,7 +181,7 @@ pub(crate) fn programs() -> PathBuf {
 
 /// An address that no other test has, so that who was killed can come back to it: all of 127.0.0.0/8 is loopback.
 /// Nor can a client that waits for its server reach itself there, as it now and then does where ports are lent.
-fn free_address() -> SocketAddr {
+pub(crate) fn free_address() -> SocketAddr {
     static SITES: AtomicU8 = AtomicU8::new(1);
     let [.., high, low] = process::id().to_be_bytes();
     let site = SITES.fetch_add(1, Ordering::Relaxed);

@@ -43,6 +43,10 @@ struct Place {
     /// The directory of the queues; the lake is then DIR/lake.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// The name of this process among those that subscribe with the same topology on this machine; the same after a
+    /// restart.
+    #[arg(long, value_name = "NAME")]
+    worker: Option<String>,
 }
 
 pub(super) async fn up(args: UpArgs) -> anyhow::Result<ExitCode> {
@@ -58,7 +62,8 @@ async fn serve(place: Place, parts: &[Part], drain: bool) -> anyhow::Result<Exit
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let hangup = signal(SignalKind::hangup())?;
     let mut config = Config::load(place.config.as_deref())?;
-    config.apply(Overrides { listen: place.listen, console: place.console, data: place.data })?;
+    let Place { listen, console, data, worker, .. } = place;
+    config.apply(Overrides { listen, console, data, worker })?;
     for warning in config.warnings() {
         warn!("{warning}");
     }

@@ -4,7 +4,7 @@ use std::{path::Path, time::Duration};
 
 use super::{Config, ListenerConfig, TlsConfig, resolved};
 use crate::{
-    ingest::{ListenerOptions, PackerOptions, TlsOptions},
+    ingest::{Faces, IngestError, ListenerOptions, PackerOptions, TlsOptions},
     lake::StoreOptions,
     queue::SqliteOptions,
     worker::TickOptions,
@@ -40,6 +40,22 @@ impl Config {
             buffer_bytes_max: size(ingest.buffer_bytes_max),
             lanes: self.topology.lanes,
         }
+    }
+
+    /// Who brings the messages.
+    ///
+    /// # Errors
+    /// When a file or variable with a certificate or a secret cannot be used.
+    pub fn faces(&self) -> Result<Faces, IngestError> {
+        let subscriber = match &self.topology.ingest.subscriber {
+            None => None,
+            Some(subscriber) => {
+                let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+                let options = subscriber.options(&self.folder, &self.stages.topics, &host, &self.worker);
+                Some(options.map_err(IngestError::Subscribe)?)
+            }
+        };
+        Ok(Faces { listener: self.listens.then(|| self.listener_options()), subscriber })
     }
 
     /// Where to listen, and the limits of connections.
@@ -95,7 +111,7 @@ pub(super) fn listener_options(listener: &ListenerConfig, folder: &Path) -> List
     }
 }
 
-fn secs(secs: u32) -> Duration {
+pub(super) fn secs(secs: u32) -> Duration {
     Duration::from_secs(secs.into())
 }
 

@@ -53,6 +53,10 @@ pub(super) fn check(topology: &Topology, file: &Pruned, folder: &Path) -> Sense 
     mistakes.extend(too_few_windows(&topology.analyze, file));
     mistakes.extend(notify::mistakes(&topology.notify));
     warnings.extend(notify::warnings(&topology.notify, folder));
+    if let Some(subscriber) = &topology.ingest.subscriber {
+        mistakes.extend(subscriber.mistakes(topology));
+        warnings.extend(subscriber.warnings(folder));
+    }
     Sense { mistakes, warnings, stages }
 }
 

@@ -11,6 +11,7 @@ mod examples;
 mod payloads;
 mod sense;
 mod shape;
+mod subscriber;
 mod yaml;
 
 /// A folder for a config, with the schema files that the tests name.

@@ -15,6 +15,8 @@ pub use self::listener::{Listen, TlsConfig};
 
 use crate::notify::NotifyConfig;
 
+use super::subscriber::SubscriberConfig;
+
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
 const GIB: u64 = 1024 * MIB;
@@ -81,8 +83,11 @@ impl Default for Topology {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct IngestConfig {
-    /// The MQTT endpoint inside this process.
+    /// The MQTT endpoint inside this process. With a `subscriber`, there is one only if it is written here.
     pub listener: ListenerConfig,
+    /// A client of a broker, beside or instead of the endpoint.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subscriber: Option<SubscriberConfig>,
     /// At how many bytes of payloads a frame is closed.
     #[schemars(range(min = 1024, max = 268_435_456))]
     pub frame_bytes_max: u64,
@@ -101,6 +106,7 @@ impl Default for IngestConfig {
     fn default() -> Self {
         Self {
             listener: ListenerConfig::default(),
+            subscriber: None,
             frame_bytes_max: 256 * KIB,
             frame_rows_max: 8192,
             linger_ms: 5,

@@ -31,7 +31,8 @@ struct Release {
 }
 
 impl Window {
-    /// Of a sender that was told never to have more than `told` messages outstanding.
+    /// Of a sender that was told never to have more than `told` messages outstanding, or at least is not likely to. One
+    /// who has more all the same has shown that its window is larger.
     pub(super) fn new(told: usize) -> Self {
         Self { told, learnt: None, outstanding: 0, published_at: None, release: None }
     }
@@ -45,6 +46,7 @@ impl Window {
         }
         self.outstanding += count;
         self.published_at = Some(now);
+        self.told = self.told.max(self.outstanding);
         if self.learnt.is_some_and(|window| self.outstanding > window) {
             self.learnt = None;
         }
@@ -103,6 +105,16 @@ mod tests {
         assert!(!after(10, &[Publish(0, 9)]).is_full());
         assert!(after(10, &[Publish(0, 9), Publish(50, 1)]).is_full());
         assert!(!after(0, &[]).is_full(), "nothing outstanding is never a full window");
+    }
+
+    #[test]
+    fn a_sender_that_goes_beyond_what_it_was_told_has_a_larger_window() {
+        let mut steps = vec![Publish(0, 10), Publish(50, 5)];
+        assert!(after(10, &steps).is_full());
+        steps.extend([Acknowledge(10, 15), Publish(10_000, 14)]);
+        assert!(!after(10, &steps).is_full());
+        steps.push(Publish(50, 1));
+        assert!(after(10, &steps).is_full());
     }
 
     #[test]

@@ -72,6 +72,19 @@ fn a_servers_own_topics_need_a_literal() {
 }
 
 #[test]
+fn a_broker_is_asked_for_every_topic_of_a_pattern() {
+    for (pattern, filter) in [
+        ("devices/{device}/telemetry", "devices/+/telemetry"),
+        ("{site}/+/{device}/#", "+/+/+/#"),
+        ("a//b/", "a//b/"),
+        ("#", "#"),
+        ("/#", "/#"),
+    ] {
+        assert_eq!(Pattern::parse(pattern).unwrap().filter(), filter);
+    }
+}
+
+#[test]
 fn an_unknown_name_has_no_value() {
     let topics = Topics::new(vec![Pattern::parse("a/{b}").unwrap()]);
     assert_eq!(topics.find("a/x").unwrap().capture("c"), None);

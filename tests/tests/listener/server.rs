@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use millstream::{
     database::Database,
-    ingest::{Ingest, IngestError, ListenerOptions, PackerOptions, Scheme},
+    ingest::{Faces, Ingest, IngestError, ListenerOptions, PackerOptions, Scheme},
     queue::{QueueName, Queues, ReceiveLimits, SqliteOptions, SqliteQueues, Verdict},
 };
 use stages::{
@@ -106,7 +106,8 @@ pub(crate) async fn start(file: PathBuf, setup: &Setup) -> (Result<Ingest, Inges
     let database = sqlite.database().clone();
     let pattern = Pattern::parse("devices/{device}/telemetry").unwrap();
     let topics = Arc::new(Topics::new(vec![pattern]));
-    let ingest = Ingest::start(queues.clone(), database, topics, setup.packer, setup.listener.clone()).await;
+    let faces = Faces { listener: Some(setup.listener.clone()), subscriber: None };
+    let ingest = Ingest::start(queues.clone(), database, topics, setup.packer, faces).await;
     (ingest, queues)
 }
 

@@ -85,6 +85,14 @@ fn the_factory_makes_readings_of_the_message_that_it_shows() {
 }
 
 #[test]
+fn a_broker_is_asked_for_what_the_patterns_take() {
+    let config = Config::load(Some(&example("broker.yaml"))).unwrap();
+    let subscriber = config.topology().ingest.subscriber.as_ref().unwrap();
+    assert_eq!(subscriber.password, Some(Secret::Env("BROKER_PASSWORD".into())));
+    assert_eq!(config.stages().topics.patterns()[0].filter(), "devices/+/telemetry");
+}
+
+#[test]
 fn history_is_remembered_for_the_decades_that_it_spans() {
     let config = Config::load(Some(&example("replay.yaml"))).unwrap();
     assert!(config.topology().analyze.dedupe_secs > 30 * 365 * 86_400);

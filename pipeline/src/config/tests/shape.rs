@@ -70,7 +70,7 @@ fn a_wrong_type_is_told_in_plain_words() {
         (
             "ingest: 5\n",
             &[
-                "1:9: ingest: expected a mapping with buffer_bytes_max, frame_bytes_max, frame_rows_max, linger_ms and listener, got 5",
+                "1:9: ingest: expected a mapping with buffer_bytes_max, frame_bytes_max, frame_rows_max, linger_ms, listener and subscriber, got 5",
             ],
         ),
         (
