@@ -2,7 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
-use std::{net::TcpListener, process::Command};
+use std::{
+    fs,
+    io::Write,
+    net::TcpListener,
+    os::unix::fs::PermissionsExt,
+    process::{Command, Stdio},
+};
 
 use serde_json::Value;
 use tests::{Child, Ended, Site};
@@ -100,4 +106,74 @@ fn another_number_of_lanes_is_refused_with_the_way_out() {
     site.configure("lanes: 8\n");
     let said = ended(site.up_command()).with(2).err.join("\n");
     assert!(said.contains("have 4 lanes") && said.contains("set lanes to 4"), "{said}");
+}
+
+/// `millstream passwd` in a site's directory, with `input` on its standard input: the exit code and what it says.
+fn passwd(site: &Site, arguments: &[&str], input: &str) -> (Option<i32>, String) {
+    let mut command = tests::program("millstream");
+    command.arg("passwd").args(arguments).current_dir(site.path(""));
+    let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let mut child = piped.unwrap();
+    // Who needs no input may be gone already.
+    let _gone = child.stdin.take().expect("piped").write_all(input.as_bytes());
+    let ended = child.wait_with_output().unwrap();
+    (ended.status.code(), String::from_utf8([ended.stdout, ended.stderr].concat()).unwrap())
+}
+
+#[test]
+fn passwd_keeps_the_users_of_a_file() {
+    let site = Site::new("ingest: {listener: {users_file: users}}\n");
+    let read = || fs::read_to_string(site.path("users")).unwrap();
+    let done = |said: &str| (Some(0), format!("{said}\n"));
+
+    assert_eq!(passwd(&site, &["users", "boiler"], "sword fish\r\nmore"), done("added \"boiler\" to users"));
+    assert_eq!(fs::metadata(site.path("users")).unwrap().permissions().mode() & 0o777, 0o600);
+    let first = read();
+    let hash = first.strip_prefix("boiler:$argon2id$v=19$m=19456,t=2,p=1$").expect(&first);
+    assert!(hash.ends_with('\n') && !hash.contains("sword"), "{first}");
+
+    // Nothing of a file that people have written is lost, and it stays whose it was.
+    fs::write(site.path("users"), format!("# ours\n\n{first}")).unwrap();
+    fs::set_permissions(site.path("users"), PermissionsExt::from_mode(0o640)).unwrap();
+    assert_eq!(passwd(&site, &["users", "a:b", "--stdin"], "trout\n"), done("added \"a:b\" to users"));
+    let said = passwd(&site, &["users", "boiler", "--stdin"], "trout\n");
+    assert_eq!(said, done("changed the password of \"boiler\" in users"));
+    let second = read();
+    let lines: Vec<_> = second.lines().collect();
+    assert_eq!((lines.len(), &lines[..2]), (4, ["# ours", ""].as_slice()), "{second}");
+    assert!(lines[2].starts_with("boiler:$") && !second.contains(&first), "{second}");
+    assert!(lines[3].starts_with("a:b:$"), "{second}");
+    assert_eq!(fs::metadata(site.path("users")).unwrap().permissions().mode() & 0o777, 0o640);
+    let mut check = tests::program("millstream");
+    check.arg("check").arg("--config").arg(site.path("millstream.yaml"));
+    assert!(!ended(check).well().out.join("\n").contains("warning"));
+
+    assert_eq!(passwd(&site, &["users", "boiler", "--delete"], ""), done("removed \"boiler\" from users"));
+    assert_eq!(read(), format!("# ours\n\n{}\n", lines[3]));
+    for (arguments, input, why) in [
+        (&["users", "boiler", "--delete"][..], "", "there is no user \"boiler\" in users"),
+        (&["users", "boiler"], "", "the password is empty"),
+        (&["users", "#1"], "x", "names do not begin with #"),
+        (&["gone", "boiler", "--delete"], "", "cannot find gone"),
+        (&["nowhere/users", "boiler"], "x", "cannot change nowhere/users"),
+        (&["millstream.yaml", "boiler"], "x", "millstream.yaml:1: "),
+    ] {
+        let (code, said) = passwd(&site, arguments, input);
+        assert!(code == Some(1) && said.contains(why), "{arguments:?}: {said}");
+    }
+    assert_eq!(read(), format!("# ours\n\n{}\n", lines[3]), "what fails changes nothing");
+}
+
+#[test]
+fn passwd_loses_nobody_when_many_are_added_at_once() {
+    let site = Site::new("");
+    std::thread::scope(|scope| {
+        for user in ["a", "b", "c", "d"] {
+            scope.spawn(|| passwd(&site, &["users", user], "trout\n"));
+        }
+    });
+    let users = fs::read_to_string(site.path("users")).unwrap();
+    let mut names: Vec<_> = users.lines().map(|line| &line[..1]).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["a", "b", "c", "d"]);
 }

@@ -47,7 +47,7 @@ pub(super) fn passwd(args: &PasswdArgs, out: &mut impl Write) -> anyhow::Result<
         Err(error) if error.kind() == ErrorKind::NotFound && !args.delete => args.file.clone(),
         file => file.with_context(|| format!("cannot find {}", args.file.display()))?,
     };
-    let name = file.display();
+    let name = args.file.display();
     // Before asking for a password that could not be kept.
     if file.exists() {
         UserList::read(&file)?;

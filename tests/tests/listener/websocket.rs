@@ -103,7 +103,7 @@ async fn what_is_no_mqtt_in_a_websocket_ends_the_connection() {
     let server = server().await;
     let cases = [
         ("text", frame(TEXT, true, &publish(V3, 1, TOPIC, b"x"))),
-        ("a frame that is too large", frame(BINARY, true, &vec![0; 1_000 + (64 << 10)])[..100].to_vec()),
+        ("a frame that is too large", vec![0x82, 0xff, 0, 0, 0, 0, 0, 2, 0, 0, 1, 2, 3, 4]),
         ("a frame that is not masked", vec![0x82, 2, 0xc0, 0]),
         ("a packet that is too large", frame(BINARY, true, &publish(V3, 1, TOPIC, &[0; 1_000]))),
     ];

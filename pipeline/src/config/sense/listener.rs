@@ -66,6 +66,10 @@ fn doors(options: &ListenerOptions, file: &Pruned, mistakes: &mut Vec<Finding>, 
             warnings.push(Finding::of_value(&pointer, text.to_owned()));
         }
     }
+    if doors.is_empty() && !lost("listen_tls") && !lost("listen_websocket") && !lost("listen_websocket_tls") {
+        let text = "no other address is set either, so no device can connect".to_owned();
+        warnings.push(Finding::of_value(&format!("{LISTENER}/listen"), text));
+    }
     if options.tls.is_some() && !doors.iter().any(|door| door.scheme.is_tls()) {
         let text = "is for listen_tls and listen_websocket_tls, and neither is set".to_owned();
         warnings.push(Finding::of_key(&format!("{LISTENER}/tls"), text));

@@ -217,6 +217,10 @@ fn what_is_lent_to_the_listener_may_be_elsewhere() {
         texts.collect::<Vec<_>>()
     };
     assert_eq!(
+        warnings("ingest: {listener: {listen: off}}\n"),
+        ["m.yaml:1:29: ingest.listener.listen: no other address is set either, so no device can connect"]
+    );
+    assert_eq!(
         warnings(
             "ingest:\n  listener:\n    listen: 0.0.0.0:1883\n    users_file: gone\n    tls: {cert_file: gone.pem, key_file: gone.key}\n"
         ),

@@ -140,7 +140,7 @@ impl Tls {
             Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
             _ => {}
         }
-        let state = processed.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        let state = processed.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, explain(&error)))?;
         self.ready = state.plaintext_bytes_to_read();
         Ok(())
     }
@@ -161,6 +161,24 @@ impl Tls {
             self.session.write_tls(&mut Raw(&self.socket))?;
         }
         Ok(())
+    }
+}
+
+/// What a failure of TLS means for whoever set up the peer.
+fn explain(error: &rustls::Error) -> String {
+    use rustls::{AlertDescription as Alert, CertificateError, Error};
+    match error {
+        Error::InvalidMessage(_) => format!("it does not speak TLS ({error})"),
+        Error::NoCertificatesPresented => "it shows no certificate".to_owned(),
+        // Certificates without extensions are of version 1, which the verifier does not take.
+        Error::InvalidCertificate(CertificateError::Other(other)) => {
+            format!("its certificate is not taken: {other}; it must be one of X.509 version 3")
+        }
+        Error::InvalidCertificate(why) => format!("its certificate is not taken: {why}"),
+        Error::AlertReceived(Alert::UnknownCA | Alert::BadCertificate | Alert::CertificateUnknown) => {
+            format!("it does not trust our certificate ({error})")
+        }
+        error => format!("TLS: {error}"),
     }
 }
 
