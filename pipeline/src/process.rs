@@ -180,7 +180,7 @@ impl Process {
         }
     }
 
-    /// Stops the intake and waits until every row is in the lake.
+    /// Stops the intake and waits until every row is in the lake. Open windows stay open, in the state of analyze.
     ///
     /// # Errors
     /// When a part cannot go on.
