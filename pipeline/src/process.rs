@@ -261,6 +261,7 @@ impl Process {
     }
 
     /// Stops the intake and waits until every row is in the lake, and every alert delivered that a webhook takes.
+    /// Open windows stay open, in the state of analyze.
     ///
     /// # Errors
     /// When a part cannot go on.

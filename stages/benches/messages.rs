@@ -1,4 +1,4 @@
-//! What validate and transform cost per message, beside the floor of reading its JSON into a tree.
+//! What validate, transform and analyze cost per message, beside the floor of reading its JSON into a tree.
 //! Run it with `cargo bench -p stages`.
 
 #![expect(clippy::disallowed_methods, reason = "a benchmark looks at the clock")]
@@ -9,6 +9,7 @@ use std::{hint::black_box, time::Instant};
 
 use serde_json::{Value, json};
 use stages::{
+    analyze::{Analyze, AnalyzeConfig, AnalyzeState},
     frame::{Frame, FrameId, Header, Kind, Lane, Message, MessagesBuilder, Reading, ReadingsBuilder},
     topic::TopicConfig,
     transform::Transform,
@@ -44,6 +45,12 @@ fn main() {
     report("validate, any JSON", best(|| drop(black_box(json.plan(&frame).unwrap()))));
     report("validate, schema", best(|| drop(black_box(schema.plan(&frame).unwrap()))));
     report("transform", best(|| drop(black_box(transform.plan(&frame).unwrap()))));
+    let rows = readings(&payloads);
+    for (name, window_secs) in [("analyze, no windows", 0), ("analyze", 60)] {
+        let analyze = Analyze::new(&AnalyzeConfig { window_secs, ..AnalyzeConfig::default() });
+        let plan = || drop(black_box(analyze.plan(&mut AnalyzeState::default(), &rows).unwrap()));
+        report(name, best(plan));
+    }
 }
 
 fn best(mut work: impl FnMut()) -> f64 {

@@ -13,7 +13,7 @@
 //!
 //! What is older than a closed window of its device is late: no window goes out twice. Only a device that was
 //! forgotten, after `idle_secs` of silence, may come back with rows of a window that had gone out; these are then a second
-//! row of that window.
+//! row of that window. A stop closes nothing: open windows are part of the state.
 
 mod closed;
 mod config;

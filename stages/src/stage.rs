@@ -19,7 +19,7 @@ pub enum Stage {
     Validate(Arc<Validate>),
     /// Turns messages into readings.
     Transform(Arc<Transform>),
-    /// Drops repeats, marks late rows, scores.
+    /// Drops repeats, marks late rows, scores, sums up in windows.
     Analyze(Arc<Analyze>),
     /// Runs rules.
     Alert(Arc<Alert>),

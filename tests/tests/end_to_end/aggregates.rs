@@ -39,9 +39,9 @@ fn messages() -> Vec<(String, Vec<u8>)> {
     for seq in 0..STEPS {
         for device in 0..DEVICES {
             let number = seq * DEVICES + device;
-            let delay = number * 6_364_136_223 % 101 % 17 * u64::from(number % 3 == 0);
+            let delay = number * 6_364_136_223 % 101 % 17 * u64::from(number.is_multiple_of(3));
             ordered.push((seq + delay, device, seq));
-            if number % 20 == 0 {
+            if number.is_multiple_of(20) {
                 ordered.push((seq + delay + 3, device, seq));
             }
         }
