@@ -10,6 +10,7 @@
 mod backoff;
 mod body;
 mod config;
+mod letter;
 mod recipients;
 mod turns;
 mod webhook;
