@@ -10,6 +10,7 @@
 mod backoff;
 mod body;
 mod config;
+mod letter;
 mod recipients;
 mod turns;
 mod webhook;
@@ -57,7 +58,9 @@ pub enum NotifyError {
         webhook: String,
     },
     /// A header cannot be sent.
-    #[error("webhook {webhook}: the header {header} or its value cannot be sent: use printable ASCII")]
+    #[error(
+        "webhook {webhook}: the header {header} or its value cannot be sent: a value is one line of text"
+    )]
     Header {
         /// Which webhook.
         webhook: String,

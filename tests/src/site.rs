@@ -169,7 +169,12 @@ pub fn program(name: &str) -> Command {
     let build = "cargo build --release --workspace --bins";
     assert!(path.is_file(), "there is no {}: build it with `{build}`, or run tests/run.sh", path.display());
     let mut command = Command::new(path);
-    command.env_remove("MILLSTREAM_LOG");
+    // Nor must loopback go through a proxy.
+    for name in
+        ["MILLSTREAM_LOG", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy", "HTTPS_PROXY", "https_proxy"]
+    {
+        command.env_remove(name);
+    }
     command
 }
 

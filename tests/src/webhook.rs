@@ -82,7 +82,7 @@ impl Webhook {
     /// Listens on `address`. `judge` is asked for each answer, with the number of requests before it and the body.
     ///
     /// # Panics
-    /// When the address is taken.
+    /// When the address stays taken.
     pub fn start(
         address: SocketAddr,
         judge: impl Fn(usize, &Value) -> Answer + Send + Sync + 'static,
@@ -93,13 +93,18 @@ impl Webhook {
     /// Like [`Webhook::start`], with something between HTTP and TCP.
     ///
     /// # Panics
-    /// When the address is taken.
+    /// When the address stays taken.
     pub fn start_wrapped(
         address: SocketAddr,
         wrap: impl Fn(TcpStream) -> Box<dyn Stream> + Send + Sync + 'static,
         judge: impl Fn(usize, &Value) -> Answer + Send + Sync + 'static,
     ) -> Self {
-        let listener = TcpListener::bind(address).unwrap();
+        let mut listening = None;
+        until(&format!("{address} is free"), || {
+            listening = TcpListener::bind(address).ok();
+            listening.is_some()
+        });
+        let listener = listening.expect("until it was");
         let inner = Arc::new(Inner {
             wrap: Box::new(wrap),
             judge: Box::new(judge),

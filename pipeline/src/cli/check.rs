@@ -105,5 +105,9 @@ fn summary(config: &Config) -> String {
     if !rules.is_empty() {
         lines.push(format!("    alerts: {}", rules.join(", ")));
     }
+    let webhooks = topology.notify.webhooks.iter().map(|webhook| webhook.name.as_str()).collect::<Vec<_>>();
+    if !webhooks.is_empty() {
+        lines.push(format!("    webhooks: {}", webhooks.join(", ")));
+    }
     lines.join("\n")
 }

@@ -4,22 +4,18 @@
 //! answered tells of the webhook: it rests, and begins again with the oldest. Otherwise each alert that failed is
 //! put off by itself, and only the transitions of the same alert wait for it.
 
-use std::{mem, panic::resume_unwind, sync::Arc, time::Duration};
+use std::{mem, sync::Arc, time::Duration};
 
-use stages::{
-    frame::{self, Alerts, FrameError, FrameId},
-    plan::Counts,
-};
+use stages::plan::Counts;
 use tokio::{
     sync::watch,
-    task::JoinSet,
     time::{Instant, sleep},
 };
 use tracing::{error, info, warn};
 
 use super::{
     backoff::{Backoff, chance},
-    body::Body,
+    letter::{Letter, Outcome, deliver_all, is_answer},
     recipients::STAGE,
     turns::{GRACE, Turns},
     webhook::{Failure, Webhook},
@@ -59,20 +55,6 @@ pub(super) struct Worker {
     /// Whether it has been said that the webhook does not take alerts.
     troubled: bool,
 }
-
-/// One alert on its way to the webhook.
-struct Letter {
-    receipt: Receipt,
-    attempts: u32,
-    alert: String,
-    rule: String,
-    device: String,
-    key: String,
-    body: String,
-}
-
-/// A letter, and what became of it.
-type Outcome = (Letter, Result<(), Failure>);
 
 impl Worker {
     pub(super) fn new(webhook: Webhook, queues: Queues, mode: watch::Receiver<Mode>) -> Self {
@@ -257,65 +239,6 @@ impl Worker {
         let fatal = |error: &QueueError| error.class() == Class::Fatal;
         answers.into_iter().filter_map(Result::err).find(fatal).map_or(Ok(()), Err)
     }
-}
-
-impl Letter {
-    fn of(delivery: &Delivery) -> Result<Self, FrameError> {
-        let frame = frame::decode(&delivery.frame.bytes)?;
-        let alerts = Alerts::of(&frame)?;
-        if alerts.len() != 1 {
-            return Err(FrameError::Batches);
-        }
-        let row = alerts.get(0);
-        let key = row.key();
-        let body = serde_json::to_string(&Body::of(&row, &key)).map_err(|_| FrameError::Damaged)?;
-        Ok(Self {
-            receipt: delivery.receipt.clone(),
-            attempts: delivery.attempts,
-            alert: row.alert.to_owned(),
-            rule: row.rule.to_owned(),
-            device: row.device_id.to_owned(),
-            key,
-            body,
-        })
-    }
-
-    fn frame(&self) -> FrameId {
-        self.receipt.frame()
-    }
-}
-
-/// Sends all chains at once, each in its order; they come back in theirs.
-async fn deliver_all(webhook: &Arc<Webhook>, chains: Vec<Vec<Letter>>) -> Vec<Vec<Outcome>> {
-    let mut at_work = JoinSet::new();
-    for chain in chains {
-        at_work.spawn(deliver(Arc::clone(webhook), chain));
-    }
-    let mut done = Vec::new();
-    while let Some(ended) = at_work.join_next().await {
-        done.push(ended.unwrap_or_else(|error| resume_unwind(error.into_panic())));
-    }
-    done
-}
-
-/// Sends the transitions of one alert; when one is not taken, those after it are not sent.
-async fn deliver(webhook: Arc<Webhook>, chain: Vec<Letter>) -> Vec<Outcome> {
-    let mut outcomes: Vec<Outcome> = Vec::with_capacity(chain.len());
-    let mut failed: Option<Failure> = None;
-    for mut letter in chain {
-        let outcome = match &failed {
-            Some(failure) => Err(failure.clone()),
-            None => webhook.post(&letter.key, mem::take(&mut letter.body)).await,
-        };
-        failed = outcome.as_ref().err().cloned();
-        outcomes.push((letter, outcome));
-    }
-    outcomes
-}
-
-/// Whether somebody has looked at the alert.
-fn is_answer(outcome: &Result<(), Failure>) -> bool {
-    outcome.as_ref().err().is_none_or(|failure| failure.answered)
 }
 
 /// How long to wait after the queue could not be used.

@@ -178,6 +178,24 @@ fn kill_9_loses_no_alert_and_changes_no_key() {
 }
 
 #[test]
+fn a_start_begins_at_once_with_the_oldest() {
+    let site = site(|site| topology(site, ", backoff_secs_min: 600, backoff_secs_max: 600"));
+    let failing = Webhook::start(site.webhook(0), always(500));
+    let up = site.up();
+    heat_and_cool(&site);
+    until("all that fire are refused", || failing.posts().len() == OVENS);
+    up.kill();
+    drop(failing);
+
+    let webhook = Webhook::start(site.webhook(0), always(200));
+    let up = site.up();
+    site.wait_until_dry();
+    assert_eq!(taken(&webhook.posts()).len(), 2 * OVENS);
+    assert_in_order(&webhook.posts());
+    stop(up);
+}
+
+#[test]
 fn what_is_not_taken_becomes_a_dead_letter_and_holds_nothing_up() {
     let site = site(|site| {
         let short = "attempts_max: 2, backoff_secs_max: 1";

@@ -64,7 +64,7 @@ fn header(webhook: &WebhookConfig, name: &str, value: &Text) -> Option<String> {
         return Some("this header is given twice; the case of letters makes no difference".to_owned());
     }
     let unsendable = matches!(value, Text::Plain(text) if HeaderValue::try_from(text).is_err());
-    unsendable.then(|| "the value of a header is printable ASCII".to_owned())
+    unsendable.then(|| "the value of a header is one line without control characters".to_owned())
 }
 
 /// What to think about: a topology may be checked where its secrets are not.

@@ -318,13 +318,14 @@ fn webhooks_must_be_such_that_alerts_can_be_sent() {
             ],
         ),
         (
-            "notify:\n  webhooks:\n    - name: a\n      url: http://h\n      authorization: {file: any.json}\n      headers: {'a b': x, Host: x, Authorization: x, X-A: 'ö', x-a: y}\n",
+            "notify:\n  webhooks:\n    - name: a\n      url: http://h\n      authorization: {file: any.json}\n      headers: {'a b': x, Host: x, Authorization: x, X-A: x, x-a: y, X-B: \"a\\nb\"}\n",
             &[
                 "6:24: notify.webhooks[0].headers.a b: \"a b\" is no name of an HTTP header",
                 "6:33: notify.webhooks[0].headers.Host: this header is set by millstream; leave it out",
                 "6:51: notify.webhooks[0].headers.Authorization: authorization is given beside headers already; leave one of them out",
                 "6:59: notify.webhooks[0].headers.X-A: this header is given twice; the case of letters makes no difference",
-                "6:70: notify.webhooks[0].headers.x-a: this header is given twice; the case of letters makes no difference",
+                "6:67: notify.webhooks[0].headers.x-a: this header is given twice; the case of letters makes no difference",
+                "6:75: notify.webhooks[0].headers.X-B: the value of a header is one line without control characters",
             ],
         ),
     ]);
