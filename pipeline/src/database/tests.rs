@@ -3,7 +3,7 @@ use std::{fs, path::PathBuf};
 use rusqlite::{Connection, params};
 use tempfile::TempDir;
 
-use super::{Database, DatabaseError, Durability};
+use super::{Database, DatabaseError, Durability, open::FORMAT};
 use crate::error::Class;
 
 fn fresh() -> (TempDir, PathBuf) {
@@ -55,7 +55,8 @@ fn a_file_of_another_version_is_refused_with_the_way_out() {
         let newer = Connection::open(path).expect("opened");
         newer.pragma_update(None, "user_version", 9).expect("written");
     });
-    assert!(refused.contains("has format version 9, this program reads 1: run the version"), "{refused}");
+    let told = format!("has format version 9, this program reads {FORMAT}: run the version");
+    assert!(refused.contains(&told), "{refused}");
 }
 
 #[tokio::test]

@@ -67,8 +67,8 @@ struct Left {
 /// Names a message of QoS 2 from its PUBLISH to its PUBREL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct PacketKey {
-    session: i64,
-    packet_id: u16,
+    pub(super) session: i64,
+    pub(super) packet_id: u16,
 }
 
 /// Why a session could not be begun.

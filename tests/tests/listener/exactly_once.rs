@@ -310,6 +310,19 @@ async fn a_message_of_a_session_that_was_given_up_leaves_no_packet_id_behind() {
 }
 
 #[tokio::test]
+async fn a_session_begun_anew_knows_nothing_of_what_is_not_durable_yet() {
+    for version in [V3, V5] {
+        let server = Server::with(by_twos()).await;
+        drop(begin_one(&server, version, b"a").await);
+        let (mut client, present) = Raw::connect(server.addr(), &session(version, true)).await;
+        assert!(!present);
+        client.send(&publish_once(version, false, 5, TOPIC, b"b")).await;
+        assert_eq!(client.answer(PUBREC).await, (5, None));
+        assert_eq!(taken(&server, 2).await, ["a", "b"]);
+    }
+}
+
+#[tokio::test]
 async fn a_message_that_died_with_the_process_is_taken_when_it_comes_again() {
     for version in [V3, V5] {
         let server = Server::with(by_twos()).await;

@@ -1,6 +1,7 @@
 use stages::topic::Pattern;
 
 use super::*;
+use crate::ingest::sessions::PacketKey;
 
 fn packer(options: PackerOptions) -> Arc<Packer> {
     let pattern = Pattern::parse("devices/{device}/telemetry").unwrap();
@@ -109,6 +110,51 @@ async fn a_sender_that_waits_makes_its_own_frames_due() {
     calm.add(TOPIC, b"3");
     hasty.hurry();
     assert!(due(&packer).await.is_empty(), "what it waits for is on its way already");
+}
+
+#[tokio::test]
+async fn packet_ids_go_with_their_message_and_what_is_released_goes_at_once() {
+    let packer = packer(PackerOptions { frame_rows_max: 1, frame_bytes_max: 100, ..patient() });
+    let mut sender = packer.sender();
+    let packet = |packet_id| PacketKey { session: 7, packet_id };
+    for id in [1, 2] {
+        let slot = packer.slot(TOPIC);
+        sender.append_packet(slot, &row(TOPIC, b"1"), Some(packet(id)));
+    }
+    let released: Vec<PacketKey> = (3..1000).map(packet).collect();
+    let tickets: Vec<Ticket> = released.iter().map(|packet| sender.release(*packet)).collect();
+    let batches = due(&packer).await;
+    assert_eq!(sizes(&batches), [1, 0], "the second message waits for its turn");
+    assert_eq!(batches[0].taken, [packet(1)]);
+    assert_eq!(batches[1].released, released, "however many");
+    packer.settle(batches);
+    assert!(tickets.iter().all(|ticket| sender.is_durable(*ticket)));
+    let batches = due(&packer).await;
+    assert_eq!(batches[0].taken, [packet(2)]);
+    packer.settle(batches);
+    assert_eq!(packer.buffered_bytes(), 0);
+}
+
+#[tokio::test]
+async fn a_sender_can_wait_for_what_another_one_has_appended() {
+    // It is filled still, or on its way already.
+    for on_its_way in [false, true] {
+        let packer = packer(patient());
+        let (mut first, mut second) = (packer.sender(), packer.sender());
+        let ticket = first.add(TOPIC, b"1");
+        let before = if on_its_way { packer.take() } else { Vec::new() };
+        second.follow(ticket);
+        second.hurry();
+        let after = due(&packer).await;
+        assert_eq!(sizes(&after), [usize::from(!on_its_way)], "the batch it is in, or one behind it");
+        packer.settle(before);
+        packer.settle(after);
+        second.settled().await;
+        assert!(second.is_durable(ticket));
+        second.follow(ticket);
+        second.hurry();
+        assert!(due(&packer).await.is_empty(), "there is nothing to wait for");
+    }
 }
 
 #[tokio::test]
