@@ -60,8 +60,8 @@ pub struct SubscriberConfig {
     /// How many messages of a connection may wait for their acknowledgement. A broker that speaks MQTT 5 is told.
     #[schemars(range(min = 1))]
     pub receive_maximum: u16,
-    /// How many unacknowledged messages the broker sends before it waits: so many close a frame at once. It is better
-    /// too small than too large.
+    /// How many unacknowledged messages the broker sends at least before it waits: with so many, frames are not kept
+    /// open for more. Too many cost the linger each time, too few make small frames.
     #[schemars(range(min = 1))]
     pub inflight_max: u16,
     /// The largest MQTT packet taken, in bytes.
