@@ -37,7 +37,7 @@ fn an_unknown_key_names_the_nearest_known_one() {
             &["3:38: alert.rules[0].for is not a known key; did you mean for_secs?"],
         ),
         ("store:\n  age: 5\n", &["2:3: store.age is not a known key; did you mean age_secs?"]),
-        ("connect_secs: 3\n", &["1:1: connect_secs is not a known key; it belongs under ingest.listener"]),
+        ("sessions_max: 3\n", &["1:1: sessions_max is not a known key; it belongs under ingest.listener"]),
         (
             "frame_bytes_max: 5\n",
             &["1:1: frame_bytes_max is not a known key; it belongs under ingest or queues"],
