@@ -29,6 +29,7 @@ python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
 command -v curl >/dev/null || packages+=(curl)
 # Spark reads the lake in a page of the documentation.
 command -v java >/dev/null || packages+=(default-jre-headless)
+command -v openssl >/dev/null || packages+=(openssl)
 command -v pkill >/dev/null || packages+=(procps)
 command -v mosquitto_pub >/dev/null || packages+=(mosquitto-clients)
 # Debian keeps it where not everybody's PATH leads.

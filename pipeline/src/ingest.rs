@@ -11,6 +11,7 @@
 mod connection;
 mod counters;
 mod doors;
+mod error;
 mod hello;
 mod listener;
 mod packer;
@@ -23,16 +24,10 @@ mod users;
 mod window;
 mod wire;
 
-use std::{io, net::SocketAddr, sync::Arc, time::SystemTime};
+use std::{net::SocketAddr, sync::Arc, time::SystemTime};
 
-use stages::{
-    frame::{FrameError, Micros},
-    topic::Topics,
-};
-use tokio::{
-    sync::watch,
-    task::{JoinError, JoinSet},
-};
+use stages::{frame::Micros, topic::Topics};
+use tokio::{sync::watch, task::JoinSet};
 
 pub(crate) use self::subscriber::{TlsFiles, filters};
 use self::{
@@ -46,16 +41,14 @@ use self::{
 pub use self::{
     counters::IngestStats,
     doors::{Door, Scheme},
+    error::IngestError,
     listener::ListenerOptions,
     packer::PackerOptions,
     subscriber::{Broker, MqttVersion, SubscriberOptions},
     tls::{TlsError, TlsOptions},
     users::{UserList, UsersError, check_name, hash_password},
 };
-use crate::{
-    database::{Database, DatabaseError},
-    queue::{QueueError, Queues},
-};
+use crate::{database::Database, queue::Queues};
 
 /// Who brings the messages.
 #[derive(Debug, Clone, Default)]
@@ -69,6 +62,8 @@ pub struct Faces {
 /// A running intake. Dropping it ends it at once: what is not durable yet is not acknowledged either.
 pub struct Ingest {
     doors: Vec<Door>,
+    /// Whether it takes messages from a broker.
+    subscribes: bool,
     packer: Arc<Packer>,
     counters: Arc<Counters>,
     phase: watch::Sender<Phase>,
@@ -85,68 +80,6 @@ enum Phase {
     Stopping,
     /// Publishing cannot work any more.
     Failed(Arc<IngestError>),
-}
-
-/// Why there is no intake, or none any more.
-#[derive(Debug, thiserror::Error)]
-pub enum IngestError {
-    /// The address can be reached from elsewhere, and nobody has allowed that.
-    #[error(
-        "refused to listen on {}: whoever reaches it could publish, since clients are not \
-         authenticated; listen on 127.0.0.1, or set users_file, or set allow_anonymous: true where the \
-         network is trusted", door.address
-    )]
-    Anonymous {
-        /// Where it should have listened.
-        door: Door,
-    },
-    /// Another process listens there.
-    #[error(
-        "cannot listen on {}: the address is taken; stop the process that has it, or listen elsewhere ({})",
-        door.address, elsewhere(*door)
-    )]
-    Taken {
-        /// Where it should have listened.
-        door: Door,
-    },
-    /// The system does not let us listen there.
-    #[error("cannot listen on {}: {source}; choose another address ({})", door.address, elsewhere(*door))]
-    Listen {
-        /// Where it should have listened.
-        door: Door,
-        /// What the system says.
-        source: io::Error,
-    },
-    /// A door for TLS, and no certificate.
-    #[error("cannot listen on {door} without a certificate; set tls.cert_file and tls.key_file")]
-    NoCertificate {
-        /// Where it should have listened.
-        door: Door,
-    },
-    /// The certificates cannot be used.
-    #[error("no TLS: {0}")]
-    Tls(#[from] TlsError),
-    /// The file of users cannot be used.
-    #[error(transparent)]
-    Users(#[from] UsersError),
-    /// The system does not tell which port it picked.
-    #[error("cannot tell where ingest listens: {0}")]
-    Address(io::Error),
-    /// What the config says of the broker cannot be used.
-    #[error("cannot subscribe: {0}")]
-    Subscribe(String),
-    /// The data file cannot be used.
-    #[error("ingest: {0}")]
-    Database(#[from] DatabaseError),
-    /// A queue does not take what was packed.
-    #[error("ingest cannot publish: {0}")]
-    Queue(#[from] QueueError),
-    /// A frame could not be made.
-    #[error("ingest cannot make a frame: {0}")]
-    Frame(#[from] FrameError),
-    /// A task ended by a bug.
-    #[error("a task of ingest ended by a bug in this program: {0}")]
-    Bug(JoinError),
 }
 
 impl Ingest {
@@ -181,6 +114,7 @@ impl Ingest {
         let phase = watch::Sender::new(Phase::Serving);
         let mut ingest = Self {
             doors: Vec::new(),
+            subscribes: faces.subscriber.is_some(),
             packer,
             counters,
             phase,
@@ -234,6 +168,7 @@ impl Ingest {
     /// How it looks from outside, also while it is stopped.
     pub(crate) fn view(&self) -> IngestView {
         IngestView {
+            subscribes: self.subscribes,
             packer: Arc::clone(&self.packer),
             counters: Arc::clone(&self.counters),
             phase: self.phase.subscribe(),
@@ -278,6 +213,7 @@ impl Ingest {
 
 /// An intake seen from outside.
 pub(crate) struct IngestView {
+    subscribes: bool,
     packer: Arc<Packer>,
     counters: Arc<Counters>,
     phase: watch::Receiver<Phase>,
@@ -293,19 +229,13 @@ impl IngestView {
     /// Why it takes no messages.
     pub(crate) fn serves(&self) -> Result<(), String> {
         match &*self.phase.borrow() {
+            Phase::Serving if self.subscribes && self.counters.subscriptions() == 0 => {
+                Err("there is no subscription at the broker".to_owned())
+            }
             Phase::Serving => Ok(()),
             Phase::Stopping => Err("it is stopping".to_owned()),
             Phase::Failed(error) => Err(error.to_string()),
         }
-    }
-}
-
-/// How to listen elsewhere.
-fn elsewhere(door: Door) -> String {
-    let free = SocketAddr::new(door.address.ip(), 0);
-    match door.scheme {
-        Scheme::Mqtt => format!("`--listen {free}` picks a free port"),
-        scheme => format!("{}: {free} picks a free port", scheme.key()),
     }
 }
 

@@ -1,6 +1,8 @@
 //! The parts of a topology that one process runs: all of them (`up`), or some (`run STAGE…`).
 
-use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
+mod part;
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use stages::stage::Stage;
 use tokio::{
@@ -10,6 +12,7 @@ use tokio::{
 };
 use tracing::{info, warn};
 
+pub use self::part::Part;
 use crate::{
     config::Config,
     console::{Console, ConsoleError, View},
@@ -28,69 +31,6 @@ use crate::{
 const TASKS_MAX: u16 = 4;
 /// How often a drain looks whether the queues are dry.
 const DRAIN_POLL: Duration = Duration::from_millis(20);
-
-/// What a process can run of a topology.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Part {
-    /// The intake.
-    Ingest,
-    /// A stage between two queues.
-    Validate,
-    /// A stage between two queues.
-    Transform,
-    /// A stage between two queues.
-    Analyze,
-    /// A stage between two queues.
-    Alert,
-    /// The writer of the lake.
-    Store,
-    /// Who delivers alerts.
-    Notify,
-}
-
-impl Part {
-    /// Every part, in the order of the way of a reading.
-    pub const ALL: [Self; 7] = [
-        Self::Ingest,
-        Self::Validate,
-        Self::Transform,
-        Self::Analyze,
-        Self::Alert,
-        Self::Store,
-        Self::Notify,
-    ];
-
-    /// The name on the command line.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Ingest => "ingest",
-            Self::Validate => "validate",
-            Self::Transform => "transform",
-            Self::Analyze => "analyze",
-            Self::Alert => "alert",
-            Self::Store => "store",
-            Self::Notify => "notify",
-        }
-    }
-}
-
-impl fmt::Display for Part {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for Part {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Self, String> {
-        let known = || Self::ALL.map(Self::as_str).join(", ");
-        Self::ALL
-            .into_iter()
-            .find(|part| part.as_str() == name)
-            .ok_or_else(|| format!("there is no stage {name:?}; the stages are {}", known()))
-    }
-}
 
 /// Why a process did not start, or does not go on.
 #[derive(Debug, thiserror::Error)]

@@ -87,7 +87,7 @@ fn blocks(page: &str) -> Vec<(usize, Block)> {
         let body: Vec<&str> = body.map(|line| line.get(indent..).unwrap_or_default()).collect();
         match kind {
             "console" => found.push((number + 1, Block::Console(commands(&body)))),
-            "yaml" | "python" | "csv" | "json" => {
+            "yaml" | "python" | "csv" | "json" | "conf" => {
                 let text = body.join("\n") + "\n";
                 found.push((number + 1, Block::File { kind: kind.to_owned(), name, text }));
             }
@@ -167,15 +167,15 @@ impl Reader {
         if let Some(server) = server(command) {
             let child = Child::start(self.shell(&format!("exec {server}")));
             if server.contains("millstream") || server.contains("cargo") {
-                child.says(if server.contains(" run ") && !server.contains(" -- ") {
-                    "running"
-                } else {
-                    "listening on"
-                });
+                child.says("running");
+            }
+            for expected in &line.prints {
+                let longest = expected.split('…').map(str::trim).max_by_key(|piece| piece.len());
+                child.says(longest.unwrap_or_default());
             }
             return Some(child);
         }
-        let looks = ["duckdb ", "curl ", "python3 ", "device-sim verify "]
+        let looks = ["duckdb ", "curl ", "cat ", "python3 ", "device-sim verify "]
             .iter()
             .any(|name| command.starts_with(name));
         let deadline = Instant::now() + PATIENCE;
@@ -204,7 +204,9 @@ impl Reader {
         assert!(venv.is_dir(), "there is no {}: run tests/run.sh, which makes it", venv.display());
         let search = |path: &Path| path.display().to_string();
         let path = std::env::var("PATH").unwrap_or_default();
-        let path = [search(&bin), search(&site::programs()), search(&venv), path].join(":");
+        // Debian keeps brokers where not everybody's PATH leads.
+        let path =
+            [search(&bin), search(&site::programs()), search(&venv), path, "/usr/sbin".to_owned()].join(":");
         shell.args(["-c", command]).current_dir(self.directory.path()).env("PATH", path);
         shell.env_remove("MILLSTREAM_LOG");
         shell

@@ -19,6 +19,9 @@ use crate::{
     queue::{Depth, QueueError, QueueName},
 };
 
+/// The labels of a metric that has none.
+const NONE: [(&str, &str); 0] = [];
+
 /// All of the pipeline at one moment.
 #[derive(Debug)]
 struct Snapshot {
@@ -147,8 +150,8 @@ impl Snapshot {
 }
 
 fn intake(ingest: &IngestStats, out: &mut Out<'_>) -> fmt::Result {
-    let one = |value: u64| [([("face", "listener")], value)];
-    out.gauges("ingest_connections", "Clients connected.", None, one(ingest.connections))?;
+    let one = |value: u64| [(NONE, value)];
+    out.gauges("ingest_connections", "Connections with devices and brokers.", None, one(ingest.connections))?;
     let refused = one(ingest.connections_refused);
     out.counters(
         "ingest_connections_refused",
@@ -156,11 +159,10 @@ fn intake(ingest: &IngestStats, out: &mut Out<'_>) -> fmt::Result {
         None,
         refused,
     )?;
-    let none = |value: u64| [([("stage", "ingest")], value)];
-    out.counters("ingest_messages", "Messages that are durable.", None, none(ingest.messages))?;
-    out.counters("ingest_frames", "Frames published.", None, none(ingest.frames))?;
-    out.counters("ingest_acknowledged", "Acknowledgements sent.", None, none(ingest.acknowledged))?;
-    let buffered = none(ingest.buffered_bytes);
+    out.counters("ingest_messages", "Messages that are durable.", None, one(ingest.messages))?;
+    out.counters("ingest_frames", "Frames published.", None, one(ingest.frames))?;
+    out.counters("ingest_acknowledged", "Acknowledgements sent.", None, one(ingest.acknowledged))?;
+    let buffered = one(ingest.buffered_bytes);
     out.gauges(
         "ingest_buffered",
         "Bytes of messages that are not durable yet.",

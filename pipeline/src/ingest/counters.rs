@@ -36,6 +36,7 @@ pub struct IngestStats {
 pub(super) struct Counters {
     connections: AtomicU64,
     connections_refused: AtomicU64,
+    subscriptions: AtomicU64,
     messages: AtomicU64,
     messages_refused: AtomicU64,
     frames: AtomicU64,
@@ -49,6 +50,7 @@ impl Default for Counters {
         Self {
             connections: AtomicU64::default(),
             connections_refused: AtomicU64::default(),
+            subscriptions: AtomicU64::default(),
             messages: AtomicU64::default(),
             messages_refused: AtomicU64::default(),
             frames: AtomicU64::default(),
@@ -66,6 +68,20 @@ impl Counters {
 
     pub(super) fn disconnected(&self) {
         self.connections.fetch_sub(1, Relaxed);
+    }
+
+    /// A connection has all that it asked a broker for.
+    pub(super) fn subscribed(&self) {
+        self.subscriptions.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn unsubscribed(&self) {
+        self.subscriptions.fetch_sub(1, Relaxed);
+    }
+
+    /// How many connections get messages from a broker.
+    pub(super) fn subscriptions(&self) -> u64 {
+        self.subscriptions.load(Relaxed)
     }
 
     pub(super) fn refused_connection(&self) {

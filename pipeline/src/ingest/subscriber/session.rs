@@ -99,6 +99,9 @@ impl<'a, 'b> Session<'a, 'b> {
         if self.welcomed {
             self.shared.counters.disconnected();
         }
+        if self.subscribed > 0 && self.subscribed == self.shared.options.filters.len() {
+            self.shared.counters.unsubscribed();
+        }
         match ended {
             Err(End::Trouble(trouble)) if !self.stopping => End::Trouble(trouble),
             _ => End::Stopping,
@@ -225,6 +228,7 @@ impl<'a, 'b> Session<'a, 'b> {
         }
         *self.known = true;
         self.teller.subscribed();
+        self.shared.counters.subscribed();
         Ok(())
     }
 
