@@ -229,6 +229,9 @@ impl IngestView {
     /// Why it takes no messages.
     pub(crate) fn serves(&self) -> Result<(), String> {
         match &*self.phase.borrow() {
+            Phase::Serving if self.counters.is_stalled() => {
+                Err("what comes in cannot be published now; it is tried again".to_owned())
+            }
             Phase::Serving if self.subscribes && self.counters.subscriptions() == 0 => {
                 Err("there is no subscription at the broker".to_owned())
             }

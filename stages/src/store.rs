@@ -37,7 +37,7 @@ pub enum Dataset {
 
 impl Dataset {
     /// Every dataset.
-    pub const ALL: [Self; 3] = [Self::Readings, Self::Alerts, Self::Quarantine];
+    pub const ALL: [Self; 4] = [Self::Readings, Self::Aggregates, Self::Alerts, Self::Quarantine];
 
     /// Where rows of this kind belong; *messages* are not stored, and a *tick* has none.
     pub fn of(kind: Kind) -> Option<Self> {

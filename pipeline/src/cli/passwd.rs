@@ -19,6 +19,9 @@ const MODE: u32 = 0o600;
 /// The longest password that MQTT can carry, in bytes (MQTT 5.0, 1.5.6).
 const PASSWORD_BYTES_MAX: usize = 65_535;
 
+/// What Ctrl-C is while it is no signal.
+const INTERRUPT: char = '\u{3}';
+
 /// Adds a user to a users_file, or changes the password.
 #[derive(Debug, clap::Args)]
 pub(super) struct PasswdArgs {
@@ -120,6 +123,7 @@ fn ask_twice() -> anyhow::Result<String> {
     let password = ask("Password: ")?;
     let again = ask("Again: ")?;
     drop(silence);
+    ensure!(!(password.clone() + &again).contains(INTERRUPT), "interrupted; nothing is changed");
     ensure!(password == again, "these are two different passwords; nothing is changed");
     Ok(password)
 }
@@ -148,7 +152,8 @@ impl Silence {
     fn begin() -> io::Result<Self> {
         let before = tcgetattr(io::stdin())?;
         let mut silent = before.clone();
-        silent.local_modes.remove(LocalModes::ECHO);
+        // Nor would a signal turn the echo on again.
+        silent.local_modes.remove(LocalModes::ECHO | LocalModes::ISIG);
         tcsetattr(io::stdin(), OptionalActions::Flush, &silent)?;
         Ok(Self(before))
     }

@@ -1,7 +1,7 @@
 //! What ingest counts while it runs.
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     time::Duration,
 };
 
@@ -43,6 +43,8 @@ pub(super) struct Counters {
     acknowledged: AtomicU64,
     frame_rows: Histogram,
     puback_seconds: Histogram,
+    /// Whether what was packed cannot be published now.
+    stalled: AtomicBool,
 }
 
 impl Default for Counters {
@@ -57,6 +59,7 @@ impl Default for Counters {
             acknowledged: AtomicU64::default(),
             frame_rows: Histogram::new(BATCH),
             puback_seconds: Histogram::new(SECONDS),
+            stalled: AtomicBool::default(),
         }
     }
 }
@@ -68,6 +71,15 @@ impl Counters {
 
     pub(super) fn disconnected(&self) {
         self.connections.fetch_sub(1, Relaxed);
+    }
+
+    /// Publishing fails, and is tried again; or works again.
+    pub(super) fn set_stalled(&self, stalled: bool) {
+        self.stalled.store(stalled, Relaxed);
+    }
+
+    pub(super) fn is_stalled(&self) -> bool {
+        self.stalled.load(Relaxed)
     }
 
     /// A connection has all that it asked a broker for.

@@ -17,6 +17,9 @@ use super::{
     users::Stranger,
 };
 
+/// How long a client id may be. MQTT lets a server choose, from 23 on (5.0, 3.1.3.1).
+const CLIENT_ID_BYTES_MAX: usize = 1024;
+
 /// How many topic aliases a client may set up.
 const TOPIC_ALIASES: u16 = 32;
 
@@ -114,7 +117,7 @@ impl Hello {
         options: &ListenerOptions,
     ) -> Result<Self, ConnectReturnCode> {
         let anonymous = connect.client_id().is_empty();
-        if anonymous && !connect.clean_session() {
+        if connect.client_id().len() > CLIENT_ID_BYTES_MAX || (anonymous && !connect.clean_session()) {
             return Err(ConnectReturnCode::IdentifierRejected);
         }
         let will = connect.will_topic().map(|topic| Will {
@@ -140,6 +143,9 @@ impl Hello {
         connect: &v5_0::Connect,
         options: &ListenerOptions,
     ) -> Result<Self, ConnectReasonCode> {
+        if connect.client_id().len() > CLIENT_ID_BYTES_MAX {
+            return Err(ConnectReasonCode::ClientIdentifierNotValid);
+        }
         let (mut expiry_secs, mut reasons) = (0, true);
         for property in connect.props() {
             match property {

@@ -122,12 +122,14 @@ impl Publisher {
             }
             if pause == PAUSE_MIN {
                 tracing::warn!(%error, "cannot publish; acknowledgements wait until it works again");
+                self.counters.set_stalled(true);
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(PAUSE_MAX);
         }
         if pause > PAUSE_MIN {
             tracing::info!("publishing works again");
+            self.counters.set_stalled(false);
         }
         Ok(())
     }

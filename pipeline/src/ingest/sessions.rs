@@ -146,10 +146,17 @@ impl Sessions {
                     table::keep(connection, session)?;
                     Some(session)
                 }
-                None if table::count(connection)? >= i64::from(sessions_max) => {
-                    return Err(BeginError::Full(sessions_max));
+                None => {
+                    let full =
+                        || Ok::<_, rusqlite::Error>(table::count(connection)? >= i64::from(sessions_max));
+                    if full()? {
+                        table::purge(connection, now)?;
+                        if full()? {
+                            return Err(BeginError::Full(sessions_max));
+                        }
+                    }
+                    Some(table::create(connection, &asked)?)
                 }
-                None => Some(table::create(connection, &asked)?),
             };
             Ok((resumed, kept, packets))
         };

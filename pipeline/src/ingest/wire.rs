@@ -122,9 +122,9 @@ impl Wire {
 
     /// Waits until a read (if `reads`) or a write (if there is something to write) can do something.
     pub(super) async fn ready(&self, reads: bool) -> io::Result<Ready> {
+        // A peer that always has something to say must not keep others from their turn.
+        consume_budget().await;
         if reads && self.link.has_more() {
-            // The socket would give others their turn now and then; so does this.
-            consume_budget().await;
             return Ok(Ready::READABLE);
         }
         let interest = match (reads, self.has_unsent()) {

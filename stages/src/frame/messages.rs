@@ -71,7 +71,8 @@ impl MessagesBuilder {
         self.client_id.append_value(row.client_id);
         append_properties(&mut self.properties, row.properties);
         self.bytes += row.payload.len() + ROW_BYTES;
-        self.bytes += row.properties.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>();
+        self.bytes +=
+            row.properties.iter().map(|(key, value)| key.len() + value.len() + PROPERTY_BYTES).sum::<usize>();
     }
 
     /// How many rows there are.
@@ -109,6 +110,9 @@ impl MessagesBuilder {
 
 /// What a row takes beside payload and properties: its number, its time, and its share of topic and client.
 const ROW_BYTES: usize = 40;
+
+/// What a property takes beside its text.
+const PROPERTY_BYTES: usize = 48;
 
 fn schema_of_messages() -> Schema {
     Schema::new(vec![

@@ -4,10 +4,15 @@ use std::{io, net::SocketAddr};
 
 use mqtt_protocol_core::mqtt::{
     Version,
+    connection::Sendable,
     packet::{Packet, v3_1_1, v5_0},
     result_code::{ConnectReasonCode, ConnectReturnCode, MqttError},
+    role::Server,
 };
-use tokio::{sync::watch, time::timeout};
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout_at},
+};
 
 use super::{end::End, packets::is_topic_name};
 use crate::ingest::{
@@ -25,19 +30,21 @@ pub(super) async fn greet(
     peer: SocketAddr,
     phase: &mut watch::Receiver<Phase>,
 ) -> Option<(Hello, Session)> {
+    // The log-in included: nobody keeps a place among the connections by waiting for it.
+    let deadline = Instant::now() + shared.options.connect_timeout;
     let first = tokio::select! {
-        first = timeout(shared.options.connect_timeout, first_packet(wire)) => first.ok()?,
+        first = timeout_at(deadline, first_packet(wire)) => first.ok()?,
         _ = phase.wait_for(|phase| !matches!(phase, Phase::Serving)) => return None,
     };
     let refused = match first {
         Ok(Packet::V3_1_1Connect(connect)) => {
             let login = Login { user: connect.user_name(), password: connect.password() };
-            let admitted = admit(shared, wire, &login, peer, phase).await?;
+            let admitted = admit(shared, wire, &login, peer, deadline, phase).await?;
             return greet_v3(wire, shared, &connect, admitted).await;
         }
         Ok(Packet::V5_0Connect(connect)) => {
             let login = Login { user: connect.user_name(), password: connect.password() };
-            let admitted = admit(shared, wire, &login, peer, phase).await?;
+            let admitted = admit(shared, wire, &login, peer, deadline, phase).await?;
             return greet_v5(wire, shared, &connect, admitted).await;
         }
         // The state machine takes nothing else first.
@@ -85,10 +92,19 @@ async fn admit(
     wire: &Wire,
     login: &Login<'_>,
     peer: SocketAddr,
+    deadline: Instant,
     phase: &mut watch::Receiver<Phase>,
 ) -> Option<Result<(), Refusal>> {
     let admitted = tokio::select! {
-        admitted = login.check(shared, wire.is_certified()) => admitted,
+        checked = timeout_at(deadline, login.check(shared, wire.is_certified())) => match checked {
+            Ok(admitted) => admitted,
+            Err(_) => {
+                if shared.complains("", "slow log-in") {
+                    tracing::warn!(%peer, "a log-in was not checked within connect_secs: too many come at once");
+                }
+                return None;
+            }
+        },
         _ = phase.wait_for(|phase| !matches!(phase, Phase::Serving)) => return None,
     };
     if let Err(refusal) = admitted
@@ -135,8 +151,7 @@ async fn greet_v3(
         ),
         Err(code) => (connack.session_present(false).return_code(code), None),
     };
-    wire.send(connack.build().ok()?).ok()?;
-    welcomed
+    deliver(wire, connack.build(), welcomed).await
 }
 
 async fn greet_v5(
@@ -158,8 +173,23 @@ async fn greet_v5(
         Ok((hello, session, present)) => (hello.welcome_v5(present, &shared.options), Some((hello, session))),
         Err(code) => (v5_0::Connack::builder().session_present(false).reason_code(code).build(), None),
     };
-    wire.send(connack.ok()?).ok()?;
-    welcomed
+    deliver(wire, connack, welcomed).await
+}
+
+/// Makes the CONNACK ready to be written. A client that takes none of its size is not let in, and its session ends.
+async fn deliver(
+    wire: &mut Wire,
+    connack: Result<impl Sendable<Server, u16>, MqttError>,
+    welcomed: Option<(Hello, Session)>,
+) -> Option<(Hello, Session)> {
+    match (connack.and_then(|connack| wire.send(connack)), welcomed) {
+        (Ok(()), welcomed) => welcomed,
+        (Err(_), Some((_, session))) => {
+            session.end(None).await;
+            None
+        }
+        (Err(_), None) => None,
+    }
 }
 
 fn has_proper_will(hello: &Hello) -> bool {

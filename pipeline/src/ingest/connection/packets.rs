@@ -17,6 +17,9 @@ use crate::ingest::{
 /// How many topics a connection remembers the slot of.
 const TOPICS_MAX: usize = 1024;
 
+/// A longer topic is not remembered.
+const TOPIC_BYTES_MAX: usize = 256;
+
 /// A PUBLISH of either version.
 struct Publish<'a> {
     topic: &'a str,
@@ -105,6 +108,9 @@ impl Connection {
     fn slot(&mut self, topic: &str) -> Result<Slot, End> {
         if !is_topic_name(topic) {
             return Err(End::Refused(DisconnectReasonCode::TopicNameInvalid));
+        }
+        if topic.len() > TOPIC_BYTES_MAX {
+            return Ok(self.shared.packer.slot(topic));
         }
         if self.slots.len() >= TOPICS_MAX {
             self.slots.clear();

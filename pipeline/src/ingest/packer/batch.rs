@@ -7,6 +7,9 @@ use tokio::sync::Notify;
 
 use crate::ingest::sessions::PacketKey;
 
+/// What a property takes in a buffer beside its text.
+const PROPERTY_BYTES: usize = 48;
+
 /// What a row takes in a buffer beside the bytes that came with it.
 const ROW_BYTES: usize = 48;
 
@@ -23,7 +26,8 @@ pub(in crate::ingest) struct Incoming<'a> {
 impl Incoming<'_> {
     /// At least what the message takes in memory: repeated strings are counted each time.
     pub(super) fn bytes(&self) -> usize {
-        let properties: usize = self.properties.iter().map(|(key, value)| key.len() + value.len()).sum();
+        let properties: usize =
+            self.properties.iter().map(|(key, value)| key.len() + value.len() + PROPERTY_BYTES).sum();
         ROW_BYTES + self.topic.len() + self.payload.len() + self.client_id.len() + properties
     }
 }

@@ -26,6 +26,9 @@ const SUBPROTOCOL: &str = "mqtt";
 /// How long the request may be that opens a WebSocket.
 const REQUEST_BYTES_MAX: usize = 16 << 10;
 
+/// How much may wait to be written: more than tungstenite gathers (128 KiB), and than is handed to it at once.
+const WRITE_BUFFER_BYTES_MAX: usize = 512 << 10;
+
 /// How much is read at once.
 const READ_BYTES: usize = 4 << 10;
 
@@ -204,7 +207,9 @@ impl WebSocket {
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BYTES)
             .max_frame_size(Some(self.message_bytes_max))
-            .max_message_size(Some(self.message_bytes_max));
+            .max_message_size(Some(self.message_bytes_max))
+            // A peer that sends pings and reads no pongs gets no more of them.
+            .max_write_buffer_size(WRITE_BUFFER_BYTES_MAX);
         let ahead = self.request.split_off(size);
         self.request = Vec::new();
         self.context = Some(WebSocketContext::from_partially_read(ahead, Role::Server, Some(config)));
