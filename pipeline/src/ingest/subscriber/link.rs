@@ -39,8 +39,8 @@ pub(super) enum Event {
     /// The answer to a SUBSCRIBE, filter by filter: whether it is acknowledged with QoS 1, or why it is refused.
     Answer(Vec<Result<bool, String>>),
     Message(Message),
-    /// The PUBACK with this packet id is written.
-    Acknowledged(u16),
+    /// The next PUBACK is written.
+    Acknowledged,
     /// The DISCONNECT is written.
     Left,
     /// Nothing that matters here.
@@ -260,7 +260,7 @@ fn of_v5(packet: v5::mqttbytes::v5::Packet) -> Event {
 
 fn of_sent(sent: &Outgoing) -> Event {
     match sent {
-        Outgoing::PubAck(packet_id) => Event::Acknowledged(*packet_id),
+        Outgoing::PubAck(_) => Event::Acknowledged,
         Outgoing::Disconnect => Event::Left,
         _ => Event::Other,
     }

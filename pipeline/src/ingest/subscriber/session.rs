@@ -1,7 +1,7 @@
 //! One connection to a broker, from its CONNECT to its end.
 
 use std::{
-    collections::{HashSet, VecDeque},
+    collections::VecDeque,
     pin::pin,
     time::{Duration, Instant},
 };
@@ -21,6 +21,10 @@ use crate::ingest::{
 
 /// So many filters go into one SUBSCRIBE: AWS IoT Core takes no more.
 const FILTERS_MAX: usize = 8;
+
+/// More messages than this are never unacknowledged. MQTT has packet ids for 65,535; but Mosquitto 2.0.11 sends a whole
+/// window more for each PUBACK while it has that many, and then uses ids anew that it waits for.
+const OUTSTANDING_MAX: usize = 1 << 20;
 
 /// Why a connection has ended.
 pub(super) enum End {
@@ -47,8 +51,8 @@ pub(super) struct Session<'a, 'b> {
     window: Window,
     /// Messages to be acknowledged, in the order of receipt.
     awaiting: VecDeque<(u16, Ticket)>,
-    /// The packet ids whose PUBACK is not written yet: what comes with one of them again is the same message.
-    unacknowledged: HashSet<u16>,
+    /// How many messages there are whose PUBACK is not written yet.
+    unacknowledged: usize,
     /// How many of the filters have been answered.
     subscribed: usize,
     /// Whether the broker has let us in.
@@ -81,7 +85,7 @@ impl<'a, 'b> Session<'a, 'b> {
             sender: shared.packer.sender(),
             window: Window::new(options.inflight_max.min(options.receive_maximum).into()),
             awaiting: VecDeque::new(),
-            unacknowledged: HashSet::new(),
+            unacknowledged: 0,
             subscribed: 0,
             welcomed: false,
             unbounded: false,
@@ -144,7 +148,7 @@ impl<'a, 'b> Session<'a, 'b> {
 
     /// Says goodbye once everything is acknowledged.
     fn leave(&mut self) -> Result<(), End> {
-        if !self.leaving && self.unacknowledged.is_empty() {
+        if !self.leaving && self.unacknowledged == 0 {
             self.leaving = self.welcomed && self.client.leave();
             if !self.leaving {
                 return Err(End::Stopping);
@@ -160,7 +164,7 @@ impl<'a, 'b> Session<'a, 'b> {
     async fn wait_for_room(&mut self, phase: &mut watch::Receiver<Phase>) -> Result<(), End> {
         let packer = &self.shared.packer;
         while !self.stopping && !packer.has_room() {
-            let bounded = self.unacknowledged.len() < usize::from(self.shared.options.receive_maximum);
+            let bounded = self.unacknowledged < usize::from(self.shared.options.receive_maximum);
             if bounded && !self.unbounded {
                 break;
             }
@@ -177,8 +181,8 @@ impl<'a, 'b> Session<'a, 'b> {
     fn handle(&mut self, event: Event) -> Result<(), End> {
         match event {
             Event::Message(message) if !self.stopping => self.take_in(message)?,
-            Event::Acknowledged(packet_id) => {
-                self.unacknowledged.remove(&packet_id);
+            Event::Acknowledged => {
+                self.unacknowledged = self.unacknowledged.saturating_sub(1);
                 self.shared.counters.acknowledged(1);
             }
             Event::Welcome { session_present, keep_alive } => {
@@ -228,8 +232,8 @@ impl<'a, 'b> Session<'a, 'b> {
 
     fn take_in(&mut self, mut message: Message) -> Result<(), Trouble> {
         let packet_id = message.packet_id()?;
-        if packet_id.is_some_and(|id| !self.unacknowledged.insert(id)) {
-            return Ok(());
+        if self.unacknowledged >= OUTSTANDING_MAX {
+            return Err(Trouble::Flood(OUTSTANDING_MAX));
         }
         let properties = message.take_properties();
         let topic = message.topic();
@@ -245,6 +249,7 @@ impl<'a, 'b> Session<'a, 'b> {
         match packet_id {
             Some(id) => {
                 self.awaiting.push_back((id, ticket));
+                self.unacknowledged += 1;
                 self.window.published(1, Instant::now());
                 if self.window.is_full() {
                     self.sender.hurry();

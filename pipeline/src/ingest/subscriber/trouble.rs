@@ -35,6 +35,8 @@ pub(super) enum Trouble {
     TakenOver,
     #[error("it sends a packet of {0} bytes, more than packet_bytes_max; allow more")]
     TooLarge(usize),
+    #[error("it has sent {0} messages without waiting for their acknowledgement, which MQTT does not allow")]
+    Flood(usize),
     #[error("it refuses the subscription to {filter}: {reason}")]
     Subscription { filter: String, reason: String },
     #[error(
