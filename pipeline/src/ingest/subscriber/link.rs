@@ -194,11 +194,18 @@ impl Events {
     pub(super) async fn next(&mut self) -> Result<Event, Trouble> {
         match self {
             Self::V3(events) => Ok(match events.poll().await? {
-                rumqttc::Event::Incoming(packet) => of_v3(packet),
+                rumqttc::Event::Incoming(packet) => {
+                    // Whatever comes is a sign of life: the answer to a ping may be behind much else.
+                    events.state.await_pingresp = false;
+                    of_v3(packet)
+                }
                 rumqttc::Event::Outgoing(sent) => of_sent(&sent),
             }),
             Self::V5(events) => Ok(match events.poll().await? {
-                v5::Event::Incoming(packet) => of_v5(packet),
+                v5::Event::Incoming(packet) => {
+                    events.state.await_pingresp = false;
+                    of_v5(packet)
+                }
                 v5::Event::Outgoing(sent) => of_sent(&sent),
             }),
         }

@@ -58,6 +58,7 @@ impl From<rumqttc::ConnectionError> for Trouble {
             E::MqttState(S::ConnectionAborted) => Self::HungUp,
             E::MqttState(S::AwaitPingResp) => Self::Silent,
             E::NetworkTimeout | E::FlushTimeout => Self::Slow,
+            E::MqttState(S::Deserialization(mqttbytes::Error::Io(error))) => Self::Failed(error.to_string()),
             E::MqttState(S::Deserialization(mqttbytes::Error::PayloadSizeLimitExceeded(bytes))) => {
                 Self::TooLarge(bytes)
             }
@@ -86,6 +87,9 @@ impl From<v5::ConnectionError> for Trouble {
             E::MqttState(S::ConnectionAborted) => Self::HungUp,
             E::MqttState(S::AwaitPingResp) => Self::Silent,
             E::Timeout(_) => Self::Slow,
+            E::MqttState(S::Deserialization(v5::mqttbytes::Error::Io(error))) => {
+                Self::Failed(error.to_string())
+            }
             E::MqttState(S::Deserialization(v5::mqttbytes::Error::PayloadSizeLimitExceeded {
                 pkt_size,
                 ..
