@@ -5,7 +5,7 @@ use std::time::Duration;
 use rumqttc::{Client, Event, Incoming, MqttOptions, QoS};
 use tests::{Child, Mosquitto, PATIENCE, Site, until};
 
-use crate::{READINGS, another, holds_exactly, long_series, paced_replay, readings, series, topology, up};
+use crate::{READINGS, another, holds_exactly, paced_replay, readings, series, topology, up};
 
 #[test]
 fn a_broker_that_is_not_there_yet_is_waited_for_and_that_is_said_once() {
@@ -81,26 +81,6 @@ fn what_is_published_while_nobody_is_there_comes_afterwards() {
     broker.stop();
     broker.start();
     holds_exactly(&site, &series, [up(&site)]);
-}
-
-/// More than there are packet ids. Mosquitto 2.0.11 sends it all without waiting, and uses ids anew that it waits for.
-#[test]
-fn a_long_backlog_comes_whole() {
-    const ROWS: u32 = 30_000;
-    let mut broker = Mosquitto::new();
-    broker.start();
-    let site = Site::new(&topology(&broker.url("mqtt"), ""));
-    let series = long_series(&site, ROWS);
-    let before = up(&site);
-    before.terminate();
-    before.ended().well();
-    broker.replay(&series).ended().well();
-    let up = up(&site);
-    let all = u64::from(3 * 2 * ROWS);
-    until("the readings come", || readings(&site) >= all);
-    up.terminate();
-    up.ended().well();
-    assert_eq!(tests::lake::holds_exactly(&site.lake(), &series), all);
 }
 
 /// A session that a stop leaves behind has nothing in it that was taken.

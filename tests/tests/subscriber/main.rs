@@ -5,6 +5,7 @@
 mod certificates;
 mod ending;
 mod messages;
+mod order;
 mod refusing;
 mod sharing;
 mod ways;
@@ -41,15 +42,10 @@ fn another(site: &Site, worker: &str) -> Child {
     run
 }
 
-/// Three series of 2000 rows.
-fn series(site: &Site) -> Vec<PathBuf> {
-    long_series(site, 2000)
-}
-
 /// Three series of a row per second, with values that need all their digits.
-fn long_series(site: &Site, rows: u32) -> Vec<PathBuf> {
+fn series(site: &Site) -> Vec<PathBuf> {
     let series = ["north", "south", "west"].map(|device| {
-        let rows = (0..rows).map(|row| {
+        let rows = (0..2000_u32).map(|row| {
             let (hour, minute, second) = (row / 3600, row / 60 % 60, row % 60);
             let (level, flow) = (f64::from(row).sqrt(), f64::from(row) / 7.0);
             format!("2024-03-01 {hour:02}:{minute:02}:{second:02},{level},{flow}\n")
