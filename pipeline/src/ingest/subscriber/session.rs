@@ -51,7 +51,7 @@ pub(super) struct Session<'a, 'b> {
     window: Window,
     /// Messages to be acknowledged, in the order of receipt.
     awaiting: VecDeque<(u16, Ticket)>,
-    /// How many messages there are whose PUBACK is not written yet.
+    /// How many messages there are whose PUBACK is not written yet: packet ids are not counted on.
     unacknowledged: usize,
     /// How many of the filters have been answered.
     subscribed: usize,
