@@ -104,6 +104,7 @@ async fn keep_connected(shared: Arc<Shared>, index: usize, mut phase: watch::Rec
     let mut teller = Teller::new(&options.broker, client_id, &options.filters);
     let (mut tries, mut known) = (0, false);
     loop {
+        tracing::debug!(tries, "connecting to {} as {client_id}", options.broker);
         let began = Instant::now();
         let session = Session::new(&shared, client_id, &mut teller, &mut known);
         let End::Trouble(trouble) = session.run(&mut phase).await else { return };

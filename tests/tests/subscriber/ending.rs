@@ -1,7 +1,5 @@
 //! A broker that goes away and comes back, and a Millstream that does.
 
-use std::time::Duration;
-
 use rumqttc::{Client, Event, Incoming, MqttOptions, QoS};
 use tests::{Child, Mosquitto, PATIENCE, Site, until};
 
@@ -12,10 +10,11 @@ fn a_broker_that_is_not_there_yet_is_waited_for_and_that_is_said_once() {
     let mut broker = Mosquitto::new();
     let site = Site::new(&topology(&broker.url("mqtt"), ""));
     let series = series(&site);
-    let up = Child::start(site.millstream("up"));
+    let mut command = site.millstream("up");
+    command.env("MILLSTREAM_LOG", "info,millstream::ingest=debug");
+    let up = Child::start(command);
     up.says("Connection refused");
-    // By then it has been tried again, since the pauses are at most a second long.
-    std::thread::sleep(Duration::from_secs(2));
+    up.says("tries=3");
     broker.start();
     up.says("subscribed to devices/+/telemetry on mqtt://");
     broker.replay(&series).ended().well();

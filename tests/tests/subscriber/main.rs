@@ -5,6 +5,7 @@
 mod certificates;
 mod ending;
 mod messages;
+mod order;
 mod refusing;
 mod sharing;
 mod ways;
@@ -41,13 +42,13 @@ fn another(site: &Site, worker: &str) -> Child {
     run
 }
 
-/// Series of a row per minute, with values that need all their digits.
+/// Three series of a row per second, with values that need all their digits.
 fn series(site: &Site) -> Vec<PathBuf> {
     let series = ["north", "south", "west"].map(|device| {
         let rows = (0..2000_u32).map(|row| {
-            let (day, hour, minute) = (1 + row / 1440, row / 60 % 24, row % 60);
+            let (hour, minute, second) = (row / 3600, row / 60 % 60, row % 60);
             let (level, flow) = (f64::from(row).sqrt(), f64::from(row) / 7.0);
-            format!("2024-03-{day:02} {hour:02}:{minute:02}:00,{level},{flow}\n")
+            format!("2024-03-01 {hour:02}:{minute:02}:{second:02},{level},{flow}\n")
         });
         let path = site.path(&format!("{device}.csv"));
         fs::write(&path, "time,level,flow\n".to_owned() + &rows.collect::<String>()).unwrap();
@@ -57,7 +58,7 @@ fn series(site: &Site) -> Vec<PathBuf> {
 }
 
 /// The pace of [`series`] at which it takes some seconds on any machine.
-const PACE: [&str; 2] = ["--speed", "30000"];
+const PACE: [&str; 2] = ["--speed", "500"];
 
 /// `device-sim replay` of [`series`] at [`PACE`].
 fn paced_replay(broker: &Mosquitto, series: &[PathBuf]) -> Child {

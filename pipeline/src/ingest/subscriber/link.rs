@@ -39,8 +39,8 @@ pub(super) enum Event {
     /// The answer to a SUBSCRIBE, filter by filter: whether it is acknowledged with QoS 1, or why it is refused.
     Answer(Vec<Result<bool, String>>),
     Message(Message),
-    /// The PUBACK with this packet id is written.
-    Acknowledged(u16),
+    /// The next PUBACK is written.
+    Acknowledged,
     /// The DISCONNECT is written.
     Left,
     /// Nothing that matters here.
@@ -194,11 +194,18 @@ impl Events {
     pub(super) async fn next(&mut self) -> Result<Event, Trouble> {
         match self {
             Self::V3(events) => Ok(match events.poll().await? {
-                rumqttc::Event::Incoming(packet) => of_v3(packet),
+                rumqttc::Event::Incoming(packet) => {
+                    // Whatever comes is a sign of life: the answer to a ping may be behind much else.
+                    events.state.await_pingresp = false;
+                    of_v3(packet)
+                }
                 rumqttc::Event::Outgoing(sent) => of_sent(&sent),
             }),
             Self::V5(events) => Ok(match events.poll().await? {
-                v5::Event::Incoming(packet) => of_v5(packet),
+                v5::Event::Incoming(packet) => {
+                    events.state.await_pingresp = false;
+                    of_v5(packet)
+                }
                 v5::Event::Outgoing(sent) => of_sent(&sent),
             }),
         }
@@ -260,7 +267,7 @@ fn of_v5(packet: v5::mqttbytes::v5::Packet) -> Event {
 
 fn of_sent(sent: &Outgoing) -> Event {
     match sent {
-        Outgoing::PubAck(packet_id) => Event::Acknowledged(*packet_id),
+        Outgoing::PubAck(_) => Event::Acknowledged,
         Outgoing::Disconnect => Event::Left,
         _ => Event::Other,
     }

@@ -1,7 +1,7 @@
 //! One connection to a broker, from its CONNECT to its end.
 
 use std::{
-    collections::{HashMap, VecDeque, hash_map::Entry},
+    collections::VecDeque,
     pin::pin,
     time::{Duration, Instant},
 };
@@ -21,6 +21,10 @@ use crate::ingest::{
 
 /// So many filters go into one SUBSCRIBE: AWS IoT Core takes no more.
 const FILTERS_MAX: usize = 8;
+
+/// More messages than this are never unacknowledged. MQTT has packet ids for 65,535; but Mosquitto 2.0.11 sends a whole
+/// window more for each PUBACK while it has that many, and then uses ids anew that it waits for.
+const OUTSTANDING_MAX: usize = 1 << 20;
 
 /// Why a connection has ended.
 pub(super) enum End {
@@ -47,9 +51,8 @@ pub(super) struct Session<'a, 'b> {
     window: Window,
     /// Messages to be acknowledged, in the order of receipt.
     awaiting: VecDeque<(u16, Ticket)>,
-    /// The packet ids whose PUBACK is not written yet, and when each came: what comes with one of them again is the
-    /// same message.
-    unacknowledged: HashMap<u16, Instant>,
+    /// When each message came whose PUBACK is not written yet, in the order of receipt: packet ids are not counted on.
+    unacknowledged: VecDeque<Instant>,
     /// How many of the filters have been answered.
     subscribed: usize,
     /// Whether the broker has let us in.
@@ -82,7 +85,7 @@ impl<'a, 'b> Session<'a, 'b> {
             sender: shared.packer.sender(),
             window: Window::new(options.inflight_max.min(options.receive_maximum).into()),
             awaiting: VecDeque::new(),
-            unacknowledged: HashMap::new(),
+            unacknowledged: VecDeque::new(),
             subscribed: 0,
             welcomed: false,
             unbounded: false,
@@ -181,8 +184,8 @@ impl<'a, 'b> Session<'a, 'b> {
     fn handle(&mut self, event: Event) -> Result<(), End> {
         match event {
             Event::Message(message) if !self.stopping => self.take_in(message)?,
-            Event::Acknowledged(packet_id) => {
-                if let Some(came_at) = self.unacknowledged.remove(&packet_id) {
+            Event::Acknowledged => {
+                if let Some(came_at) = self.unacknowledged.pop_front() {
                     self.shared.counters.acknowledged(1, came_at.elapsed());
                 }
             }
@@ -234,11 +237,8 @@ impl<'a, 'b> Session<'a, 'b> {
 
     fn take_in(&mut self, mut message: Message) -> Result<(), Trouble> {
         let (packet_id, came_at) = (message.packet_id()?, Instant::now());
-        if let Some(id) = packet_id {
-            match self.unacknowledged.entry(id) {
-                Entry::Occupied(_) => return Ok(()),
-                Entry::Vacant(entry) => entry.insert(came_at),
-            };
+        if self.unacknowledged.len() >= OUTSTANDING_MAX {
+            return Err(Trouble::Flood(OUTSTANDING_MAX));
         }
         let properties = message.take_properties();
         let topic = message.topic();
@@ -254,6 +254,7 @@ impl<'a, 'b> Session<'a, 'b> {
         match packet_id {
             Some(id) => {
                 self.awaiting.push_back((id, ticket));
+                self.unacknowledged.push_back(came_at);
                 self.window.published(1, came_at);
                 if self.window.is_full() {
                     self.sender.hurry();

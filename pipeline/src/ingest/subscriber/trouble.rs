@@ -35,6 +35,8 @@ pub(super) enum Trouble {
     TakenOver,
     #[error("it sends a packet of {0} bytes, more than packet_bytes_max; allow more")]
     TooLarge(usize),
+    #[error("it has sent {0} messages without waiting for their acknowledgement, which MQTT does not allow")]
+    Flood(usize),
     #[error("it refuses the subscription to {filter}: {reason}")]
     Subscription { filter: String, reason: String },
     #[error(
@@ -56,6 +58,7 @@ impl From<rumqttc::ConnectionError> for Trouble {
             E::MqttState(S::ConnectionAborted) => Self::HungUp,
             E::MqttState(S::AwaitPingResp) => Self::Silent,
             E::NetworkTimeout | E::FlushTimeout => Self::Slow,
+            E::MqttState(S::Deserialization(mqttbytes::Error::Io(error))) => Self::Failed(error.to_string()),
             E::MqttState(S::Deserialization(mqttbytes::Error::PayloadSizeLimitExceeded(bytes))) => {
                 Self::TooLarge(bytes)
             }
@@ -84,6 +87,9 @@ impl From<v5::ConnectionError> for Trouble {
             E::MqttState(S::ConnectionAborted) => Self::HungUp,
             E::MqttState(S::AwaitPingResp) => Self::Silent,
             E::Timeout(_) => Self::Slow,
+            E::MqttState(S::Deserialization(v5::mqttbytes::Error::Io(error))) => {
+                Self::Failed(error.to_string())
+            }
             E::MqttState(S::Deserialization(v5::mqttbytes::Error::PayloadSizeLimitExceeded {
                 pkt_size,
                 ..
