@@ -105,6 +105,11 @@ async fn keep_connected(shared: Arc<Shared>, index: usize, mut phase: watch::Rec
     let (mut tries, mut known) = (0, false);
     loop {
         tracing::debug!(tries, "connecting to {} as {client_id}", options.broker);
+        // A new connection brings another window of messages, also those that wait here already.
+        tokio::select! {
+            _ = phase.changed() => return,
+            () = shared.packer.room() => {}
+        }
         let began = Instant::now();
         let session = Session::new(&shared, client_id, &mut teller, &mut known);
         let End::Trouble(trouble) = session.run(&mut phase).await else { return };

@@ -17,6 +17,9 @@ const REQUESTS: usize = 2;
 /// Packets that we send are small; a SUBSCRIBE has filters of up to 64 KiB each.
 const SENT_BYTES_MAX: usize = 1 << 20;
 
+/// The keep-alive with a broker that asks for none.
+const KEEP_ALIVE: Duration = Duration::from_secs(30);
+
 /// Where requests are given to a connection. None of them waits.
 pub(super) enum Client {
     V3(rumqttc::AsyncClient),
@@ -204,7 +207,12 @@ impl Events {
             Self::V5(events) => Ok(match events.poll().await? {
                 v5::Event::Incoming(packet) => {
                     events.state.await_pingresp = false;
-                    of_v5(packet)
+                    let event = of_v5(packet);
+                    if let Event::Welcome { keep_alive: Some(Duration::ZERO), .. } = event {
+                        // rumqttc would ping without a pause.
+                        events.options.set_keep_alive(KEEP_ALIVE);
+                    }
+                    event
                 }
                 v5::Event::Outgoing(sent) => of_sent(&sent),
             }),

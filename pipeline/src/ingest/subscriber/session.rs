@@ -163,11 +163,13 @@ impl<'a, 'b> Session<'a, 'b> {
     /// Waits while there is no room for what the broker might send.
     ///
     /// While its window bounds that, the connection is read on, so that it stays alive: the broker then waits for
-    /// acknowledgements. Else the socket is left alone; if that takes long, the broker hangs up.
+    /// acknowledgements. One that goes far beyond the window it was told has none: then, and with QoS 0, the socket is
+    /// left alone; if that takes long, the broker hangs up.
     async fn wait_for_room(&mut self, phase: &mut watch::Receiver<Phase>) -> Result<(), End> {
         let packer = &self.shared.packer;
         while !self.stopping && !packer.has_room() {
-            let bounded = self.unacknowledged.len() < usize::from(self.shared.options.receive_maximum);
+            let window_max = 2 * usize::from(self.shared.options.receive_maximum);
+            let bounded = self.unacknowledged.len() < window_max;
             if bounded && !self.unbounded {
                 break;
             }
@@ -192,7 +194,8 @@ impl<'a, 'b> Session<'a, 'b> {
             Event::Welcome { session_present, keep_alive } => {
                 self.welcomed = true;
                 self.shared.counters.connected();
-                if let Some(keep_alive) = keep_alive {
+                // With 0 the broker takes any silence; ours is still too long at some time.
+                if let Some(keep_alive) = keep_alive.filter(|keep_alive| !keep_alive.is_zero()) {
                     self.silence_max = silence_max(keep_alive, self.shared.options.connect_timeout);
                 }
                 if *self.known && !session_present {
@@ -217,6 +220,10 @@ impl<'a, 'b> Session<'a, 'b> {
 
     fn answered(&mut self, answers: Vec<Result<bool, String>>) -> Result<(), Trouble> {
         let options = &self.shared.options;
+        if self.subscribed >= options.filters.len() {
+            // Nothing is open that this could be the answer to.
+            return Ok(());
+        }
         for answer in answers {
             let Some(filter) = options.filters.get(self.subscribed) else { break };
             match answer {
