@@ -17,6 +17,7 @@ mod listener;
 mod packer;
 mod publisher;
 mod replies;
+mod scheme;
 mod sessions;
 mod subscriber;
 mod tls;
@@ -40,10 +41,11 @@ use self::{
 };
 pub use self::{
     counters::IngestStats,
-    doors::{Door, Scheme},
+    doors::Door,
     error::IngestError,
     listener::ListenerOptions,
     packer::PackerOptions,
+    scheme::Scheme,
     subscriber::{Broker, MqttVersion, SubscriberOptions},
     tls::{TlsError, TlsOptions},
     users::{UserList, UsersError, check_name, hash_password},

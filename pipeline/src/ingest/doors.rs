@@ -10,20 +10,7 @@ use std::{
 
 use tokio::net::{TcpListener, TcpStream};
 
-use super::{IngestError, ListenerOptions};
-
-/// What is spoken at a door below MQTT.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scheme {
-    /// MQTT on TCP.
-    Mqtt,
-    /// MQTT by TLS.
-    Mqtts,
-    /// MQTT in a WebSocket.
-    Ws,
-    /// MQTT in a WebSocket by TLS.
-    Wss,
-}
+use super::{IngestError, ListenerOptions, Scheme};
 
 /// A way in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,37 +21,10 @@ pub struct Door {
     pub address: SocketAddr,
 }
 
-impl Scheme {
-    /// Whether nobody on the way can read what is said.
-    pub fn is_tls(self) -> bool {
-        matches!(self, Self::Mqtts | Self::Wss)
-    }
-
-    pub(super) fn is_websocket(self) -> bool {
-        matches!(self, Self::Ws | Self::Wss)
-    }
-
-    /// The key of the listener's config that opens this door.
-    pub fn key(self) -> &'static str {
-        match self {
-            Self::Mqtt => "listen",
-            Self::Mqtts => "listen_tls",
-            Self::Ws => "listen_websocket",
-            Self::Wss => "listen_websocket_tls",
-        }
-    }
-}
-
 /// The URL that clients connect to.
 impl fmt::Display for Door {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = match self.scheme {
-            Scheme::Mqtt => "mqtt",
-            Scheme::Mqtts => "mqtts",
-            Scheme::Ws => "ws",
-            Scheme::Wss => "wss",
-        };
-        write!(f, "{scheme}://{}", self.address)
+        write!(f, "{}://{}", self.scheme, self.address)
     }
 }
 

@@ -16,14 +16,8 @@ use tokio::{
 };
 
 use super::{
-    IngestError, Phase, connection,
-    counters::Counters,
-    doors::{Doors, Scheme},
-    packer::Packer,
-    sessions::Sessions,
-    tls::TlsOptions,
-    users::Users,
-    wire::Wire,
+    IngestError, Phase, connection, counters::Counters, doors::Doors, packer::Packer, scheme::Scheme,
+    sessions::Sessions, tls::TlsOptions, users::Users, wire::Wire,
 };
 
 /// How long to wait when the system cannot give us a connection, as for want of file descriptors.

@@ -4,17 +4,10 @@ use std::{fmt, str::FromStr};
 
 use hyper::Uri;
 
+use crate::ingest::Scheme;
+
 /// What WebSocket brokers listen on where the URL says nothing else (AWS IoT Core, EMQX, HiveMQ; Mosquitto takes any).
 const WEBSOCKET_PATH: &str = "/mqtt";
-
-/// How to speak to a broker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Scheme {
-    Mqtt,
-    Mqtts,
-    Ws,
-    Wss,
-}
 
 /// The address of a broker: `mqtt://`, `mqtts://`, `ws://` or `wss://`, a host, and what the defaults do not say.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,7 +23,7 @@ pub struct Broker {
 impl Broker {
     /// Whether the connection is encrypted.
     pub fn is_tls(&self) -> bool {
-        matches!(self.scheme, Scheme::Mqtts | Scheme::Wss)
+        self.scheme.is_tls()
     }
 }
 
@@ -74,13 +67,7 @@ impl FromStr for Broker {
 
 impl fmt::Display for Broker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = match self.scheme {
-            Scheme::Mqtt => "mqtt",
-            Scheme::Mqtts => "mqtts",
-            Scheme::Ws => "ws",
-            Scheme::Wss => "wss",
-        };
-        let Self { host, port, path, .. } = self;
+        let Self { scheme, host, port, path } = self;
         if host.contains(':') {
             write!(f, "{scheme}://[{host}]:{port}{path}")
         } else {

@@ -9,7 +9,8 @@ use bytes::Bytes;
 use rumqttc::{NetworkOptions, Outgoing, QoS, TlsConfiguration, Transport, v5};
 use stages::frame::Properties;
 
-use super::{MqttVersion, SubscriberOptions, broker::Scheme, trouble::Trouble};
+use super::{MqttVersion, SubscriberOptions, trouble::Trouble};
+use crate::ingest::Scheme;
 
 /// What is sent of ours beside acknowledgements: SUBSCRIBE one after the other, and DISCONNECT.
 const REQUESTS: usize = 2;
