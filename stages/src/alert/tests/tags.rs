@@ -51,3 +51,16 @@ fn an_absence_is_that_of_readings_with_the_tag() {
         90 site=north: 1";
     check(rule, events, &["firing at 70 since 10", "resolved at 90 since 10"]);
 }
+
+/// Readings of one device may differ in their tags, so one that does not fit ends nothing; a device that has moved
+/// to another site looks the same.
+#[test]
+fn readings_with_another_tag_leave_an_alert_as_it_is() {
+    let events = "
+        1 site=north: 31
+        2 site=south: 20
+        900 site=south: 20
+        tick 1000
+        tick 1001";
+    check(tags(&[("site", &["north"])]), events, &["firing at 1 since 1", "expired at 1001 since 1"]);
+}
