@@ -1,8 +1,9 @@
 //! alert: runs rules over readings and their scores; per rule, device and metric an alert is pending, firing,
 //! then resolved. A rule may also wait for readings to stay away, which ticks decide.
 //!
-//! Late rows and rows older than the last one an open alert saw are passed on, but change no alert: what is
-//! already history must not wake anybody. They are signs of life, though.
+//! Late rows, rows older than the last one an open alert saw, and rows not newer than the one that ended the last
+//! alert are passed on, but change no alert: what is already history must not wake anybody. They are signs of
+//! life, though.
 
 mod condition;
 mod config;
@@ -12,6 +13,7 @@ mod rule;
 mod state;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -23,7 +25,8 @@ pub use self::{
 use self::{
     lookout::Lookout,
     rule::{Rule, Sample, micros},
-    state::{Key, Watch},
+    state::Key,
+    watch::Watch,
 };
 use crate::{
     frame::{AlertsBuilder, Frame, Kind, Micros, Readings},

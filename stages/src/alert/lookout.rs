@@ -1,15 +1,23 @@
 //! Which rules look at which rows of a frame. Metrics and tags are compared once per distinct text, not per row.
 
+use std::rc::Rc;
+
 use super::{rule::Rule, state::AlertState};
 use crate::frame::{Readings, Strings};
 
 /// The rules by the metrics of one frame, worked out as the metrics come up.
 pub(super) struct Lookout<'a> {
-    rules: &'a [Rule],
-    by_metric: Vec<Option<Vec<Watcher<'a>>>>,
+    rules: Vec<Wanted<'a>>,
+    by_metric: Vec<Option<Vec<Rc<Watcher<'a>>>>>,
 }
 
-/// A rule that looks at a metric of the frame.
+/// A rule, and what came of looking for its tags in the frame; a rule without a metric is wanted for each.
+struct Wanted<'a> {
+    rule: &'a Rule,
+    watcher: Option<Option<Rc<Watcher<'a>>>>,
+}
+
+/// A rule that looks at rows of the frame.
 pub(super) struct Watcher<'a> {
     pub(super) rule: &'a Rule,
     /// Its slot in the state.
@@ -27,7 +35,8 @@ impl<'a> Lookout<'a> {
     pub(super) fn new(rules: &'a [Rule], readings: &Readings<'a>) -> Self {
         let mut by_metric = Vec::new();
         by_metric.resize_with(readings.metrics().distinct(), || None);
-        Self { rules, by_metric }
+        let rules = rules.iter().map(|rule| Wanted { rule, watcher: None });
+        Self { rules: rules.collect(), by_metric }
     }
 
     /// The rules that look at the metric of `row`, whatever its tags.
@@ -36,14 +45,21 @@ impl<'a> Lookout<'a> {
         readings: &Readings<'a>,
         row: usize,
         state: &mut AlertState,
-    ) -> &[Watcher<'a>] {
-        let rules = self.rules;
+    ) -> &[Rc<Watcher<'a>>] {
+        let rules = &mut self.rules;
         let place = readings.metrics().key(row).and_then(|key| self.by_metric.get_mut(key));
         let (Some(place), Some(metric)) = (place, readings.metrics().get(row)) else { return &[] };
         place.get_or_insert_with(|| {
-            let rules = rules.iter().filter(|rule| rule.looks_at(metric));
-            rules.filter_map(|rule| Watcher::new(rule, readings, state)).collect()
+            let rules = rules.iter_mut().filter(|wanted| wanted.rule.looks_at(metric));
+            rules.filter_map(|wanted| wanted.watcher(readings, state)).collect()
         })
+    }
+}
+
+impl<'a> Wanted<'a> {
+    fn watcher(&mut self, readings: &Readings<'a>, state: &mut AlertState) -> Option<Rc<Watcher<'a>>> {
+        let rule = self.rule;
+        self.watcher.get_or_insert_with(|| Watcher::new(rule, readings, state).map(Rc::new)).clone()
     }
 }
 

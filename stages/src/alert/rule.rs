@@ -5,7 +5,8 @@ use xxhash_rust::xxh3::xxh3_128;
 use super::{
     condition::Condition,
     config::{Cause, RuleConfig, Severity, TagTexts},
-    state::{Key, Watch},
+    state::Key,
+    watch::{Phase, Watch},
 };
 use crate::frame::{AlertRow, AlertsBuilder, Micros, Readings};
 
@@ -119,8 +120,12 @@ impl Rule {
         let heard = watch.map(|watch| watch.heard(sample.received_at, sample.message));
         match &self.waits_for {
             WaitsFor::Absence { .. } => {
-                let returned = watch.filter(|watch| watch.firing);
-                let returned = returned.map(|watch| Transition {
+                let fired = watch.filter(Watch::fires);
+                // What was received before the silence began does not end it, however late it gets here.
+                if fired.is_some_and(|watch| sample.received_at <= watch.since) {
+                    return (fired, None);
+                }
+                let returned = fired.map(|watch| Transition {
                     ts: sample.received_at,
                     value: None,
                     anomaly_score: None,
@@ -131,20 +136,22 @@ impl Rule {
             }
             WaitsFor::Condition { condition, stays, hold } => {
                 let Some((value, at)) = sample.measured() else { return (heard, None) };
-                if heard.is_some_and(|watch| at < watch.last) {
+                if heard.is_some_and(|watch| watch.is_past(at)) {
                     return (heard, None);
                 }
-                let asked = if heard.is_some_and(|watch| watch.firing) { stays } else { condition };
+                let fired = heard.filter(Watch::fires);
+                let asked = if fired.is_some() { stays } else { condition };
                 if !asked.holds(value, sample.anomaly_score) {
-                    let fired = heard.filter(|watch| watch.firing);
-                    return (None, fired.map(|watch| Transition::of("resolved", watch.since, sample)));
+                    let resolved = fired.map(|watch| Transition::of("resolved", watch.since, sample));
+                    return (heard.map(|watch| watch.ended(at)), resolved);
                 }
-                let mut next = heard.unwrap_or_else(|| Watch::since(at, sample.received_at, sample.message));
+                let open = heard.filter(|watch| watch.phase != Phase::Ended);
+                let mut next = open.unwrap_or_else(|| Watch::since(at, sample.received_at, sample.message));
                 next.last = at;
-                if next.firing || at.saturating_sub(next.since) < *hold {
+                if next.fires() || at.saturating_sub(next.since) < *hold {
                     return (Some(next), None);
                 }
-                next.firing = true;
+                next.phase = Phase::Firing;
                 (Some(next), Some(Transition::of("firing", next.since, sample)))
             }
         }
@@ -153,7 +160,7 @@ impl Rule {
     /// When time alone takes the alert one step on.
     pub(super) fn due(&self, watch: &Watch, idle: Micros) -> Micros {
         let wait = match self.waits_for {
-            WaitsFor::Absence { silence } if !watch.firing => silence,
+            WaitsFor::Absence { silence } if !watch.fires() => silence,
             _ => idle,
         };
         watch.received_at.saturating_add(wait)
@@ -178,8 +185,10 @@ impl Rule {
             message: watch.message,
         };
         match self.waits_for {
-            _ if watch.firing => (None, Some(transition("expired"))),
-            WaitsFor::Absence { .. } => (Some(Watch { firing: true, ..watch }), Some(transition("firing"))),
+            _ if watch.fires() => (None, Some(transition("expired"))),
+            WaitsFor::Absence { .. } => {
+                (Some(Watch { phase: Phase::Firing, ..watch }), Some(transition("firing")))
+            }
             WaitsFor::Condition { .. } => (None, None),
         }
     }

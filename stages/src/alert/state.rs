@@ -1,11 +1,14 @@
-//! What alert remembers of a lane: the open alerts, and when devices were last heard of where a rule waits
-//! for their absence.
+//! What alert remembers of a lane: the open alerts, when others ended, and when devices were last heard of
+//! where a rule waits for their absence.
 
 use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::STAGE;
+use super::{
+    STAGE,
+    watch::{SavedWatch, Watch},
+};
 use crate::{frame::Micros, plan::StateError};
 
 /// What alert remembers of the devices of one lane. Devices of which there is nothing take no room.
@@ -36,34 +39,6 @@ pub(super) struct Key {
     pub(super) metric: String,
     /// Whether it waits for an absence.
     pub(super) absence: bool,
-}
-
-/// An alert of one rule and device that is pending or firing; that of an absence is pending from the last
-/// reading on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Watch {
-    /// Since when the condition has held, in event time; the last reading, in receipt time, for an absence.
-    pub(super) since: Micros,
-    /// The newest event time that was looked at.
-    pub(super) last: Micros,
-    /// Whether it has lasted long enough.
-    pub(super) firing: bool,
-    /// When the last reading that the rule looks at was received, late and unusable ones too.
-    pub(super) received_at: Micros,
-    /// The message of that reading.
-    pub(super) message: u64,
-}
-
-impl Watch {
-    /// One that is pending.
-    pub(super) fn since(since: Micros, received_at: Micros, message: u64) -> Self {
-        Self { since, last: since, firing: false, received_at, message }
-    }
-
-    /// The same after one more reading.
-    pub(super) fn heard(self, received_at: Micros, message: u64) -> Self {
-        Self { received_at: self.received_at.max(received_at), message, ..self }
-    }
 }
 
 /// An alert that is due, and where it is.
@@ -260,32 +235,4 @@ struct SavedDevice {
     name: String,
     /// By the place of the rule in the list.
     watches: Vec<(usize, SavedWatch)>,
-}
-
-/// A [`Watch`] in few bytes: most times lie close together.
-#[derive(Serialize, Deserialize)]
-struct SavedWatch {
-    received_at: Micros,
-    message: u64,
-    firing: bool,
-    /// How far `since` lies before `received_at`.
-    since: Micros,
-    /// How far `last` lies before `received_at`.
-    last: Micros,
-}
-
-impl From<Watch> for SavedWatch {
-    fn from(watch: Watch) -> Self {
-        let Watch { since, last, firing, received_at, message } = watch;
-        let before = |instant: Micros| received_at.wrapping_sub(instant);
-        Self { received_at, message, firing, since: before(since), last: before(last) }
-    }
-}
-
-impl From<SavedWatch> for Watch {
-    fn from(saved: SavedWatch) -> Self {
-        let SavedWatch { received_at, message, firing, since, last } = saved;
-        let before = |distance: Micros| received_at.wrapping_sub(distance);
-        Self { since: before(since), last: before(last), firing, received_at, message }
-    }
 }

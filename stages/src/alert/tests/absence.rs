@@ -68,6 +68,18 @@ fn a_row_received_before_others_of_its_lane_takes_nothing_back() {
 }
 
 #[test]
+fn a_row_received_before_a_silence_began_does_not_end_it() {
+    let events = "
+        100: 1
+        tick 400
+        50: 1
+        100: 1
+        tick 410
+        420: 1";
+    check(absent(300), events, &["firing at 400 since 100", "resolved at 420 since 100"]);
+}
+
+#[test]
 fn the_rows_say_what_is_known() {
     let rule = RuleConfig { name: "silent".to_owned(), severity: Severity::Critical, ..absent(300) };
     let rows = run(&alert(vec![rule]), &frames(&script("10: 1\ntick 310\n399 received 400: 1"), false));

@@ -1,4 +1,4 @@
-//! Where frames begin and end changes nothing.
+//! What holds for any readings in any order; above all, where frames begin and end changes nothing.
 
 use proptest::{collection::vec, prelude::*};
 
@@ -59,6 +59,30 @@ proptest! {
         let whole = run(&alert, &frames(&events, false));
         prop_assert_eq!(&run(&alert, &split(&events, &cuts)), &whole);
         prop_assert_eq!(&run_anew(&alert, &split(&events, &cuts)), &whole);
+    }
+
+    /// Rows of few instants, so that many are out of order or share one, and nobody is silent for long enough to
+    /// be forgotten.
+    #[test]
+    fn an_alert_begins_after_the_last_one_ended(events in vec(event(), 1..200)) {
+        let crowded = events.into_iter().map(|event| match event {
+            Event::Reading(row) => Event::Reading(Row {
+                device: "a".to_owned(), secs: row.secs % 30, received: row.received % 30, ..row
+            }),
+            Event::Tick { secs } => Event::Tick { secs: secs % 1000 },
+        });
+        let crowded: Vec<_> = crowded.collect();
+        let rows = run(&alert(rules()), &frames(&crowded, false));
+        for (place, fired) in rows.iter().enumerate().filter(|(_, row)| row.state == "firing") {
+            let before = rows.iter().take(place).filter(|row| row.rule == fired.rule);
+            for row in before {
+                let [ts, since, received_at] = row.times;
+                prop_assert!(since < fired.times[1] && row.alert != fired.alert, "{:?} {:?}", row, fired);
+                if row.state == "resolved" && row.value.is_some() {
+                    prop_assert!(ts.min(received_at) < fired.times[1], "{:?} {:?}", row, fired);
+                }
+            }
+        }
     }
 
     /// A string may stand behind several keys of a joined frame.

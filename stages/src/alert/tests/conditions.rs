@@ -182,3 +182,70 @@ fn other_metrics_are_passed_on_untouched() {
     assert_eq!((plan.counts.consumed, plan.counts.produced), (1, 1));
     assert!(plan.delta.0.is_empty());
 }
+
+#[test]
+fn a_reading_not_newer_than_the_one_that_ended_an_alert_begins_no_other() {
+    let hot = RuleConfig { above: Some(80.0), ..rule() };
+    let events = "
+        10: 90
+        20: 50
+        12: 91
+        20: 92
+        15 received 30: 93
+        21: 94
+        22: 50";
+    let expected = [
+        "firing at 10 since 10",
+        "resolved at 20 since 10",
+        "firing at 21 since 21",
+        "resolved at 22 since 21",
+    ];
+    check(hot.clone(), events, &expected);
+
+    let lasting = RuleConfig { for_secs: 30, ..hot };
+    let events = "
+        10: 90
+        20: 50
+        12: 90
+        50: 90
+        79: 90
+        80: 90";
+    check(lasting, events, &["firing at 80 since 50"]);
+}
+
+/// Times in whole seconds, or a clock that runs ahead, put several readings at one instant.
+#[test]
+fn two_alerts_of_one_device_never_share_their_name() {
+    let alert = alert(vec![RuleConfig { above: Some(80.0), ..rule() }]);
+    let events = "
+        10: 90
+        10: 50
+        10: 91
+        11: 92
+        9000 received 20: 50
+        9001 received 20: 93
+        9002 received 21: 94";
+    let rows = run(&alert, &frames(&script(events), false));
+    let fired: Vec<_> = rows.iter().filter(|row| row.state == "firing").collect();
+    assert_eq!(fired.iter().map(|row| row.times[1] / SECOND).collect::<Vec<_>>(), [10, 11, 21]);
+    assert!(fired.windows(2).all(|pair| pair[0].alert != pair[1].alert), "{fired:?}");
+}
+
+#[test]
+fn when_an_alert_ended_is_saved_once_and_forgotten_in_the_end() {
+    let alert = alert(vec![RuleConfig { above: Some(80.0), ..rule() }]);
+    let mut state = AlertState::default();
+    let mut plan = |text: &str| {
+        let [frame] = frames(&script(text), false).try_into().unwrap();
+        let plan = alert.plan(&mut state, &frame).unwrap();
+        (seen(&plan).len(), plan.delta.0.len(), alert.snapshot(&state).unwrap())
+    };
+    let (_, _, empty) = plan("5: 50");
+    let (transitions, bytes, ended) = plan("10: 90\n20: 50");
+    assert_eq!(transitions, 2);
+    assert!(bytes < 50 && ended != empty, "{bytes}");
+    assert_eq!(plan("30: 50\n15: 90\n31: off\n16 late: 90"), (0, 0, ended));
+    assert_eq!(plan("tick 1019").2.len(), bytes);
+    let (transitions, _, after) = plan("tick 1020");
+    assert_eq!((transitions, after), (0, empty));
+}

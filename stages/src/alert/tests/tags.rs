@@ -51,3 +51,28 @@ fn an_absence_is_that_of_readings_with_the_tag() {
         90 site=north: 1";
     check(rule, events, &["firing at 70 since 10", "resolved at 90 since 10"]);
 }
+
+/// Readings of one device may differ in their tags, so one that does not fit ends nothing; a device that has moved
+/// to another site looks the same.
+#[test]
+fn readings_with_another_tag_leave_an_alert_as_it_is() {
+    let events = "
+        1 site=north: 31
+        2 site=south: 20
+        900 site=south: 20
+        tick 1000
+        tick 1001";
+    check(tags(&[("site", &["north"])]), events, &["firing at 1 since 1", "expired at 1001 since 1"]);
+}
+
+#[test]
+fn the_tags_of_a_rule_are_looked_up_once_for_all_metrics() {
+    let any =
+        RuleConfig { above: None, metric: None, absent_secs: Some(60), ..tags(&[("site", &["north"])]) };
+    let alert = alert(vec![any]);
+    let [frame] = frames(&script("1 site=north: 31\n2 a/pressure site=north: 1"), false).try_into().unwrap();
+    let (readings, mut state) = (Readings::of(&frame).unwrap(), AlertState::default());
+    let mut lookout = Lookout::new(&alert.rules, &readings);
+    let [first, second] = [0, 1].map(|row| lookout.of_row(&readings, row, &mut state)[0].clone());
+    assert!(std::rc::Rc::ptr_eq(&first, &second));
+}
