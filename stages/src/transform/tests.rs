@@ -1,5 +1,6 @@
 mod config;
 mod convert;
+mod lengths;
 mod samples;
 mod senml;
 
