@@ -55,6 +55,16 @@ impl Queues {
         }
     }
 
+    /// Whether a frame can be published at all.
+    ///
+    /// # Errors
+    /// What [`Queues::publish`] refuses it for before anything is sent.
+    pub fn check(&self, entry: &Publish) -> Result<(), QueueError> {
+        match self {
+            Self::Sqlite(queues) => queues.check(entry),
+        }
+    }
+
     /// Leases the frames that are next in `queue` to `holder`, at least one and at most `limits`; of an
     /// ordered queue a run of one lane. Waits up to `limits.wait` for one; none then is no error.
     ///

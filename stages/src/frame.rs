@@ -30,6 +30,10 @@ pub use self::{
 /// Microseconds since 1970-01-01T00:00:00Z; finer instants are floored.
 pub type Micros = i64;
 
+/// Bytes of rows at which a stage closes a frame and begins the next: one message may lead to any number of rows, and a
+/// queue takes no frame of any size.
+pub const FRAME_BYTES: usize = 1 << 20;
+
 /// A record batch of many rows with its header.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Frame {

@@ -1,9 +1,17 @@
 //! What validate and transform have in common: messages of a frame, some of which are refused whole.
 
+use std::fmt::{self, Write};
+
 use crate::{
-    frame::{Fault, Frame, FrameError, Header, Kind, Messages, QuarantineBuilder, Refusal},
+    frame::{FRAME_BYTES, Fault, Frame, FrameError, Header, Kind, Messages, QuarantineBuilder, Refusal},
     plan::Port,
 };
+
+/// The longest pointer and the longest message of a fault, in bytes: some quote the payload.
+const FAULT_BYTES_MAX: usize = 300;
+/// What the numbers, times and keys of a row take, and those of a fault.
+const ROW_BYTES: usize = 64;
+const FAULT_BYTES: usize = 12;
 
 /// Why a message is refused.
 #[derive(Debug, PartialEq)]
@@ -24,8 +32,9 @@ impl Refused {
         keyword: &str,
         message: impl Into<String>,
     ) -> Self {
+        let message: String = message.into();
         let fault =
-            Fault { pointer: pointer.to_owned(), keyword: keyword.to_owned(), message: message.into() };
+            Fault { pointer: bounded(&pointer), keyword: keyword.to_owned(), message: bounded(&message) };
         Self { reason, errors: vec![fault], schema: None }
     }
 
@@ -43,21 +52,50 @@ impl Refused {
     }
 }
 
+/// The text of `shown`, cut at [`FAULT_BYTES_MAX`].
+pub(crate) fn bounded(shown: &impl fmt::Display) -> String {
+    struct Bounded(String);
+
+    impl Write for Bounded {
+        fn write_str(&mut self, text: &str) -> fmt::Result {
+            let room = FAULT_BYTES_MAX - self.0.len();
+            if text.len() <= room {
+                self.0.push_str(text);
+                return Ok(());
+            }
+            self.0.push_str(&text[..text.floor_char_boundary(room)]);
+            Err(fmt::Error)
+        }
+    }
+
+    let mut text = Bounded(String::new());
+    let whole = write!(text, "{shown}").is_ok();
+    if whole { text.0 } else { text.0 + "…" }
+}
+
 /// Collects what a stage refuses of a frame.
 pub(crate) struct Refusals<'a> {
     stage: &'static str,
     messages: &'a Messages<'a>,
-    rows: QuarantineBuilder,
+    frames: Vec<QuarantineBuilder>,
+    /// In the last of them, about: a text that repeats is counted each time.
+    bytes: usize,
+    rows: u64,
 }
 
 impl<'a> Refusals<'a> {
     pub(crate) fn new(stage: &'static str, messages: &'a Messages<'a>) -> Self {
-        Self { stage, messages, rows: QuarantineBuilder::default() }
+        Self { stage, messages, frames: Vec::new(), bytes: 0, rows: 0 }
     }
 
     /// Sets the message in `row` aside.
     pub(crate) fn add(&mut self, row: usize, refused: &Refused) {
-        self.rows.append(&Refusal {
+        if self.frames.is_empty() || self.bytes >= FRAME_BYTES {
+            self.frames.push(QuarantineBuilder::default());
+            self.bytes = 0;
+        }
+        let Some(frame) = self.frames.last_mut() else { return };
+        let refusal = Refusal {
             message: self.messages.message(row),
             topic: self.messages.topics().get(row).unwrap_or_default(),
             payload: self.messages.payload(row),
@@ -68,27 +106,34 @@ impl<'a> Refusals<'a> {
             reason: refused.reason,
             schema: refused.schema.as_deref().or(self.messages.schema(row)),
             errors: &refused.errors,
-        });
+        };
+        frame.append(&refusal);
+        self.bytes += bytes(&refusal);
+        self.rows += 1;
     }
 
     /// How many messages were set aside.
-    pub(crate) fn rows(&self) -> usize {
-        self.rows.rows()
+    pub(crate) fn rows(&self) -> u64 {
+        self.rows
     }
 
-    /// The *quarantine* frame of them, if there are any.
-    pub(crate) fn finish(
-        &mut self,
-        input: &Header,
-        config: u64,
-    ) -> Result<Option<(Port, Frame)>, FrameError> {
-        if self.rows() == 0 {
-            return Ok(None);
-        }
-        let id = input.id.published(self.stage, config, Port::Refused.as_str(), 0);
-        let header = input.derive(Kind::Quarantine, input.lane, id);
-        Ok(Some((Port::Refused, self.rows.finish(header)?)))
+    /// The *quarantine* frames of them, published for `input`.
+    pub(crate) fn publish(self, input: &Header, config: u64) -> Result<Vec<(Port, Frame)>, FrameError> {
+        let port = Port::Refused;
+        let frames = self.frames.into_iter().enumerate().map(|(index, mut rows)| {
+            let id = input.id.published(self.stage, config, port.as_str(), index);
+            Ok((port, rows.finish(input.derive(Kind::Quarantine, input.lane, id))?))
+        });
+        frames.collect()
     }
+}
+
+/// What a row takes, about.
+fn bytes(row: &Refusal<'_>) -> usize {
+    let properties: usize = row.properties.iter().map(|(key, value)| key.len() + value.len()).sum();
+    let fault = |fault: &Fault| FAULT_BYTES + fault.pointer.len() + fault.keyword.len() + fault.message.len();
+    let errors: usize = row.errors.iter().map(fault).sum();
+    ROW_BYTES + row.topic.len() + row.payload.len() + row.client_id.len() + properties + errors
 }
 
 /// What is worked out once per distinct topic of a frame.

@@ -7,6 +7,7 @@ mod convert;
 mod devices;
 mod fields;
 mod json;
+mod lanes;
 mod measure;
 mod pointers;
 mod reader;
@@ -17,11 +18,7 @@ mod tests;
 mod time;
 mod units;
 
-use std::{
-    borrow::Cow,
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{borrow::Cow, collections::BTreeSet, sync::Arc};
 
 use xxhash_rust::xxh3::Xxh3;
 
@@ -31,14 +28,14 @@ pub use self::config::{
 };
 pub use self::devices::{DeviceTable, DevicesConfig, TableMistake};
 use self::{
-    measure::{Measure, Measured},
-    reader::{Reader, Run, Said},
+    lanes::Lanes,
+    reader::{Reader, Said},
     recipe::{Mistakes, Recipe},
 };
 use crate::{
-    frame::{Frame, FrameError, Kind, Lane, Messages, Reading, ReadingsBuilder},
+    frame::{Frame, FrameError, Messages},
     payload::{self, PayloadConfig},
-    plan::{Counts, Plan, Port},
+    plan::{Counts, Plan},
     refused::{PerTopic, Refusals, Refused},
     topic::{ConfigMistake, TopicConfig, Topics},
 };
@@ -116,8 +113,8 @@ impl Transform {
         &self.tags
     }
 
-    /// Makes readings of the messages of a frame: one *readings* frame for each lane that their
-    /// devices are in. The books count messages as consumed and readings as produced; a message all
+    /// Makes readings of the messages of a frame: *readings* frames for each lane that their devices are
+    /// in, a next one wherever one has about [`FRAME_BYTES`](crate::frame::FRAME_BYTES). The books count messages as consumed and readings as produced; a message all
     /// of whose metrics the config drops is filtered.
     ///
     /// # Errors
@@ -151,31 +148,26 @@ impl Transform {
                 Err(refused) => rows.refuse(row, &refused),
             }
         }
-        let Rows { mut refusals, lanes, mut counts, .. } = rows;
-        counts.quarantined = refusals.rows() as u64;
-        let mut publish = Vec::with_capacity(lanes.len() + 1);
-        for (lane, mut readings) in lanes {
-            let id = frame.header.id.published(STAGE, self.config_hash, Port::Next.as_str(), lane.0.into());
-            publish.push((Port::Next, readings.finish(frame.header.derive(Kind::Readings, lane, id))?));
-        }
-        publish.extend(refusals.finish(&frame.header, self.config_hash)?);
+        let Rows { refusals, lanes, mut counts, .. } = rows;
+        counts.quarantined = refusals.rows();
+        let mut publish = lanes.publish(&frame.header, self.config_hash)?;
+        publish.extend(refusals.publish(&frame.header, self.config_hash)?);
         Ok(Plan { publish, counts, ..Plan::default() })
     }
 }
 
 /// What becomes of the messages of a frame.
 struct Rows<'a> {
-    stage: &'a Transform,
     messages: &'a Messages<'a>,
     refusals: Refusals<'a>,
-    lanes: BTreeMap<Lane, ReadingsBuilder>,
+    lanes: Lanes<'a>,
     counts: Counts,
 }
 
 impl<'a> Rows<'a> {
     fn new(stage: &'a Transform, messages: &'a Messages<'a>) -> Self {
-        let refusals = Refusals::new(STAGE, messages);
-        Self { stage, messages, refusals, lanes: BTreeMap::new(), counts: Counts::default() }
+        let (refusals, lanes) = (Refusals::new(STAGE, messages), Lanes::new(&stage.tags, stage.lanes));
+        Self { messages, refusals, lanes, counts: Counts::default() }
     }
 
     fn refuse(&mut self, row: usize, refused: &Refused) {
@@ -195,40 +187,10 @@ impl<'a> Rows<'a> {
         let mut tags: Vec<Option<&str>> = said.tags.iter().map(Option::as_deref).collect();
         for (run, readings) in reader.runs() {
             recipe.look_up(&run.device, &mut tags);
-            let lane = self.lanes.entry(Lane::of(&run.device, self.stage.lanes));
-            let rows = lane.or_insert_with(|| ReadingsBuilder::new(&self.stage.tags));
-            append(rows, (self.messages, row), run, readings, &tags);
+            self.lanes.append((self.messages, row), run, readings, &tags);
         }
         self.counts.consumed += 1;
         self.counts.produced += reader.count() as u64;
-    }
-}
-
-fn append(
-    rows: &mut ReadingsBuilder,
-    (messages, row): (&Messages<'_>, usize),
-    run: &Run<'_>,
-    readings: &[Measured<'_>],
-    tags: &[Option<&str>],
-) {
-    for reading in readings {
-        let (value, text) = match &reading.measure {
-            Measure::Number(value) => (Some(*value), None),
-            Measure::Boolean(value) => (Some(f64::from(u8::from(*value))), None),
-            Measure::Text(text) => (None, Some(text.as_ref())),
-        };
-        rows.append(&Reading {
-            device_id: &run.device,
-            metric: &reading.metric,
-            ts: run.ts,
-            value,
-            text,
-            unit: reading.unit.as_deref(),
-            seq: run.seq,
-            received_at: messages.received_at(row),
-            message: messages.message(row),
-            tags,
-        });
     }
 }
 

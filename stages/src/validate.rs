@@ -112,20 +112,15 @@ impl Validate {
             }
         }
         let quarantined = refusals.rows();
-        let consumed = messages.len() - quarantined;
+        let consumed = messages.len() as u64 - quarantined;
         let mut publish = Vec::new();
         if consumed > 0 {
             let id = frame.header.id.published(STAGE, self.config_hash, Port::Next.as_str(), 0);
             let header = frame.header.derive(Kind::Messages, frame.header.lane, id);
             publish.push((Port::Next, Frame { header, rows: self.passed(&frame.rows, &schema, passed)? }));
         }
-        publish.extend(refusals.finish(&frame.header, self.config_hash)?);
-        let counts = Counts {
-            consumed: consumed as u64,
-            quarantined: quarantined as u64,
-            produced: consumed as u64,
-            ..Counts::default()
-        };
+        publish.extend(refusals.publish(&frame.header, self.config_hash)?);
+        let counts = Counts { consumed, quarantined, produced: consumed, ..Counts::default() };
         Ok(Plan { publish, counts, ..Plan::default() })
     }
 

@@ -117,8 +117,8 @@ impl SqliteQueues {
         self.inner.database.submit(durability, counted, wake).await
     }
 
-    /// What can be refused before anything is sent.
-    fn check(&self, entry: &Publish) -> Result<(), QueueError> {
+    /// See [`Queues::check`](super::Queues::check).
+    pub fn check(&self, entry: &Publish) -> Result<(), QueueError> {
         let SqliteOptions { frame_bytes_max: max, lanes, .. } = self.inner.options;
         let frame = &entry.frame;
         if frame.bytes.len() > max {

@@ -23,7 +23,7 @@ use super::{
 use crate::{
     error::Class,
     notify::Recipients,
-    queue::{Commit, Delivery, Holder, QueueError, Queues, ReceiveLimits, Verdict},
+    queue::{Commit, Delivery, Holder, Publish, QueueError, Queues, ReceiveLimits, Verdict},
     route,
     state::StateStore,
 };
@@ -265,11 +265,13 @@ impl StageWorker {
         manner: Manner,
     ) -> Result<(Known, Step), String> {
         let (stage, recipients) = (self.stage.clone(), self.recipients.clone());
+        let queues = self.queues.clone();
         let frames: Vec<Bytes> = run.iter().map(|delivery| delivery.frame.bytes.clone()).collect();
         let plan = move || {
             let step = match (manner, frames.first()) {
                 (Manner::InPieces { attempts }, Some(first)) => {
-                    plan_pieces(&stage, &recipients, &mut known, first, attempts)?
+                    let check = |entry: &Publish| queues.check(entry);
+                    plan_pieces(&stage, &recipients, &mut known, (first, attempts), check)?
                 }
                 _ => plan_joined(&stage, &recipients, &mut known, &frames)?,
             };

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     notify::Recipients,
-    queue::{DeadLetter, EncodedFrame, NumberedDelta, Publish},
+    queue::{DeadLetter, EncodedFrame, NumberedDelta, Publish, QueueError},
     route,
 };
 
@@ -88,13 +88,13 @@ pub(super) fn plan_joined(
 }
 
 /// Plans a frame that fails as a whole, in halves: rows that fail even alone are given up, the others
-/// go on.
+/// go on. A piece fails also when `check` refuses what it leads to.
 pub(super) fn plan_pieces(
     stage: &Stage,
     recipients: &Recipients,
     known: &mut Known,
-    bytes: &Bytes,
-    attempts: u32,
+    (bytes, attempts): (&Bytes, u32),
+    check: impl Fn(&Publish) -> Result<(), QueueError>,
 ) -> Result<Step, PlanError> {
     let frame = frame::decode(bytes)?;
     let piece = |name: &str, rows: Range<usize>| {
@@ -102,11 +102,19 @@ pub(super) fn plan_pieces(
         let header = Header { id, ..frame.header.clone() };
         Frame { header, rows: frame.rows.slice(rows.start, rows.len()) }
     };
-    let Isolated { good, poison } =
-        isolate(frame.rows.num_rows(), |rows| attempt(stage, &mut known.state, &piece("piece", rows)));
+    let Isolated { good, poison } = isolate(frame.rows.num_rows(), |rows| {
+        attempt(stage, &mut known.state, &piece("piece", rows), |plan| {
+            let mut step = Step::default();
+            step.add(stage, plan, recipients).map_err(|error| error.to_string())?;
+            step.publish.iter().try_for_each(&check).map_err(|error| error.to_string())?;
+            Ok(step)
+        })
+    });
     let mut step = Step { frames: 1, ..Step::default() };
-    for plan in good {
-        step.add(stage, plan, recipients)?;
+    for piece in good {
+        step.counts += piece.counts;
+        step.publish.extend(piece.publish);
+        step.alerts.extend(piece.alerts);
     }
     for (row, reason) in poison {
         // A tick has no row that could be at fault, but can be.
@@ -120,17 +128,24 @@ pub(super) fn plan_pieces(
     Ok(step)
 }
 
-/// Plans one piece; when that fails, the state is as it was.
-fn attempt(stage: &Stage, state: &mut LaneState, piece: &Frame) -> Result<Plan, String> {
+/// Plans one piece and makes what is published of it; when that fails, the state is as it was.
+fn attempt(
+    stage: &Stage,
+    state: &mut LaneState,
+    piece: &Frame,
+    make: impl FnOnce(Plan) -> Result<Step, String>,
+) -> Result<Step, String> {
     let text = |error: StateError| error.to_string();
     let saved = match state {
         LaneState::Stateless => None,
         _ => Some(stage.snapshot(state).map_err(text)?),
     };
-    let planned = catch_unwind(AssertUnwindSafe(|| stage::plan(stage, state, piece)));
-    let reason = match planned {
-        Ok(Ok(plan)) => return Ok(plan),
-        Ok(Err(error)) => error.to_string(),
+    let made = catch_unwind(AssertUnwindSafe(|| {
+        make(stage::plan(stage, state, piece).map_err(|error| error.to_string())?)
+    }));
+    let reason = match made {
+        Ok(Ok(step)) => return Ok(step),
+        Ok(Err(reason)) => reason,
         Err(panic) => panic_text(panic.as_ref()),
     };
     *state = stage.empty_state();

@@ -30,10 +30,14 @@ struct Bench {
 
 impl Bench {
     async fn new() -> Self {
+        Self::with(SqliteOptions::default()).await
+    }
+
+    async fn with(options: SqliteOptions) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let database = Database::open(&directory.path().join("millstream.db")).unwrap();
         let state = StateStore::Sqlite(database.clone());
-        let engine = SqliteQueues::open(database, SqliteOptions::default()).await.unwrap();
+        let engine = SqliteQueues::open(database, options).await.unwrap();
         let stop = watch::Sender::new(false);
         Self { _directory: directory, queues: Queues::Sqlite(engine), state, stop }
     }
@@ -129,6 +133,49 @@ async fn rows_that_fail_even_alone_are_set_aside_one_by_one() {
     bench.publish(EncodedFrame::of(&readings(6, 10)).unwrap()).await;
     let (analyze, alert) = bench.work().await;
     assert_eq!((analyze.dead, alert.rows), (4, 10));
+}
+
+/// A bench whose queues take `frame` and nothing larger, as what analyze makes of it is.
+async fn tight(frame: &EncodedFrame) -> Bench {
+    let bench =
+        Bench::with(SqliteOptions { frame_bytes_max: frame.bytes.len(), ..SqliteOptions::default() }).await;
+    bench.publish(frame.clone()).await;
+    bench
+}
+
+#[tokio::test]
+async fn a_frame_that_leads_to_a_larger_one_than_fits_goes_through_in_halves() {
+    let bench = tight(&EncodedFrame::of(&readings(0, 1_000)).unwrap()).await;
+    let (analyze, alert) = bench.work().await;
+    assert_eq!((analyze.dead, alert.rows, alert.frames), (0, 1_000, 2));
+    let books = bench.queues.books().await.unwrap();
+    assert_eq!(
+        (books["analyze"].consumed, books["analyze"].repeated),
+        (1_000, 0),
+        "a failed try leaves no trace"
+    );
+}
+
+#[tokio::test]
+async fn only_the_row_that_leads_to_too_large_a_frame_is_set_aside() {
+    let mut builder = ReadingsBuilder::new(&[]);
+    // Text that does not compress to nothing.
+    let next = |state: &u64| Some(state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1));
+    let text: String =
+        std::iter::successors(Some(1), next).take(2_000).map(|state| format!("{state:x}")).collect();
+    for (seq, text) in [(0, "short"), (1, text.as_str()), (2, "short")] {
+        builder.append(&Reading {
+            device_id: "a",
+            metric: "log",
+            text: Some(text),
+            seq: Some(seq),
+            ..Reading::default()
+        });
+    }
+    let frame = builder.finish(readings(0, 0).header).unwrap();
+    let bench = tight(&EncodedFrame::of(&frame).unwrap()).await;
+    let (analyze, alert) = bench.work().await;
+    assert_eq!((analyze.dead, alert.rows), (1, 2));
 }
 
 #[tokio::test]

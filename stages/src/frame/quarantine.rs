@@ -21,7 +21,7 @@ use super::{
 /// One thing that is wrong with a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
-    /// Where in the payload: a JSON pointer (RFC 6901), empty for the whole.
+    /// Where in the payload: a JSON pointer (RFC 6901), empty for the whole. A very long one is cut, and ends with `…`.
     pub pointer: String,
     /// Which rule it breaks: a JSON Schema keyword, or the config key of the stage.
     pub keyword: String,

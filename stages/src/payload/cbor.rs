@@ -1,7 +1,8 @@
 //! CBOR as the JSON text that [RFC 8949, section 6.1] makes of it.
 //!
 //! Integers keep every digit. Floats of 16 and 32 bits are those of 64 bits that are equal to them, written with as
-//! few digits as give them back.
+//! few digits as give them back. Decimal fractions, of which the section says nothing, are numbers that keep every digit,
+//! as SenML has them (RFC 8428, section 6).
 //!
 //! [RFC 8949, section 6.1]: https://www.rfc-editor.org/rfc/rfc8949#section-6.1
 
@@ -20,6 +21,12 @@ const DEPTH_MAX: usize = 127;
 
 /// Positive and negative bignums: RFC 8949, section 3.4.3.
 const BIGNUMS: [Tag; 2] = [Tag::new(2), Tag::new(3)];
+
+/// Decimal fractions: RFC 8949, section 3.4.4.
+const DECIMAL: Tag = Tag::new(4);
+
+/// How far the exponent of a decimal fraction may lie from 0: up to here a float holds it with any 64-bit mantissa.
+const EXPONENT_MAX: u128 = 288;
 
 /// What becomes of map keys that are integers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +71,9 @@ impl<'b> Writer<'b> {
             token = self.token()?;
             if BIGNUMS.contains(&tag) {
                 return self.bignum(tag == BIGNUMS[1], token);
+            }
+            if tag == DECIMAL {
+                return self.decimal(&token);
             }
             // Section 3.4.5.2. Of any other tag the number is ignored.
             base = match tag.as_u64() {
@@ -190,6 +200,38 @@ impl<'b> Writer<'b> {
             }
             Base::Base64Url.write(&bytes, out);
         });
+        Ok(())
+    }
+
+    /// Writes the decimal fraction whose array of exponent and mantissa begins with `token`.
+    fn decimal(&mut self, token: &Token<'b>) -> Result<(), Refused> {
+        let wrong = |writer: &Self| {
+            writer.refused("a decimal fraction is no array of two 64-bit integers".to_owned())
+        };
+        let length = match *token {
+            Token::Array(length) => Some(length),
+            Token::BeginArray => None,
+            _ => return Err(wrong(self)),
+        };
+        let mut numbers = Vec::with_capacity(2);
+        while let Some(token) = self.next_of(length, numbers.len() as u64)? {
+            match integer(&token) {
+                Some(number) if numbers.len() < 2 => numbers.push(number),
+                _ => return Err(wrong(self)),
+            }
+        }
+        let &[exponent, mantissa] = numbers.as_slice() else { return Err(wrong(self)) };
+        if exponent.unsigned_abs() > EXPONENT_MAX {
+            let message = format!(
+                "a decimal fraction has the exponent {exponent}; -{EXPONENT_MAX} to {EXPONENT_MAX} are allowed"
+            );
+            return Err(self.refused(message));
+        }
+        self.json(&mantissa)?;
+        if exponent != 0 {
+            self.out.push(b'e');
+            self.json(&exponent)?;
+        }
         Ok(())
     }
 

@@ -10,6 +10,10 @@ use super::{
 };
 use crate::{frame::Micros, refused::Refused};
 
+/// The longest text of a device, metric, unit or tag, in bytes. A reading has one of each, and many readings may have
+/// the same: without a limit a short message could ask for any amount of memory.
+pub(super) const TEXT_BYTES_MAX: usize = 1024;
+
 /// Which times are taken.
 #[derive(Debug)]
 pub(super) struct Bounds {
@@ -64,6 +68,17 @@ impl Bounds {
         }
         Ok(())
     }
+}
+
+/// Checks the length of a text that is part of each reading.
+///
+/// # Errors
+/// What is wrong with it.
+pub(super) fn check_length(text: &str) -> Result<(), String> {
+    if text.len() <= TEXT_BYTES_MAX {
+        return Ok(());
+    }
+    Err(format!("{} has {} bytes; {TEXT_BYTES_MAX} are allowed", shown(text), text.len()))
 }
 
 /// The sequence number that `json`, found at `pointer`, tells; there may be none.

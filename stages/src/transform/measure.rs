@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     convert::{Convert, TooLarge},
-    fields::{is_integer, shown},
+    fields::{check_length, is_integer, shown},
     json::{self, Json, Kind},
     pointers::{self, Found, Pointer},
     recipe::Readings,
@@ -99,6 +99,14 @@ impl<'a> Measures<'a> {
                         continue;
                     }
                     let place = |metric: &str| pointers::join(&pointer.text, metric);
+                    check_length(&metric).map_err(|problem| {
+                        Refused::new(
+                            "bad_value",
+                            &place(&metric),
+                            "readings",
+                            format!("the metric {problem}"),
+                        )
+                    })?;
                     any |= add(&mut self.values, metrics, metric, json, None, place)?;
                 }
             }

@@ -3,7 +3,7 @@
 use std::{borrow::Cow, ops::Range};
 
 use super::{
-    fields::{self, is_integer, shown},
+    fields::{self, check_length, is_integer, shown},
     json::{self, Json, Kind},
     measure::{Measured, Measures},
     pointers::Found,
@@ -122,19 +122,23 @@ impl<'a> Reader<'a> {
             Device::Named => return Ok(Cow::Borrowed("")),
             Device::Payload(pointer) => pointer,
             Device::Capture(name) => {
-                let text = topic.capture(name).map(Cow::Borrowed);
-                return text.ok_or_else(|| refused("", format!("the topic has no level {name:?}")));
+                let text = topic.capture(name);
+                let text = text.ok_or_else(|| refused("", format!("the topic has no level {name:?}")))?;
+                check_length(text).map_err(|problem| refused("", format!("the level {problem}")))?;
+                return Ok(Cow::Borrowed(text));
             }
         };
         let json = self
             .found
             .get(pointer)
             .ok_or_else(|| refused(&pointer.text, "there is nothing here".to_owned()))?;
-        match json::kind(json) {
-            Ok(Kind::Text(name)) if !name.is_empty() => Ok(name),
-            Ok(Kind::Number(digits)) if is_integer(digits) => Ok(Cow::Borrowed(digits)),
-            _ => Err(refused(&pointer.text, format!("{} names no device", shown(json)))),
-        }
+        let device = match json::kind(json) {
+            Ok(Kind::Text(name)) if !name.is_empty() => name,
+            Ok(Kind::Number(digits)) if is_integer(digits) => Cow::Borrowed(digits),
+            _ => return Err(refused(&pointer.text, format!("{} names no device", shown(json)))),
+        };
+        check_length(&device).map_err(|problem| refused(&pointer.text, problem))?;
+        Ok(device)
     }
 
     /// The time of the message, from which offsets count: of its receipt where it says none.
@@ -150,24 +154,27 @@ impl<'a> Reader<'a> {
 
     /// The text of a tag; those of the device table come later, with the devices.
     fn tag(&self, tag: &'a Tag, topic: &TopicMatch<'a>) -> Result<Option<Cow<'a, str>>, Refused> {
-        let pointer = match tag {
+        let refused = |pointer: &str, message: String| Refused::new("bad_value", pointer, "tags", message);
+        let (text, place) = match tag {
             Tag::Absent | Tag::Table(_) => return Ok(None),
             Tag::Constant(text) => return Ok(Some(Cow::Borrowed(text))),
-            Tag::Capture(name) => return Ok(topic.capture(name).map(Cow::Borrowed)),
-            Tag::Payload(pointer) => pointer,
+            Tag::Capture(name) => (topic.capture(name).map(Cow::Borrowed), ""),
+            Tag::Payload(pointer) => {
+                let Some(json) = self.found.get(pointer) else { return Ok(None) };
+                let text = match json::kind(json) {
+                    Ok(Kind::Null) => None,
+                    Ok(Kind::Text(text)) => Some(text),
+                    Ok(Kind::Number(_) | Kind::Boolean(_)) => Some(Cow::Borrowed(json)),
+                    Ok(Kind::Nested) | Err(_) => {
+                        return Err(refused(&pointer.text, format!("{} can be no tag", shown(json))));
+                    }
+                };
+                (text, pointer.text.as_str())
+            }
         };
-        let Some(json) = self.found.get(pointer) else { return Ok(None) };
-        match json::kind(json) {
-            Ok(Kind::Null) => Ok(None),
-            Ok(Kind::Text(text)) => Ok(Some(text)),
-            Ok(Kind::Number(_) | Kind::Boolean(_)) => Ok(Some(Cow::Borrowed(json))),
-            Ok(Kind::Nested) | Err(_) => Err(Refused::new(
-                "bad_value",
-                &pointer.text,
-                "tags",
-                format!("{} can be no tag", shown(json)),
-            )),
-        }
+        check_length(text.as_deref().unwrap_or_default())
+            .map_err(|problem| refused(place, format!("the tag {problem}")))?;
+        Ok(text)
     }
 
     /// Adds the readings of every sample; false where there are none.

@@ -7,7 +7,7 @@ mod names;
 use std::borrow::Cow;
 
 use super::{
-    fields::{self, shown},
+    fields::{self, TEXT_BYTES_MAX, shown},
     json::{self, Json, Kind},
     measure::{self, Measure, Measured, Measures},
     recipe::Recipe,
@@ -68,9 +68,14 @@ impl<'a> Pack<'a> {
         let Measures { entries, values } = measures;
         let record = Record::of(json, entries)?;
         self.base(&record)?;
-        let name = record.text("n")?.unwrap_or_default();
+        let name = record.short_text("n")?.unwrap_or_default();
         names::check(&name, self.name.is_empty()).map_err(|problem| refused("n", &problem))?;
-        let unit = record.text("u")?.filter(|unit| !unit.is_empty()).or_else(|| self.unit.clone());
+        let bytes = self.name.len() + name.len();
+        if bytes > TEXT_BYTES_MAX {
+            let problem = format!("bn and n have {bytes} bytes; {TEXT_BYTES_MAX} are allowed");
+            return Err(bad_value("n", &problem));
+        }
+        let unit = record.short_text("u")?.filter(|unit| !unit.is_empty()).or_else(|| self.unit.clone());
         let ts = self.ts(&record)?;
         let (value, sum) = (self.value(&record)?, self.sum(&record)?);
         if value.is_none() && sum.is_none() {
@@ -123,14 +128,14 @@ impl<'a> Pack<'a> {
             }
             self.version = Some(version);
         }
-        if let Some(name) = record.text("bn")? {
+        if let Some(name) = record.short_text("bn")? {
             names::check(&name, true).map_err(|problem| refused("bn", &problem))?;
             self.name = name;
         }
         if let Some(number) = record.number("bt")? {
             self.time = nanos("bt", number)?;
         }
-        if let Some(unit) = record.text("bu")? {
+        if let Some(unit) = record.short_text("bu")? {
             self.unit = Some(unit).filter(|unit| !unit.is_empty());
         }
         self.value = record.float("bv")?.or(self.value);
@@ -238,6 +243,13 @@ impl<'e, 'a> Record<'e, 'a> {
             Kind::Text(text) => Some(text),
             _ => None,
         })
+    }
+
+    /// A text that is part of each reading.
+    fn short_text(&self, label: &str) -> Result<Option<Cow<'a, str>>, Refused> {
+        let text = self.text(label)?;
+        let checked = fields::check_length(text.as_deref().unwrap_or_default());
+        checked.map(|()| text).map_err(|problem| bad_value(label, &problem))
     }
 
     /// A number as it is written.

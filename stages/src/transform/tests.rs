@@ -1,5 +1,7 @@
 mod config;
 mod convert;
+mod frames;
+mod lengths;
 mod samples;
 mod senml;
 

@@ -1,6 +1,6 @@
 //! Checks one payload.
 
-use std::fmt::{self, Write};
+use std::fmt;
 
 use serde::{
     Deserialize, Deserializer,
@@ -9,13 +9,13 @@ use serde::{
 use serde_json::Value;
 
 use super::schemas::Schema;
-use crate::{frame::Fault, refused::Refused};
+use crate::{
+    frame::Fault,
+    refused::{Refused, bounded},
+};
 
 /// How many faults of a message are kept.
 const FAULTS_MAX: usize = 10;
-
-/// The longest message of a fault, in bytes: some quote the payload.
-const FAULT_BYTES_MAX: usize = 300;
 
 /// Whether `payload` is JSON at all.
 pub(super) fn check(payload: &[u8]) -> Result<(), Refused> {
@@ -31,7 +31,7 @@ pub(super) fn check_schema(payload: &[u8], schema: &Schema) -> Result<(), Refuse
         return Ok(());
     }
     let errors = schema.validator.iter_errors(&document).take(FAULTS_MAX).map(|error| Fault {
-        pointer: error.instance_path().as_str().to_owned(),
+        pointer: bounded(error.instance_path()),
         keyword: error.kind().keyword().to_owned(),
         message: bounded(&error),
     });
@@ -47,27 +47,6 @@ fn parse<'a, T: Deserialize<'a>>(payload: &'a [u8]) -> Result<T, Refused> {
         let reason = if message.starts_with("recursion limit") { "too_deep" } else { "not_json" };
         Refused::new(reason, "", "json", message)
     })
-}
-
-/// The text of `shown`, cut at [`FAULT_BYTES_MAX`].
-fn bounded(shown: &impl fmt::Display) -> String {
-    struct Bounded(String);
-
-    impl Write for Bounded {
-        fn write_str(&mut self, text: &str) -> fmt::Result {
-            let room = FAULT_BYTES_MAX - self.0.len();
-            if text.len() <= room {
-                self.0.push_str(text);
-                return Ok(());
-            }
-            self.0.push_str(&text[..text.floor_char_boundary(room)]);
-            Err(fmt::Error)
-        }
-    }
-
-    let mut text = Bounded(String::new());
-    let whole = write!(text, "{shown}").is_ok();
-    if whole { text.0 } else { text.0 + "…" }
 }
 
 /// Any JSON, looked through and forgotten. Unlike [`serde::de::IgnoredAny`] it finds what

@@ -127,6 +127,24 @@ fn tags_say_how_bytes_are_written() {
 }
 
 #[test]
+fn decimal_fractions_are_exact_numbers() {
+    for (hex, expected) in [
+        // RFC 8949, section 3.4.4.
+        ("c48221196ab3", "27315e-2"),
+        ("c49f21196ab3ff", "27315e-2"),
+        ("c482003903e7", "-1000"),
+        ("c482011bffffffffffffffff", "18446744073709551615e1"),
+    ] {
+        assert_eq!(text(&bytes(hex)).unwrap(), expected);
+    }
+    let largest = text(&bytes("c4821901203bffffffffffffffff")).unwrap();
+    assert_eq!(largest, "-18446744073709551616e288");
+    assert!(serde_json::from_str::<Value>(&largest).is_ok());
+    let senml = to_json(&bytes("81a200616102c48221196ab3"), Labels::Senml, LIMIT).unwrap();
+    assert_eq!(senml, br#"[{"n":"a","v":27315e-2}]"#);
+}
+
+#[test]
 fn what_is_no_cbor_is_refused() {
     for (hex, said) in [
         ("", "ends before its time"),
@@ -153,6 +171,14 @@ fn what_is_no_cbor_is_refused() {
         ("a1ff00", "a key that is neither text nor a 64-bit integer"),
         ("a1410000", "a key that is neither text nor a 64-bit integer"),
         ("a1f600", "a key that is neither text nor a 64-bit integer"),
+        ("c405", "no array of two"),
+        ("c48105", "no array of two"),
+        ("c483010203", "no array of two"),
+        ("c49f01020304ff", "no array of two"),
+        ("c4820161", "before its time"),
+        ("c482016161", "no array of two"),
+        ("c48219012101", "the exponent 289"),
+        ("c48239012001", "the exponent -289"),
         ("a1c2410000", "a key that is neither text nor a 64-bit integer"),
         ("a1f93c0000", "a key that is neither text nor a 64-bit integer"),
         ("a2616101616102", "the key \"a\" twice"),
