@@ -58,6 +58,7 @@ mod on_sqlite {
         }
         attempts::{
             conformance_q5_retry_counts,
+            conformance_q5_later_waits_like_a_retry_but_does_not_count,
             conformance_q5_lost_run_does_not_count,
             conformance_q5_dead_letter_leaves_the_queue_and_is_counted,
             conformance_q5_frame_that_brings_holders_down_ends_alone_and_dead,
