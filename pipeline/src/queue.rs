@@ -12,7 +12,8 @@
 //! * Q6 a frame id published again within the dedupe window adds nothing;
 //! * Q7 bytes come back as they went in, up to a size that is refused before sending;
 //! * Q8 one bad entry of a batch neither fails nor acknowledges the others;
-//! * Q9 a full queue makes publishers wait, and drops nothing; only `notify` gives up its oldest frames instead.
+//! * Q9 a full queue makes publishers wait, and drops nothing; only `notify` gives up frames instead, the oldest
+//!   of the lane that holds the most.
 
 mod entry;
 mod error;

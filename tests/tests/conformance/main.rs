@@ -79,6 +79,7 @@ mod on_sqlite {
             conformance_q9_full_queue_makes_commits_wait,
             conformance_q9_room_made_by_another_process_is_seen,
             conformance_q9_full_notify_gives_up_its_oldest_and_makes_nobody_wait,
+            conformance_q9_flood_in_one_lane_of_notify_costs_no_other_lane,
             conformance_receive_wakes_on_a_publish,
             conformance_receive_wakes_on_a_publish_of_another_process,
             conformance_receive_wakes_when_a_lane_comes_free,
