@@ -8,11 +8,12 @@
 //! * Q3 a lease can be extended; one that is lost is answered as lost, and settles nothing any more;
 //! * Q4 an ordered queue gives the frames of a lane, in order, to one holder at a time; those of a lane of
 //!   `notify` can be received by themselves;
-//! * Q5 failures count as attempts, lost leases only when the frame was held alone;
+//! * Q5 failures count as attempts, lost leases only when the frame was held alone, and being put off untried never;
 //! * Q6 a frame id published again within the dedupe window adds nothing;
 //! * Q7 bytes come back as they went in, up to a size that is refused before sending;
 //! * Q8 one bad entry of a batch neither fails nor acknowledges the others;
-//! * Q9 a full queue makes publishers wait, and drops nothing; only `notify` gives up its oldest frames instead.
+//! * Q9 a full queue makes publishers wait, and drops nothing; only `notify` gives up frames instead, the oldest
+//!   of the lane that holds the most.
 
 mod entry;
 mod error;

@@ -12,8 +12,8 @@ use crate::config::{Secret, SecretText};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct NotifyConfig {
-    /// The bytes of alerts that may wait for webhooks; at this limit the oldest become dead letters, and nothing
-    /// else waits.
+    /// The bytes of alerts that may wait for webhooks; at this limit the oldest of the webhook that has the most
+    /// become dead letters, and nothing else waits.
     #[schemars(range(min = 65_536))]
     pub queue_bytes_max: u64,
     /// Each gets every alert that it asks for.

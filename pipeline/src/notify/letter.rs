@@ -1,6 +1,6 @@
 //! Alerts on their way to a webhook: from a delivery of the queue to what became of it.
 
-use std::{mem, panic::resume_unwind, sync::Arc};
+use std::{mem, panic::resume_unwind, sync::Arc, time::Duration};
 
 use stages::frame::{self, Alerts, FrameError, FrameId};
 use tokio::task::JoinSet;
@@ -23,7 +23,37 @@ pub(super) struct Letter {
 }
 
 /// A letter, and what became of it.
-pub(super) type Outcome = (Letter, Result<(), Failure>);
+pub(super) type Outcome = (Letter, Sent);
+
+/// What became of a letter in a round.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Sent {
+    /// The webhook has it.
+    Taken,
+    /// It was sent in vain.
+    Refused(Failure),
+    /// The one before it was sent in vain, so it was not sent at all.
+    Not,
+}
+
+impl Sent {
+    /// Whether somebody has looked at the alert.
+    pub(super) fn is_answer(&self) -> bool {
+        match self {
+            Self::Taken => true,
+            Self::Refused(failure) => failure.answered,
+            Self::Not => false,
+        }
+    }
+
+    /// For how long the webhook asks to be left alone.
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Refused(failure) => failure.retry_after,
+            Self::Taken | Self::Not => None,
+        }
+    }
+}
 
 impl Letter {
     /// The letter in a delivery.
@@ -71,19 +101,17 @@ pub(super) async fn deliver_all(webhook: &Arc<Webhook>, chains: Vec<Vec<Letter>>
 /// Sends the transitions of one alert; when one is not taken, those after it are not sent.
 async fn deliver(webhook: Arc<Webhook>, chain: Vec<Letter>) -> Vec<Outcome> {
     let mut outcomes: Vec<Outcome> = Vec::with_capacity(chain.len());
-    let mut failed: Option<Failure> = None;
     for mut letter in chain {
-        let outcome = match &failed {
-            Some(failure) => Err(failure.clone()),
-            None => webhook.post(&letter.key, mem::take(&mut letter.body)).await,
+        let sent = match outcomes.last() {
+            None | Some((_, Sent::Taken)) => {
+                match webhook.post(&letter.key, mem::take(&mut letter.body)).await {
+                    Ok(()) => Sent::Taken,
+                    Err(failure) => Sent::Refused(failure),
+                }
+            }
+            Some(_) => Sent::Not,
         };
-        failed = outcome.as_ref().err().cloned();
-        outcomes.push((letter, outcome));
+        outcomes.push((letter, sent));
     }
     outcomes
-}
-
-/// Whether somebody has looked at the alert.
-pub(super) fn is_answer(outcome: &Result<(), Failure>) -> bool {
-    outcome.as_ref().err().is_none_or(|failure| failure.answered)
 }

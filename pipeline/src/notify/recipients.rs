@@ -1,6 +1,6 @@
 //! Which alert goes to which webhook: what the worker of alert needs to know of them.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use stages::{
     alert::Severity,
@@ -31,8 +31,12 @@ impl Recipients {
         Self(config.webhooks.iter().map(Recipient::of).collect())
     }
 
-    /// A frame for each row of an *alerts* frame and each webhook that asks for it, in the webhook's lane: so each
-    /// is delivered, tried again and given up by itself.
+    /// A frame for each row of an *alerts* frame that is told and each webhook that asks for it, in the webhook's
+    /// lane: so each is delivered, tried again and given up by itself.
+    ///
+    /// Nothing is told of an alert that fires and ends in this frame when another of the same rule, device and
+    /// metric comes after it. So a value that swings leads to three rows at most for each of them: the end of an
+    /// alert that fired before, and the last alert.
     ///
     /// # Errors
     /// When the frame is not one of alerts.
@@ -42,8 +46,7 @@ impl Recipients {
         }
         let (alerts, mut builder) = (Alerts::of(frame)?, AlertsBuilder::default());
         let mut entries = Vec::new();
-        for row in 0..alerts.len() {
-            let alert = alerts.get(row);
+        for (row, alert) in told(&alerts) {
             for recipient in self.0.iter().filter(|recipient| recipient.asks_for(&alert)) {
                 builder.append(&alert);
                 let id = frame.header.id.published(STAGE, 0, &recipient.name, row);
@@ -53,6 +56,21 @@ impl Recipients {
         }
         Ok(entries)
     }
+}
+
+/// The rows that webhooks are told of, with their places.
+fn told<'a>(alerts: &Alerts<'a>) -> Vec<(usize, AlertRow<'a>)> {
+    let rows: Vec<AlertRow<'a>> = (0..alerts.len()).map(|row| alerts.get(row)).collect();
+    let about = |row: &AlertRow<'a>| (row.rule, row.device_id, row.metric);
+    let (mut last, mut transitions) = (HashMap::new(), HashMap::<_, usize>::new());
+    for row in &rows {
+        last.insert(about(row), row.alert);
+        *transitions.entry(row.alert).or_default() += 1;
+    }
+    let is_told = |row: &AlertRow<'a>| {
+        transitions.get(row.alert) == Some(&1) || last.get(&about(row)) == Some(&row.alert)
+    };
+    rows.into_iter().enumerate().filter(|(_, row)| is_told(row)).collect()
 }
 
 impl Recipient {
@@ -83,13 +101,14 @@ mod tests {
 
     use super::*;
 
-    fn frame(rows: &[(&str, &str, &str)]) -> Frame {
+    /// Alert, device, state and severity of each row.
+    fn frame(rows: &[(&str, &str, &str, &str)]) -> Frame {
         let mut builder = AlertsBuilder::default();
-        for (alert, state, severity) in rows {
+        for (alert, device_id, state, severity) in rows {
             builder.append(&AlertRow {
                 alert,
                 rule: "too-hot",
-                device_id: "a",
+                device_id,
                 metric: "temperature",
                 state,
                 severity,
@@ -112,15 +131,9 @@ mod tests {
         Recipients::of(&NotifyConfig { webhooks, ..NotifyConfig::default() })
     }
 
-    /// Lane, alert and state of what is published.
-    fn published(recipients: &Recipients) -> Vec<(Lane, String)> {
-        let input = frame(&[
-            ("one", "firing", "info"),
-            ("two", "firing", "critical"),
-            ("two", "resolved", "critical"),
-            ("three", "expired", "warning"),
-        ]);
-        let entries = recipients.publish(&input).unwrap();
+    /// Lane, alert and state of what is published of such rows.
+    fn published(recipients: &Recipients, rows: &[(&str, &str, &str, &str)]) -> Vec<(Lane, String)> {
+        let entries = recipients.publish(&frame(rows)).unwrap();
         assert!(entries.iter().all(|entry| entry.queue == QueueName::Notify && entry.frame.rows == 1));
         let mut ids: Vec<_> = entries.iter().map(|entry| entry.frame.id).collect();
         ids.sort();
@@ -149,7 +162,43 @@ mod tests {
             (ops, "three expired"),
         ]
         .map(|(lane, alert)| (lane, alert.to_owned()));
-        assert_eq!(published(&recipients(&[all, some])), expected);
-        assert_eq!(published(&recipients(&[])), []);
+        let rows = [
+            ("one", "a", "firing", "info"),
+            ("two", "b", "firing", "critical"),
+            ("two", "b", "resolved", "critical"),
+            ("three", "c", "expired", "warning"),
+        ];
+        assert_eq!(published(&recipients(&[all, some]), &rows), expected);
+        assert_eq!(published(&recipients(&[]), &rows), []);
+    }
+
+    #[test]
+    fn of_a_value_that_swings_only_the_first_end_and_the_last_alert_are_told() {
+        let told = |rows: &[(&str, &str, &str)]| -> Vec<String> {
+            let log = recipients(&[r#"{"name": "log", "url": "http://a"}"#]);
+            let rows: Vec<_> =
+                rows.iter().map(|(alert, device, state)| (*alert, *device, *state, "info")).collect();
+            published(&log, &rows).into_iter().map(|(_, alert)| alert).collect()
+        };
+        let (firing, resolved) = ("firing", "resolved");
+        let pair = [("1", "a", firing), ("1", "a", resolved)];
+        assert_eq!(told(&pair), ["1 firing", "1 resolved"], "nothing comes after it");
+        let swings = [
+            ("0", "a", resolved),
+            pair[0],
+            pair[1],
+            ("2", "a", firing),
+            ("2", "a", resolved),
+            ("3", "a", firing),
+        ];
+        assert_eq!(told(&swings), ["0 resolved", "3 firing"], "what was told before has its end told");
+        assert_eq!(told(&swings[..5]), ["0 resolved", "2 firing", "2 resolved"]);
+        let others = [pair[0], ("2", "b", firing), pair[1], ("2", "b", resolved), ("3", "b", firing)];
+        assert_eq!(told(&others), ["1 firing", "1 resolved", "3 firing"], "each device by itself");
+
+        let alerts: Vec<String> = (0..5000).map(|alert| alert.to_string()).collect();
+        let many: Vec<_> =
+            alerts.iter().flat_map(|a| [firing, resolved].map(|state| (&**a, "a", state))).collect();
+        assert_eq!(told(&many), ["4999 firing", "4999 resolved"], "however many there are");
     }
 }

@@ -15,7 +15,7 @@ use tracing::{error, info, warn};
 
 use super::{
     backoff::{Backoff, chance},
-    letter::{Letter, Outcome, deliver_all, is_answer},
+    letter::{Letter, Outcome, Sent, deliver_all},
     recipients::STAGE,
     turns::{GRACE, Turns},
     webhook::{Failure, Webhook},
@@ -122,7 +122,7 @@ impl Worker {
                 }
             };
             if let Some(wait) = self.turns.wait(&letter.alert, letter.frame(), Instant::now()) {
-                verdicts.push((letter.receipt, Verdict::Retry(wait)));
+                verdicts.push((letter.receipt, Verdict::Later(wait)));
                 continue;
             }
             leases.hold(letter.receipt.clone());
@@ -133,7 +133,7 @@ impl Worker {
         }
         let chains = leases.keep(deliver_all(&self.webhook, chains)).await;
         let rest = self.rest_after(&chains);
-        let answered = chains.iter().flatten().any(|(_, outcome)| is_answer(outcome));
+        let answered = chains.iter().flatten().any(|(_, sent)| sent.is_answer());
         let mut delivered = Vec::new();
         for chain in chains {
             verdicts.extend(self.judge(chain, answered, &mut delivered));
@@ -145,12 +145,12 @@ impl Worker {
 
     /// How long the webhook is to be left alone after a round.
     fn rest_after(&mut self, chains: &[Vec<Outcome>]) -> Duration {
-        let outcomes = || chains.iter().flatten().map(|(_, outcome)| outcome);
-        let asked = outcomes().filter_map(|outcome| outcome.as_ref().err()?.retry_after).max();
+        let outcomes = || chains.iter().flatten().map(|(_, sent)| sent);
+        let asked = outcomes().filter_map(Sent::retry_after).max();
         if outcomes().next().is_none() {
             return Duration::ZERO;
         }
-        if outcomes().any(is_answer) {
+        if outcomes().any(Sent::is_answer) {
             self.failures = 0;
             return asked.unwrap_or_default();
         }
@@ -168,11 +168,20 @@ impl Worker {
     ) -> Vec<(Receipt, Verdict)> {
         let mut verdicts = Vec::new();
         let mut put_off = None;
-        for (letter, outcome) in chain {
-            let Err(failure) = outcome else {
-                self.turns.pass(&letter.alert);
-                delivered.push(letter.receipt);
-                continue;
+        for (letter, sent) in chain {
+            let failure = match sent {
+                Sent::Taken => {
+                    self.turns.pass(&letter.alert);
+                    delivered.push(letter.receipt);
+                    continue;
+                }
+                // At once where nobody answered, or what was before it is given up.
+                Sent::Not => {
+                    let after = put_off.map_or(Duration::ZERO, |before| before + GRACE);
+                    verdicts.push((letter.receipt, Verdict::Later(after)));
+                    continue;
+                }
+                Sent::Refused(failure) => failure,
             };
             self.tell_of_trouble(&failure);
             let attempts = letter.attempts.saturating_add(1);
@@ -182,17 +191,12 @@ impl Worker {
                 verdicts.push((letter.receipt, Verdict::Dead(reason)));
                 continue;
             }
-            let after = match put_off {
-                _ if !answered => Duration::ZERO,
-                Some(before) => before + GRACE,
-                None => {
-                    let after = self.webhook.backoff.after(attempts, chance());
-                    self.turns.put_off(&letter.alert, letter.frame(), after, Instant::now());
-                    put_off = Some(after);
-                    after
-                }
-            };
-            verdicts.push((letter.receipt, Verdict::Retry(after)));
+            if answered {
+                let after = self.webhook.backoff.after(attempts, chance());
+                self.turns.put_off(&letter.alert, letter.frame(), after, Instant::now());
+                put_off = Some(after);
+            }
+            verdicts.push((letter.receipt, Verdict::Retry(put_off.unwrap_or_default())));
         }
         verdicts
     }
@@ -251,3 +255,6 @@ fn wait_for_queue(tries: u32, error: QueueError) -> Result<Duration, QueueError>
     }
     Ok(QUEUE_BACKOFF.after(tries, chance()))
 }
+
+#[cfg(test)]
+mod tests;

@@ -106,6 +106,8 @@ pub enum Verdict {
     Done,
     /// It failed: hand it out again after this time. An ordered lane waits for it.
     Retry(Duration),
+    /// It was not tried: hand it out again after this time, uncounted. An ordered lane waits for it.
+    Later(Duration),
     /// It is given up, with the reason, and kept as a dead letter.
     Dead(String),
 }

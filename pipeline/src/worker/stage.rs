@@ -69,10 +69,20 @@ enum Manner {
 
 /// What became of a run.
 enum Outcome {
-    /// It is settled, or its leases are gone.
-    Settled,
+    /// Nothing more can be done for it.
+    Ended(End),
     /// Planning or publishing it fails, and will again.
     Failed(String),
+}
+
+/// How a worker is done with frames.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum End {
+    /// All are settled.
+    Settled,
+    /// Some could not be, and may be leased to it for a while yet. What stands behind them in their lane must not be
+    /// handed to the same holder before them.
+    Abandoned,
 }
 
 impl StageWorker {
@@ -100,7 +110,7 @@ impl StageWorker {
     /// # Errors
     /// Only what will not work again in this process.
     pub async fn run(mut self) -> Result<(), QueueError> {
-        let (holder, mut stop) = (self.queues.holder(), self.stop.clone());
+        let (mut holder, mut stop) = (self.queues.holder(), self.stop.clone());
         let mut leases = Leases::new(self.queues.clone());
         let mut tries = 0;
         while !*stop.borrow_and_update() {
@@ -119,7 +129,9 @@ impl StageWorker {
             let frames = received.len();
             received.iter().for_each(|delivery| leases.hold(delivery.receipt.clone()));
             self.stage = self.latest.borrow_and_update().clone();
-            leases.keep(self.work_lanes(received)).await?;
+            if leases.keep(self.work_lanes(received)).await? == End::Abandoned {
+                holder = self.queues.holder();
+            }
             leases.clear();
             if (1..GATHERED_FRAMES).contains(&frames) {
                 tokio::select! {
@@ -132,7 +144,7 @@ impl StageWorker {
     }
 
     /// Deals with the runs of several lanes at once, so that they share a commit.
-    async fn work_lanes(&self, received: Vec<Delivery>) -> Result<(), QueueError> {
+    pub(super) async fn work_lanes(&self, received: Vec<Delivery>) -> Result<End, QueueError> {
         let mut lanes: BTreeMap<Lane, Vec<Delivery>> = BTreeMap::new();
         for delivery in received {
             lanes.entry(delivery.frame.lane).or_default().push(delivery);
@@ -142,10 +154,11 @@ impl StageWorker {
             let worker = self.clone();
             at_work.spawn(async move { worker.work(run).await });
         }
+        let mut end = End::Settled;
         while let Some(done) = at_work.join_next().await {
-            done.unwrap_or_else(|error| resume_unwind(error.into_panic()))?;
+            end = end.max(done.unwrap_or_else(|error| resume_unwind(error.into_panic()))?);
         }
-        Ok(())
+        Ok(end)
     }
 
     async fn receive(&self, holder: Holder) -> Result<Vec<Delivery>, QueueError> {
@@ -155,50 +168,66 @@ impl StageWorker {
 
     /// Deals with a run of one lane: joined; frame by frame when that fails; and a frame that fails too
     /// often in pieces, so that only the rows at fault become dead letters.
-    async fn work(&self, run: Vec<Delivery>) -> Result<(), QueueError> {
-        if let Outcome::Settled = self.advance(&run, Manner::Joined).await? {
-            return Ok(());
+    async fn work(&self, run: Vec<Delivery>) -> Result<End, QueueError> {
+        if let Outcome::Ended(end) = self.advance(&run, Manner::Joined).await? {
+            return Ok(end);
         }
+        let (ordered, mut all) = (route::before(&self.stage).is_ordered(), End::Settled);
         for delivery in run {
-            let (alone, attempts) = (slice::from_ref(&delivery), delivery.attempts + 1);
-            let Outcome::Failed(reason) = self.advance(alone, Manner::Joined).await? else { continue };
-            if attempts < self.max_attempts {
-                self.retry(delivery, attempts, reason).await?;
-                if route::before(&self.stage).is_ordered() {
-                    // The frames behind it went back with it.
-                    return Ok(());
-                }
-                continue;
-            }
-            if let Outcome::Failed(reason) = self.advance(alone, Manner::InPieces { attempts }).await? {
-                self.give_up(delivery, attempts, reason).await?;
+            let attempts = delivery.attempts + 1;
+            let (end, again) = self.work_alone(delivery, attempts).await?;
+            all = all.max(end);
+            // What stands behind it went back with it, or must not overtake it.
+            if ordered && (again || end == End::Abandoned) {
+                break;
             }
         }
-        Ok(())
+        Ok(all)
     }
 
-    async fn retry(&self, delivery: Delivery, attempts: u32, reason: String) -> Result<(), QueueError> {
+    /// Deals with one frame. Answers also whether it was put off.
+    async fn work_alone(&self, delivery: Delivery, attempts: u32) -> Result<(End, bool), QueueError> {
+        let alone = slice::from_ref(&delivery);
+        let reason = match self.advance(alone, Manner::Joined).await? {
+            Outcome::Ended(end) => return Ok((end, false)),
+            Outcome::Failed(reason) => reason,
+        };
+        if attempts < self.max_attempts {
+            return Ok((self.retry(delivery, attempts, reason).await?, true));
+        }
+        match self.advance(alone, Manner::InPieces { attempts }).await? {
+            Outcome::Ended(end) => Ok((end, false)),
+            Outcome::Failed(reason) => Ok((self.give_up(delivery, attempts, reason).await?, false)),
+        }
+    }
+
+    async fn retry(&self, delivery: Delivery, attempts: u32, reason: String) -> Result<End, QueueError> {
         let (stage, frame) = (self.stage.name(), delivery.frame.id);
         warn!(stage, %frame, attempts, reason, "a frame failed and is tried again");
         self.settle(delivery, Verdict::Retry(backoff(attempts))).await
     }
 
-    async fn give_up(&self, delivery: Delivery, attempts: u32, reason: String) -> Result<(), QueueError> {
+    async fn give_up(&self, delivery: Delivery, attempts: u32, reason: String) -> Result<End, QueueError> {
         let (stage, frame) = (self.stage.name(), delivery.frame.id);
         error!(stage, %frame, attempts, reason, "a frame failed too often: it is now a dead letter");
         self.settle(delivery, Verdict::Dead(reason)).await
     }
 
-    async fn settle(&self, delivery: Delivery, verdict: Verdict) -> Result<(), QueueError> {
+    async fn settle(&self, delivery: Delivery, verdict: Verdict) -> Result<End, QueueError> {
         let answers = self.queues.settle(vec![(delivery.receipt, verdict)]).await;
-        // What cannot be settled now comes again when its lease ends.
-        let fatal = |error: &QueueError| error.class() == Class::Fatal;
-        answers.into_iter().filter_map(Result::err).find(fatal).map_or(Ok(()), Err)
+        match answers.into_iter().collect::<Result<(), _>>() {
+            Ok(()) => Ok(End::Settled),
+            Err(error) if error.class() == Class::Fatal => Err(error),
+            // It comes again when its lease ends.
+            Err(_) => Ok(End::Abandoned),
+        }
     }
 
     /// Plans a run and commits what comes of it, for as long as only the world stands in the way.
     async fn advance(&self, run: &[Delivery], manner: Manner) -> Result<Outcome, QueueError> {
-        let Some(lane) = run.first().map(|delivery| delivery.frame.lane) else { return Ok(Outcome::Settled) };
+        let Some(lane) = run.first().map(|delivery| delivery.frame.lane) else {
+            return Ok(Outcome::Ended(End::Settled));
+        };
         let mut slot = self.lanes.lock(lane).await;
         let (mut left, mut tries) = (run, 0);
         while !left.is_empty() {
@@ -216,14 +245,14 @@ impl StageWorker {
                     *slot = Some(known);
                     left = rest;
                 }
-                Err(QueueError::Lost { .. }) => return Ok(Outcome::Settled),
+                Err(QueueError::Lost { .. }) => return Ok(Outcome::Ended(End::Abandoned)),
                 // Another process had the lane meanwhile: its changes are loaded on the next round.
                 Err(QueueError::Fenced { .. }) => {}
                 Err(error) if error.class() == Class::Dead => return Ok(Outcome::Failed(error.to_string())),
                 Err(error) => self.wait_for_world(&mut tries, error).await?,
             }
         }
-        Ok(Outcome::Settled)
+        Ok(Outcome::Ended(End::Settled))
     }
 
     /// Waits before another try of what may work later; says so the first time.

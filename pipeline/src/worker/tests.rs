@@ -11,10 +11,10 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::StageWorker;
+use super::{StageWorker, stage::End};
 use crate::{
-    database::Database,
-    queue::{Depth, EncodedFrame, Publish, QueueName, Queues, SqliteOptions, SqliteQueues},
+    database::{Database, DatabaseError, Durability},
+    queue::{Depth, EncodedFrame, Publish, QueueName, Queues, ReceiveLimits, SqliteOptions, SqliteQueues},
     state::StateStore,
 };
 
@@ -42,11 +42,15 @@ impl Bench {
         Self { _directory: directory, queues: Queues::Sqlite(engine), state, stop }
     }
 
-    fn start(&self) -> tokio::task::JoinHandle<()> {
+    fn worker(&self, max_attempts: u32) -> StageWorker {
         let stage = Stage::Analyze(Arc::new(Analyze::new(&AnalyzeConfig::default())));
         let (queues, state) = (self.queues.clone(), self.state.clone());
         let (_sender, stage) = watch::channel(stage);
-        let worker = StageWorker::new(stage, queues, state, MAX_ATTEMPTS, self.stop.subscribe());
+        StageWorker::new(stage, queues, state, max_attempts, self.stop.subscribe())
+    }
+
+    fn start(&self) -> tokio::task::JoinHandle<()> {
+        let worker = self.worker(MAX_ATTEMPTS);
         tokio::spawn(async move { worker.run().await.unwrap() })
     }
 
@@ -121,6 +125,30 @@ async fn a_frame_that_is_none_becomes_a_dead_letter_and_the_lane_goes_on() {
     bench.publish(good).await;
     let (analyze, alert) = bench.work().await;
     assert_eq!((analyze.dead, alert.rows), (1, 10));
+}
+
+#[tokio::test]
+async fn nothing_overtakes_a_frame_that_cannot_be_settled() {
+    let bench = Bench::new().await;
+    let good = EncodedFrame::of(&readings(0, 10)).unwrap();
+    let bytes = Bytes::from(vec![0; 200_000]);
+    bench.publish(EncodedFrame { id: FrameId::ingested(1, 9), bytes, ..good.clone() }).await;
+    bench.publish(good).await;
+    let limits = ReceiveLimits { frames: 9, bytes: 1 << 20, wait: Duration::ZERO };
+    let run = bench.queues.receive(QueueName::Analyze, bench.queues.holder(), limits).await.unwrap();
+    assert_eq!(run.len(), 2);
+
+    // The dead letter, a copy of the frame, has no room.
+    let Queues::Sqlite(engine) = &bench.queues;
+    let full = |connection: &rusqlite::Connection| -> Result<(), DatabaseError> {
+        Ok(connection.pragma_update_and_check(None, "max_page_count", 1, |_| Ok(()))?)
+    };
+    engine.database().write(Durability::Process, full).await.unwrap();
+    let worker = bench.worker(1);
+    let end = timeout(Duration::from_secs(20), worker.work_lanes(run)).await.expect("in time").unwrap();
+    assert_eq!(end, End::Abandoned);
+    assert_eq!(bench.queues.depth(QueueName::Analyze).await.unwrap().in_flight, 2);
+    assert_eq!(bench.queues.depth(QueueName::Alert).await.unwrap().frames, 0);
 }
 
 #[tokio::test]

@@ -8,7 +8,9 @@ use millstream::queue::{
     Verdict,
 };
 
-use crate::engine::{Engine, LEASE, Limits, MAX_ATTEMPTS, frame, numbers, publish, receive, settle};
+use crate::engine::{
+    Engine, LEASE, Limits, MAX_ATTEMPTS, NONE, frame, is_lost, numbers, publish, receive, settle,
+};
 
 pub(crate) async fn conformance_q5_retry_counts<E: Engine>() {
     let engine = E::start(Limits::default()).await;
@@ -20,6 +22,28 @@ pub(crate) async fn conformance_q5_retry_counts<E: Engine>() {
             assert_eq!(held[0].attempts, attempts);
             settle(&queues, &held[0], Verdict::Retry(Duration::ZERO)).await.expect("settled");
         }
+    }
+}
+
+pub(crate) async fn conformance_q5_later_waits_like_a_retry_but_does_not_count<E: Engine>() {
+    const WAIT: Duration = Duration::from_secs(10);
+    let engine = E::start(Limits::default()).await;
+    let queues = engine.queues();
+    for queue in [Validate, Transform] {
+        publish(&queues, queue, [frame(1, 0)]).await;
+        let held = receive(&queues, queue, queues.holder(), 1).await;
+        settle(&queues, &held[0], Verdict::Retry(Duration::ZERO)).await.expect("settled");
+        for wait in [Duration::ZERO, WAIT, WAIT] {
+            let held = receive(&queues, queue, queues.holder(), 1).await;
+            assert_eq!(held[0].attempts, 1);
+            settle(&queues, &held[0], Verdict::Later(wait)).await.expect("settled");
+            assert!(is_lost(&settle(&queues, &held[0], Verdict::Done).await), "its lease is over");
+            if !wait.is_zero() {
+                assert_eq!(numbers(&receive(&queues, queue, queues.holder(), 1).await), NONE);
+                engine.advance(wait).await;
+            }
+        }
+        assert_eq!(receive(&queues, queue, queues.holder(), 1).await[0].attempts, 1);
     }
 }
 

@@ -58,6 +58,7 @@ mod on_sqlite {
         }
         attempts::{
             conformance_q5_retry_counts,
+            conformance_q5_later_waits_like_a_retry_but_does_not_count,
             conformance_q5_lost_run_does_not_count,
             conformance_q5_dead_letter_leaves_the_queue_and_is_counted,
             conformance_q5_frame_that_brings_holders_down_ends_alone_and_dead,
@@ -78,6 +79,7 @@ mod on_sqlite {
             conformance_q9_full_queue_makes_commits_wait,
             conformance_q9_room_made_by_another_process_is_seen,
             conformance_q9_full_notify_gives_up_its_oldest_and_makes_nobody_wait,
+            conformance_q9_flood_in_one_lane_of_notify_costs_no_other_lane,
             conformance_receive_wakes_on_a_publish,
             conformance_receive_wakes_on_a_publish_of_another_process,
             conformance_receive_wakes_when_a_lane_comes_free,

@@ -53,6 +53,7 @@ fn action() -> impl Strategy<Value = Action> {
     let verdict = prop_oneof![
         4 => (0..1_u8).prop_map(|_| Verdict::Done),
         2 => (0..2_u64).prop_map(|step| Verdict::Retry(Duration::from_secs(step * 15))),
+        1 => (0..2_u64).prop_map(|step| Verdict::Later(Duration::from_secs(step * 15))),
         1 => (0..1_u8).prop_map(|_| Verdict::Dead("given up".into())),
     ];
     prop_oneof![
@@ -141,10 +142,10 @@ impl Model {
         match verdict {
             Verdict::Done => drop(self.frames.remove(at)),
             Verdict::Dead(_) => self.dead.push(self.frames.remove(at).queue),
-            Verdict::Retry(after) => {
+            Verdict::Retry(after) | Verdict::Later(after) => {
                 self.give_back(at, false);
                 let frame = &mut self.frames[at];
-                frame.attempts += 1;
+                frame.attempts += u32::from(matches!(verdict, Verdict::Retry(_)));
                 if !after.is_zero() {
                     frame.state = State::PutOff { until: self.now + after.as_secs() };
                 }

@@ -5,11 +5,12 @@ use std::{future::Future, time::Duration};
 use millstream::queue::{
     Commit,
     QueueName::{Analyze, Notify, Transform, Validate},
+    Verdict,
 };
 use tokio::time::timeout;
 
 use crate::engine::{
-    Engine, Limits, await_frames, done, entry, frame, numbers, publish, receipts, receive, sized,
+    Engine, Limits, await_frames, done, entry, frame, numbers, publish, receipts, receive, settle, sized,
 };
 
 const SMALL: Limits = Limits { queue_bytes_max: 3000, frame_bytes_max: 2000 };
@@ -94,6 +95,22 @@ pub(crate) async fn conformance_q9_full_notify_gives_up_its_oldest_and_makes_nob
         left.extend(numbers(&receive(&queues, Notify, queues.holder(), 9).await));
     }
     assert_eq!(left, [4, 5], "the oldest that nobody held are gone");
+}
+
+pub(crate) async fn conformance_q9_flood_in_one_lane_of_notify_costs_no_other_lane<E: Engine>() {
+    let engine = E::start(SMALL).await;
+    let queues = engine.queues();
+    publish(&queues, Notify, [sized(1, 6, 500), sized(2, 6, 500)]).await;
+    let held = receive(&queues, Notify, queues.holder(), 1).await;
+    settle(&queues, &held[0], Verdict::Later(Duration::from_secs(60))).await.expect("settled");
+    publish(&queues, Notify, (3..=40).map(|number| sized(number, 5, 500))).await;
+    let depth = queues.depth(Notify).await.expect("depth");
+    assert_eq!((depth.frames, depth.rows, depth.bytes, depth.dead), (5, 1 + 2 + 38 + 39 + 40, 2500, 35));
+    let mut left = Vec::new();
+    for _ in 0..2 {
+        left.extend(numbers(&receive(&queues, Notify, queues.holder(), 9).await));
+    }
+    assert_eq!(left, [2, 38, 39, 40], "1 is put off");
 }
 
 pub(crate) async fn conformance_receive_wakes_on_a_publish<E: Engine>() {

@@ -217,6 +217,10 @@ fn what_is_not_taken_becomes_a_dead_letter_and_holds_nothing_up() {
     let said = up.says("it is now a dead letter");
     assert!(said.contains("answered 422") && said.contains("picky"), "{said}");
     until("both transitions of oven-0 are dead", || notify(&site)["dead"] == 2);
+    let refused: Vec<_> =
+        picky.posts().into_iter().filter(|post| post.text("device_id") == "oven-0").collect();
+    let states: Vec<_> = refused.iter().map(|post| post.text("state")).collect();
+    assert_eq!(states, ["firing", "firing", "resolved", "resolved"], "each as often as attempts_max says");
 
     picky.until_taken(2 * (OVENS - 1));
     log.until_taken(OVENS);
@@ -236,6 +240,8 @@ fn a_full_queue_gives_up_its_oldest_alerts_and_ingest_goes_on() {
     });
     let up = site.up();
     publish(&site, 0..60, 0, 90.0);
+    // Another lane may be faster.
+    until_stored(&site);
     publish(&site, 60..61, 1, 90.0);
     until_stored(&site);
     let said = up.says("its oldest alerts are now dead letters");

@@ -92,13 +92,8 @@ fn settle(
 ) -> Result<(), QueueError> {
     match verdict {
         Verdict::Done => consume(connection, tally, receipt),
-        Verdict::Retry(after) => {
-            let held = lease::find(connection, receipt)?;
-            lease::give_back(connection, &held)?;
-            put_off(connection, &held, now, micros(*after))?;
-            tally.freed(held.queue);
-            Ok(())
-        }
+        Verdict::Retry(after) => put_off(connection, tally, receipt, 1, now, micros(*after)),
+        Verdict::Later(after) => put_off(connection, tally, receipt, 0, now, micros(*after)),
         Verdict::Dead(reason) => {
             let held = lease::find(connection, receipt)?;
             Ok(bury(connection, tally, &held, reason, 1, now)?)
@@ -129,16 +124,29 @@ pub(super) fn consume(
     Ok(())
 }
 
-/// Counts a failure of a frame that was given back, and keeps it from everybody for a while.
-fn put_off(connection: &Connection, held: &Held, now: Micros, after: Micros) -> rusqlite::Result<()> {
+/// Gives back a frame after so many more failures, and keeps it from everybody for a while.
+///
+/// # Errors
+/// [`QueueError::Lost`] when its lease is gone.
+fn put_off(
+    connection: &Connection,
+    tally: &mut Tally,
+    receipt: &Receipt,
+    failures: u32,
+    now: Micros,
+    after: Micros,
+) -> Result<(), QueueError> {
+    let held = lease::find(connection, receipt)?;
+    lease::give_back(connection, &held)?;
     let until = (after > 0).then(|| now.saturating_add(after));
     connection
         .prepare_cached(
-            "UPDATE frame SET attempts = attempts + 1, held_until = ?2, holder = iif(?2 IS NULL, NULL, 0)
+            "UPDATE frame SET attempts = attempts + ?3, held_until = ?2, holder = iif(?2 IS NULL, NULL, 0)
              WHERE seq = ?1",
         )?
-        .execute(params![held.seq, until])
-        .map(drop)
+        .execute(params![held.seq, until, failures])?;
+    tally.freed(held.queue);
+    Ok(())
 }
 
 /// Moves a frame to the dead letters, with `failures` more attempts than were counted.
