@@ -97,6 +97,7 @@ fn metrics_that_never_come_again_are_let_go_of() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "how long it takes is what this is about")]
 fn a_device_may_have_a_great_many_metrics() {
     let analyze = Analyze::new(&config());
     let mut state = AnalyzeState::default();
