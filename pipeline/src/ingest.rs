@@ -227,6 +227,14 @@ impl IngestView {
         self.counters.stats(self.packer.buffered_bytes())
     }
 
+    /// An instant such that all that was received before is durable; none while it takes no messages.
+    pub(crate) fn durable_until(&self) -> Option<Micros> {
+        // Before the look: what comes meanwhile was received later.
+        let now = now();
+        self.serves().ok()?;
+        Some(self.packer.received_at().map_or(now, |received_at| received_at.min(now)))
+    }
+
     /// # Errors
     /// Why it takes no messages.
     pub(crate) fn serves(&self) -> Result<(), String> {

@@ -108,9 +108,6 @@ impl Process {
                 None => {}
             }
         }
-        if parts.contains(&Part::Analyze) {
-            process.spawn_ticker(config);
-        }
         // `up` runs everything, also where nobody is to be told.
         let told = !config.topology().notify.webhooks.is_empty() || parts != Part::ALL;
         if told && parts.contains(&Part::Notify) {
@@ -123,6 +120,9 @@ impl Process {
                 Ingest::start(process.queues.clone(), engine.database().clone(), topics, packer, faces)
                     .await?;
             process.ingest = Some(ingest);
+        }
+        if parts.contains(&Part::Analyze) {
+            process.spawn_ticker(config);
         }
         if let Some(listen) = config.topology().console.listen {
             let view = View {
@@ -286,7 +286,11 @@ impl Process {
     }
 
     fn spawn_ticker(&mut self, config: &Config) {
-        let ticker = Ticker::new(self.queues.clone(), config.tick_options(), self.stop_ticks.subscribe());
+        let mut ticker = Ticker::new(self.queues.clone(), config.tick_options(), self.stop_ticks.subscribe());
+        if let Some(ingest) = &self.ingest {
+            let view = ingest.view();
+            ticker = ticker.behind(move || view.durable_until());
+        }
         self.tasks.spawn(async move { Ok(ticker.run().await?) });
     }
 

@@ -20,6 +20,7 @@ mod config;
 mod device;
 mod level;
 mod seen;
+mod series;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -124,7 +125,7 @@ impl Analyze {
     /// # Errors
     /// Never for a state that this stage made.
     pub fn snapshot(&self, state: &mut AnalyzeState) -> Result<Vec<u8>, StateError> {
-        state.snapshot(self.limits.idle)
+        state.snapshot(&self.limits)
     }
 
     /// Takes over what a delta or a snapshot says.
@@ -149,11 +150,12 @@ impl Analyze {
         let horizon = device.newest.saturating_sub(self.limits.dedupe);
         let late = device.is_late(ts, &self.limits);
         device.advance(ts, received_at, &self.limits, metrics, closed);
-        let series = device.series(metric);
+        let series = device.series(metric, &self.limits);
         // What is older than the memory cannot be told from a repeat, and is kept.
         if ts >= horizon && !series.seen.insert(ts, identity(readings, row)) {
             return None;
         }
+        series.seen.hear(ts);
         series.changed = true;
         let Some(value) = readings.value(row) else { return Some((late, 0.0)) };
         if late {

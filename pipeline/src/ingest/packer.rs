@@ -17,7 +17,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use stages::{frame::Lane, topic::Topics};
+use stages::{
+    frame::{Lane, Micros},
+    topic::Topics,
+};
 use tokio::sync::Notify;
 
 use self::batch::Buffer;
@@ -71,6 +74,9 @@ pub(super) struct Packer {
     next_message: AtomicU64,
     buffered_bytes: AtomicUsize,
     finished: AtomicBool,
+    /// When the first message was received of those that the publisher has in hand; the greatest instant while it has
+    /// none. Locked before any buffer.
+    in_hand: Mutex<Micros>,
     /// Tells the publisher that something may have become due.
     work: Notify,
     /// Tells senders that there is room again.
@@ -91,6 +97,7 @@ impl Packer {
             next_message: AtomicU64::new(epoch << COUNTER_BITS),
             buffered_bytes: AtomicUsize::new(0),
             finished: AtomicBool::new(false),
+            in_hand: Mutex::new(Micros::MAX),
             work: Notify::new(),
             room: Notify::new(),
         })
@@ -140,6 +147,13 @@ impl Packer {
     /// How many bytes of messages are not durable yet.
     pub(super) fn buffered_bytes(&self) -> usize {
         self.buffered_bytes.load(Ordering::Relaxed)
+    }
+
+    /// When the oldest message was received that is not durable yet.
+    pub(super) fn received_at(&self) -> Option<Micros> {
+        let in_hand = lock(&self.in_hand);
+        let buffered = self.shelves.iter().map(|shelf| lock(&shelf.buffer).received_at());
+        Some(buffered.fold(*in_hand, Micros::min)).filter(|received_at| *received_at < Micros::MAX)
     }
 
     /// A number that no message of this data directory had or will have, in this epoch.
@@ -197,7 +211,9 @@ impl Packer {
     }
 
     fn take(&self) -> Vec<Batch> {
-        let mut taken = Vec::with_capacity(self.shelves.len());
+        let mut taken: Vec<Batch> = Vec::with_capacity(self.shelves.len());
+        // Held until all are taken: who looks in between would find them neither here nor there.
+        let mut in_hand = lock(&self.in_hand);
         for shelf in &self.shelves {
             let mut buffer = lock(&shelf.buffer);
             if buffer.sealed.is_empty() && buffer.open.since.is_some() {
@@ -205,11 +221,13 @@ impl Packer {
             }
             taken.extend(buffer.sealed.pop_front());
         }
+        *in_hand = taken.iter().map(|batch| batch.received_at).fold(*in_hand, Micros::min);
         taken
     }
 
-    /// These batches are durable: wakes the senders with messages in them.
+    /// These batches, all that were taken, are durable: wakes the senders with messages in them.
     pub(super) fn settle(&self, batches: Vec<Batch>) {
+        *lock(&self.in_hand) = Micros::MAX;
         let freed: usize = batches.iter().map(|batch| batch.bytes).sum();
         let before = self.buffered_bytes.fetch_sub(freed, Ordering::Relaxed);
         if before >= self.options.buffer_bytes_max {
@@ -229,6 +247,6 @@ impl Packer {
 }
 
 /// A panic under the lock may leave half a row; Arrow notices when the frame is made, and ingest fails.
-fn lock(buffer: &Mutex<Buffer>) -> MutexGuard<'_, Buffer> {
+fn lock<T>(buffer: &Mutex<T>) -> MutexGuard<'_, T> {
     buffer.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,9 +1,10 @@
 //! Tells the lanes of analyze how far time has come, so that silence is noticed.
 
+mod progress;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::VecDeque, time::Duration};
+use std::time::Duration;
 
 use chrono::Utc;
 use stages::frame::{Frame, FrameError, Lane, Micros};
@@ -13,6 +14,7 @@ use tokio::{
 };
 use tracing::{info, warn};
 
+use self::progress::{Look, Progress};
 use crate::{
     error::Class,
     queue::{EncodedFrame, Publish, QueueError, QueueName, Queues},
@@ -23,8 +25,9 @@ use crate::{
 const INGEST: Duration = Duration::from_secs(1);
 /// How long a tick may take to be published. One that finds the queue full is left out.
 const PUBLISH: Duration = Duration::from_secs(1);
-/// How many looks are remembered while transform has a backlog: an hour at the shortest.
-const LOOKS_MAX: usize = 3600;
+/// After so many instants without a tick the time before the next one was no silence of devices: the process or the
+/// database stood still, or nothing was taken in.
+const MISSED_MAX: i64 = 4;
 
 /// When ticks are published, and where.
 #[derive(Debug, Clone)]
@@ -33,11 +36,14 @@ pub struct TickOptions {
     pub lanes: u16,
     /// How far the instants of ticks are apart.
     pub every: Duration,
-    /// How long after the start the first one comes.
+    /// How long devices have to come back before the first one, and before the next one after a standstill.
     pub grace: Duration,
     /// How long ingest lets messages gather.
     pub linger: Duration,
 }
+
+/// Tells an instant such that all messages received before are durable; none while no messages are taken.
+type Intake = Box<dyn Fn() -> Option<Micros> + Send + Sync>;
 
 /// Publishes ticks to every lane of the queue of analyze; one per process that runs this stage.
 ///
@@ -45,9 +51,14 @@ pub struct TickOptions {
 pub struct Ticker {
     queues: Queues,
     options: TickOptions,
+    ingest: Option<Intake>,
     progress: Progress,
     /// The instant of the last tick.
     last: Micros,
+    /// When time was last told, or would have been but for the grace.
+    went_at: Micros,
+    /// Until when devices may come back.
+    grace_until: Micros,
     stop: watch::Receiver<bool>,
 }
 
@@ -64,7 +75,23 @@ impl Ticker {
     /// A ticker that works until `stop` turns true.
     pub fn new(queues: Queues, options: TickOptions, stop: watch::Receiver<bool>) -> Self {
         let margin = micros(INGEST.saturating_add(options.linger));
-        Self { queues, options, progress: Progress::new(margin), last: Micros::MIN, stop }
+        Self {
+            queues,
+            options,
+            ingest: None,
+            progress: Progress::new(margin),
+            last: Micros::MIN,
+            went_at: Micros::MIN,
+            grace_until: Micros::MIN,
+            stop,
+        }
+    }
+
+    /// Has it ask the intake of this process: an instant such that all messages received before are durable; none while
+    /// no messages are taken. Of an intake in another process it knows only what that has published.
+    #[must_use]
+    pub fn behind(self, ingest: impl Fn() -> Option<Micros> + Send + Sync + 'static) -> Self {
+        Self { ingest: Some(Box::new(ingest)), ..self }
     }
 
     /// Publishes ticks until it is told to stop.
@@ -72,15 +99,15 @@ impl Ticker {
     /// # Errors
     /// Only what will not work again in this process.
     pub async fn run(mut self) -> Result<(), QueueError> {
-        let (mut wait, mut failing) = (self.options.grace, false);
+        let (mut wait, mut failing) = (Duration::ZERO, false);
         loop {
             tokio::select! {
-                () = sleep(wait) => {}
+                biased;
                 // Also when nobody is left who could tell it to stop.
                 _ = self.stop.wait_for(|stop| *stop) => return Ok(()),
+                () = sleep(wait) => {}
             }
-            wait = self.options.every;
-            match self.tick().await {
+            match self.turn(now()).await {
                 Ok(()) if failing => {
                     info!("time is told again");
                     failing = false;
@@ -93,27 +120,56 @@ impl Ticker {
                 }
                 Err(_) => {}
             }
+            wait = self.pause(now());
         }
     }
 
-    /// Publishes a tick, if time has come on by one and none waits yet.
-    async fn tick(&mut self) -> Result<(), TickError> {
-        let every = micros(self.options.every).max(1);
-        let reached = self.look().await?;
-        let instant = reached.div_euclid(every).saturating_mul(every);
-        if instant <= self.last || self.lags().await? {
-            return Ok(());
+    /// How long to wait before the next turn: to the next instant, or to the end of the grace if that comes first.
+    fn pause(&self, now: Micros) -> Duration {
+        let grace = u64::try_from(self.grace_until.saturating_sub(now)).unwrap_or_default();
+        match Duration::from_micros(grace) {
+            Duration::ZERO => self.options.every,
+            grace => grace.min(self.options.every),
         }
+    }
+
+    /// Publishes a tick, if there is one to be told and devices have had the time to come back.
+    async fn turn(&mut self, now: Micros) -> Result<(), TickError> {
+        let Some(instant) = self.due().await? else { return Ok(()) };
+        let missed_max = micros(self.options.every).saturating_mul(MISSED_MAX);
+        if now.saturating_sub(self.went_at) > missed_max {
+            self.grace_until = now.saturating_add(micros(self.options.grace));
+        }
+        if now < self.grace_until || self.tell(instant).await? {
+            self.went_at = now;
+        }
+        Ok(())
+    }
+
+    /// The instant of the next tick, if time has come on by one and none waits yet.
+    async fn due(&mut self) -> Result<Option<Micros>, TickError> {
+        let Some(reached) = self.look().await? else {
+            // What devices sent meanwhile is still to come.
+            self.went_at = Micros::MIN;
+            return Ok(None);
+        };
+        let every = micros(self.options.every).max(1);
+        let instant = reached.div_euclid(every).saturating_mul(every);
+        let due = instant > self.last && !self.lags().await?;
+        Ok(due.then_some(instant))
+    }
+
+    /// Publishes a tick; false if there is no room for it.
+    async fn tell(&mut self, instant: Micros) -> Result<bool, TickError> {
         let lanes = (0..self.options.lanes).map(Lane);
         let frames = lanes.map(|lane| EncodedFrame::of(&Frame::tick(lane, instant)));
         let entries = frames.map(|frame| Ok(Publish { queue: QueueName::Analyze, frame: frame? }));
         let entries = entries.collect::<Result<_, FrameError>>()?;
         // While the queue is full this would wait: then the next tick tells more.
-        if let Ok(answers) = timeout(PUBLISH, self.queues.publish(entries)).await {
-            answers.into_iter().collect::<Result<(), _>>()?;
-            self.last = instant;
-        }
-        Ok(())
+        let Ok(answers) = timeout(PUBLISH, self.queues.publish(entries)).await else { return Ok(false) };
+        answers.into_iter().collect::<Result<(), _>>()?;
+        self.last = instant;
+        Ok(true)
     }
 
     /// Whether what waits for analyze has waited for longer than a tick does: a tick more would tell it nothing, and
@@ -123,13 +179,16 @@ impl Ticker {
         Ok(waiting.is_some_and(|age| age > self.options.every))
     }
 
-    /// Looks how far time has come.
-    async fn look(&mut self) -> Result<Micros, QueueError> {
+    /// Looks how far time has come; none while no messages are taken.
+    async fn look(&mut self) -> Result<Option<Micros>, QueueError> {
         let began_at = now();
+        let durable = self.ingest.as_ref().map_or(Some(began_at), |ingest| ingest());
+        let ingested_at = now();
         let validate = self.oldest(QueueName::Validate).await?;
-        let seen_at = now();
+        let validated_at = now();
         let transform = self.oldest(QueueName::Transform).await?;
-        Ok(self.progress.look(Look { began_at, validate, seen_at, transform }))
+        let Some(durable) = durable else { return Ok(None) };
+        Ok(Some(self.progress.look(Look { durable, ingested_at, validate, validated_at, transform })))
     }
 
     /// When the oldest frame in a queue was published; rather too early than too late.
@@ -137,54 +196,6 @@ impl Ticker {
         let asked_at = now();
         let age = self.queues.depth(queue).await?.oldest_age;
         Ok(age.map(|age| asked_at.saturating_sub(micros(age))))
-    }
-}
-
-/// What the queues before analyze hold.
-#[derive(Debug, Clone, Copy)]
-struct Look {
-    /// When the look began.
-    began_at: Micros,
-    /// When the oldest frame in validate was published there.
-    validate: Option<Micros>,
-    /// When validate had been looked into.
-    seen_at: Micros,
-    /// When the oldest frame in transform was published there.
-    transform: Option<Micros>,
-}
-
-/// How far time has come for analyze: all messages received before then are in its queue or behind it.
-///
-/// A frame in transform tells when it came there, not when its messages were received. So time comes on in two
-/// steps: a look tells what has left validate by now, and once nothing is left in transform that was there at that
-/// time, it has left transform too.
-#[derive(Debug)]
-struct Progress {
-    /// How long a message may be on its way into validate.
-    margin: Micros,
-    /// Of past looks: when, and up to which receipt all had left validate.
-    validated: VecDeque<(Micros, Micros)>,
-    reached: Micros,
-}
-
-impl Progress {
-    fn new(margin: Micros) -> Self {
-        Self { margin, validated: VecDeque::new(), reached: Micros::MIN }
-    }
-
-    /// How far time has come; it never goes back.
-    fn look(&mut self, look: Look) -> Micros {
-        let oldest = look.validate.map_or(look.began_at, |oldest| oldest.min(look.began_at));
-        if self.validated.len() < LOOKS_MAX {
-            self.validated.push_back((look.seen_at, oldest.saturating_sub(self.margin)));
-        }
-        while let Some((seen_at, validated)) = self.validated.front()
-            && look.transform.is_none_or(|oldest| *seen_at < oldest)
-        {
-            self.reached = self.reached.max(*validated);
-            self.validated.pop_front();
-        }
-        self.reached
     }
 }
 

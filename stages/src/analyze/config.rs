@@ -17,7 +17,8 @@ pub struct AnalyzeConfig {
     /// The anomaly score from which on a reading is marked an anomaly, from 0 to 1.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub anomaly_threshold: f64,
-    /// After how many seconds without a message a device is forgotten.
+    /// After how many seconds without a message a device is forgotten; so is one metric of it that lies so far, and
+    /// `dedupe_secs` at least, behind the newest event time of its device.
     #[schemars(range(min = 1))]
     pub idle_secs: u64,
     /// The length of a window in seconds of event time, aligned to 1970-01-01T00:00:00Z; 0 for no windows.

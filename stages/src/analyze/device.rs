@@ -1,15 +1,13 @@
 //! What analyze remembers of one device: its clock, and by metric its level, its open windows and the identities
 //! of recent rows.
 
-use std::collections::HashMap;
-
 use serde::{Deserialize, Serialize};
 
 use super::{
     closed::Closed,
     level::Level,
-    seen::{Seen, SeenEntry},
-    window::{Sample, WindowEntry, Windows},
+    series::{AllSeries, Metrics, Series, SeriesEntry},
+    window::Sample,
 };
 use crate::{frame::Micros, plan::StateError};
 
@@ -25,29 +23,6 @@ pub(super) struct Limits {
     pub(super) open_windows: usize,
 }
 
-/// The names of metrics in a lane, and a number for each.
-#[derive(Debug, Default)]
-pub(super) struct Metrics {
-    names: Vec<String>,
-    slots: HashMap<String, usize>,
-}
-
-impl Metrics {
-    pub(super) fn slot(&mut self, name: &str) -> usize {
-        if let Some(slot) = self.slots.get(name) {
-            return *slot;
-        }
-        let slot = self.names.len();
-        self.names.push(name.to_owned());
-        self.slots.insert(name.to_owned(), slot);
-        slot
-    }
-
-    fn name(&self, slot: usize) -> &str {
-        self.names.get(slot).map(String::as_str).unwrap_or_default()
-    }
-}
-
 /// One device: how far its event time has come, and its metrics.
 #[derive(Debug)]
 pub(super) struct Device {
@@ -59,18 +34,8 @@ pub(super) struct Device {
     closed_until: Micros,
     /// When the first of its open windows ends.
     next_end: Option<Micros>,
-    series: Vec<(usize, Series)>,
+    series: AllSeries,
     forgot: bool,
-}
-
-/// One metric of a device.
-#[derive(Debug, Default)]
-pub(super) struct Series {
-    pub(super) level: Level,
-    pub(super) seen: Seen,
-    windows: Windows,
-    /// Whether anything changed since the last delta.
-    pub(super) changed: bool,
 }
 
 impl Device {
@@ -81,7 +46,7 @@ impl Device {
             received_at: 0,
             closed_until: Micros::MIN,
             next_end: None,
-            series: Vec::new(),
+            series: AllSeries::default(),
             forgot: false,
         }
     }
@@ -146,8 +111,9 @@ impl Device {
         metrics: &Metrics,
         closed: &mut Closed,
     ) {
-        let windows = &mut self.series(metric).windows;
-        let Some(end) = windows.add(sample, limits.window) else { return };
+        let closed_until = self.closed_until;
+        let windows = &mut self.series.get(metric).windows;
+        let Some(end) = windows.add(sample, limits.window, closed_until) else { return };
         let too_many = windows.len() > limits.open_windows;
         let first_end = windows.next_end();
         self.next_end = earlier(self.next_end, Some(end));
@@ -161,14 +127,13 @@ impl Device {
         if self.next_end.is_none_or(|end| until < end) {
             return;
         }
-        self.next_end = None;
-        for (metric, series) in &mut self.series {
+        for (metric, series) in self.series.due(until, metrics) {
             series.windows.close(until, |window| {
-                closed.add(&self.name, metrics.name(*metric), window);
+                closed.add(&self.name, metrics.name(metric), window);
                 self.closed_until = self.closed_until.max(window.end);
             });
-            self.next_end = earlier(self.next_end, series.windows.next_end());
         }
+        self.next_end = self.series.next_end();
     }
 
     /// Whether a window is open.
@@ -176,17 +141,26 @@ impl Device {
         self.next_end.is_some()
     }
 
-    pub(super) fn series(&mut self, metric: usize) -> &mut Series {
-        let place = self.series.iter().position(|(known, _)| *known == metric).unwrap_or_else(|| {
-            self.series.push((metric, Series::default()));
-            self.series.len() - 1
-        });
-        &mut self.series[place].1
+    /// What is known of a metric, which begins anew when it was silent for longer than `limits.idle`.
+    pub(super) fn series(&mut self, metric: usize, limits: &Limits) -> &mut Series {
+        let series = self.series.get(metric);
+        if series.is_idle(self.newest, limits.idle, limits.dedupe) {
+            series.level = Level::default();
+        }
+        series
+    }
+
+    /// Lets go of the metrics that would begin anew, and takes the numbers of the others from `to`.
+    pub(super) fn tidy(&mut self, limits: &Limits, from: &Metrics, to: &mut Metrics) {
+        let newest = self.newest;
+        self.series
+            .retain(|series| series.windows.len() > 0 || !series.is_idle(newest, limits.idle, limits.dedupe));
+        self.series.renumber(from, to);
     }
 
     pub(super) fn forget(&mut self, dedupe: Micros) {
         let horizon = self.newest.saturating_sub(dedupe);
-        for (_, series) in &mut self.series {
+        for (_, series) in self.series.iter_mut() {
             series.seen.forget(horizon);
         }
     }
@@ -200,15 +174,10 @@ impl Device {
             forgot: std::mem::take(&mut self.forgot),
             series: Vec::new(),
         };
-        for (metric, series) in &mut self.series {
+        for (metric, series) in self.series.iter_mut() {
             let changed = std::mem::take(&mut series.changed);
             if all || changed {
-                entry.series.push(SeriesEntry {
-                    metric: metrics.name(*metric).to_owned(),
-                    level: series.level,
-                    seen: series.seen.changes(all),
-                    windows: series.windows.changes(self.newest, all),
-                });
+                entry.series.push(series.entry(metrics.name(metric), self.newest, all));
             }
         }
         entry
@@ -220,22 +189,21 @@ impl Device {
     /// When it speaks of a window that is not there.
     pub(super) fn apply(&mut self, entry: Entry, metrics: &mut Metrics) -> Result<(), StateError> {
         if entry.forgot {
-            self.series.clear();
+            self.series = AllSeries::default();
         }
         (self.newest, self.received_at) = (entry.newest, entry.received_at);
         self.closed_until = entry.closed_until;
         for series in entry.series {
-            let known = self.series(metrics.slot(&series.metric));
-            known.level = series.level;
-            known.seen.apply(series.seen);
-            if !known.windows.apply(series.windows, entry.newest) {
-                return Err(StateError::gap(&entry.device, &series.metric));
+            let known = self.series.get(metrics.slot(&series.metric));
+            let metric = series.metric.clone();
+            if !known.apply(series, entry.newest) {
+                return Err(StateError::gap(&entry.device, &metric));
             }
         }
-        for (_, series) in &mut self.series {
+        for (_, series) in self.series.iter_mut() {
             series.windows.close(entry.closed_until, |_| {});
         }
-        self.next_end = self.series.iter().filter_map(|(_, series)| series.windows.next_end()).min();
+        self.next_end = self.series.next_end();
         Ok(())
     }
 }
@@ -256,13 +224,4 @@ pub(super) struct Entry {
     /// Whether all that was known of it before is void.
     forgot: bool,
     series: Vec<SeriesEntry>,
-}
-
-/// A metric in a delta or a snapshot, with its level as it is now.
-#[derive(Serialize, Deserialize)]
-struct SeriesEntry {
-    metric: String,
-    level: Level,
-    seen: SeenEntry,
-    windows: Vec<WindowEntry>,
 }

@@ -14,7 +14,7 @@ const COMPARED_MAX: usize = 64;
 /// The identities of recent rows, by event time.
 #[derive(Debug)]
 pub(super) struct Seen {
-    /// The newest event time among them: a row beyond it cannot be a repeat.
+    /// The newest event time there was: a row beyond it cannot be a repeat.
     newest: Micros,
     buckets: VecDeque<Bucket>,
     /// The numbers of the buckets that no delta holds in full.
@@ -65,6 +65,16 @@ impl Seen {
         bucket.identities.push(identity);
         self.newest = self.newest.max(ts);
         true
+    }
+
+    /// A row of this event time has come, whether or not it is remembered.
+    pub(super) fn hear(&mut self, ts: Micros) {
+        self.newest = self.newest.max(ts);
+    }
+
+    /// The newest event time there was.
+    pub(super) fn newest(&self) -> Micros {
+        self.newest
     }
 
     pub(super) fn forget(&mut self, horizon: Micros) {

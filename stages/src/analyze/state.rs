@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use super::{
     closed::Closed,
-    device::{Device, Entry, Limits, Metrics},
+    device::{Device, Entry, Limits},
+    series::Metrics,
 };
 use crate::{frame::Micros, plan::StateError};
 
@@ -98,10 +99,16 @@ impl AnalyzeState {
     }
 
     /// Everything, as bytes for [`AnalyzeState::apply`] on an empty state; devices that were silent
-    /// for longer than `idle` are forgotten, unless they have a window that is still to be closed.
-    pub(super) fn snapshot(&mut self, idle: Micros) -> Result<Vec<u8>, StateError> {
-        let oldest = self.received_at.saturating_sub(idle);
+    /// for longer than `limits.idle` are forgotten, unless they have a window that is still to be closed, and so are
+    /// metrics of the others.
+    pub(super) fn snapshot(&mut self, limits: &Limits) -> Result<Vec<u8>, StateError> {
+        let oldest = self.received_at.saturating_sub(limits.idle);
         self.devices.retain(|device| device.received_at >= oldest || device.has_windows());
+        // The names that are still in use.
+        let metrics = std::mem::take(&mut self.metrics);
+        for device in &mut self.devices {
+            device.tidy(limits, &metrics, &mut self.metrics);
+        }
         self.slots =
             self.devices.iter().enumerate().map(|(slot, device)| (device.name.clone(), slot)).collect();
         let entries = self.devices.iter_mut().map(|device| device.entry(&self.metrics, true));
@@ -122,6 +129,11 @@ impl AnalyzeState {
             device.forget(dedupe);
         }
         Ok(())
+    }
+
+    #[cfg(test)]
+    pub(super) fn metrics(&self) -> usize {
+        self.metrics.len()
     }
 
     /// Lets go of identities older than `dedupe`, in the devices that `change` names.

@@ -1,5 +1,6 @@
 mod bench;
 mod properties;
+mod series;
 mod windows;
 
 use super::*;

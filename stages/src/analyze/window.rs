@@ -133,13 +133,21 @@ pub(super) struct Windows(Vec<Window>);
 impl Windows {
     /// Counts a row in the window that it lies in; the end of that window, if the row opened it.
     ///
-    /// A window that is open keeps its length: after a change of the config the new one begins behind it.
-    pub(super) fn add(&mut self, sample: Sample<'_>, length: Micros) -> Option<Micros> {
+    /// A window that is open keeps its length, as does one that went out (all up to `closed_until`): after a change of
+    /// the config a new one takes the room between them.
+    pub(super) fn add(&mut self, sample: Sample<'_>, length: Micros, closed_until: Micros) -> Option<Micros> {
         if let Some(window) = self.find(sample.ts) {
             window.add(sample);
             return None;
         }
         let mut window = Window::around(sample.ts, length);
+        window.start = window.start.max(closed_until);
+        for open in &self.0 {
+            match open.end <= sample.ts {
+                true => window.start = window.start.max(open.end),
+                false => window.end = window.end.min(open.start),
+            }
+        }
         window.add(sample);
         let end = window.end;
         self.put(window);

@@ -94,6 +94,8 @@ pub(in crate::ingest) struct Batch {
     pub(super) bytes: usize,
     /// When the first of it came; none while there is nothing.
     pub(super) since: Option<Instant>,
+    /// When the first of its messages was received; the greatest instant while there is none.
+    pub(super) received_at: Micros,
     /// Whether somebody can do nothing until this is durable.
     pub(super) awaited: bool,
     /// The senders that wait for it.
@@ -103,7 +105,8 @@ pub(in crate::ingest) struct Batch {
 impl Batch {
     fn new(rows: Rows, slot: Slot, number: u64) -> Self {
         let (taken, released, waiters) = (Vec::new(), Vec::new(), Vec::new());
-        Self { rows, taken, released, slot, number, bytes: 0, since: None, awaited: false, waiters }
+        let (bytes, since, received_at, awaited) = (0, None, Micros::MAX, false);
+        Self { rows, taken, released, slot, number, bytes, since, received_at, awaited, waiters }
     }
 
     /// Something comes into it; answers whether it is the first.
@@ -129,6 +132,12 @@ impl Buffer {
             None => Rows::Refused(Box::default()),
         };
         Self { open: Batch::new(rows, slot, 0), sealed: VecDeque::new() }
+    }
+
+    /// When the first of its messages was received; the greatest instant while there is none.
+    pub(super) fn received_at(&self) -> Micros {
+        let sealed = self.sealed.iter().map(|batch| batch.received_at);
+        sealed.fold(self.open.received_at, Micros::min)
     }
 
     /// Sets the open batch aside and begins the next one.

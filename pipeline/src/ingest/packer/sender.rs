@@ -50,6 +50,7 @@ impl Sender {
         wakes |= batch.begin();
         batch.rows.append(packer.number(), row);
         batch.bytes += bytes;
+        batch.received_at = batch.received_at.min(row.received_at);
         batch.taken.extend(packet);
         let number = join(&mut self.joined, &self.wake, batch);
         if batch.bytes >= packer.options.frame_bytes_max || batch.rows.len() >= packer.options.frame_rows_max

@@ -196,3 +196,23 @@ async fn numbers_rise_within_an_epoch_and_a_new_one_is_wanted_in_time() {
     assert_eq!(packer.number(), 4 << 40);
     assert!(!packer.wants_epoch());
 }
+
+#[tokio::test]
+async fn the_oldest_message_is_known_until_it_is_durable() {
+    let packer = packer(PackerOptions { frame_rows_max: 2, ..patient() });
+    let mut sender = packer.sender();
+    assert_eq!(packer.received_at(), None);
+    let slot = packer.slot(TOPIC);
+    for received_at in [20, 10, 30] {
+        sender.append(slot, &Incoming { received_at, ..row(TOPIC, b"1") });
+    }
+    sender.append(packer.slot("weather"), &Incoming { received_at: 40, ..row("weather", b"1") });
+    assert_eq!(packer.received_at(), Some(10));
+    let taken = due(&packer).await;
+    assert_eq!(packer.received_at(), Some(10), "it is in hand");
+    packer.settle(taken);
+    assert_eq!(packer.received_at(), Some(30));
+    packer.finish();
+    packer.settle(due(&packer).await);
+    assert_eq!(packer.received_at(), None);
+}

@@ -1,17 +1,18 @@
 use std::sync::{
     Arc,
-    atomic::{AtomicI64, Ordering},
+    atomic::{AtomicBool, AtomicI64, Ordering},
 };
 
 use stages::frame::{self, Kind};
 
-use super::*;
+use super::{progress::LOOKS_MAX, *};
 use crate::{
     database::Database,
     queue::{Clock, ReceiveLimits, SqliteOptions, SqliteQueues},
 };
 
 const EVERY: Duration = Duration::from_secs(2);
+const GRACE: Duration = Duration::from_secs(6);
 const LINGER: Duration = Duration::from_secs(3);
 
 /// Queues in a directory of their own, with a clock that can be set.
@@ -35,8 +36,7 @@ impl Bench {
     }
 
     fn ticker(&self, stop: &watch::Sender<bool>) -> Ticker {
-        let options =
-            TickOptions { lanes: 4, every: EVERY, grace: Duration::from_secs(3600), linger: LINGER };
+        let options = TickOptions { lanes: 4, every: EVERY, grace: GRACE, linger: LINGER };
         Ticker::new(self.queues.clone(), options, stop.subscribe())
     }
 
@@ -50,6 +50,14 @@ impl Bench {
 
     async fn frames(&self) -> u64 {
         self.queues.depth(QueueName::Analyze).await.unwrap().frames
+    }
+}
+
+impl Ticker {
+    /// A turn in the course of things.
+    async fn tick(&mut self) -> Result<(), TickError> {
+        self.went_at = now();
+        self.turn(self.went_at).await
     }
 }
 
@@ -95,6 +103,61 @@ async fn what_waits_before_analyze_holds_time_back() {
 }
 
 #[tokio::test]
+async fn what_is_not_durable_yet_holds_time_back() {
+    let bench = Bench::new(SqliteOptions::default()).await;
+    let received_at = now() - micros(Duration::from_secs(100));
+    let mut ticker = bench.ticker(&watch::Sender::new(false)).behind(move || Some(received_at));
+    ticker.tick().await.unwrap();
+    let latest = received_at - micros(LINGER);
+    assert!((latest - micros(2 * EVERY)..latest).contains(&ticker.last), "{} for {latest}", ticker.last);
+}
+
+/// Seconds after the last tick, with whether messages are taken then; a tick comes with the last of them only.
+async fn told_by(steps: &[(i64, bool)]) {
+    let bench = Bench::new(SqliteOptions::default()).await;
+    let serves = Arc::new(AtomicBool::new(true));
+    let mut ticker = bench.ticker(&watch::Sender::new(false)).behind({
+        let serves = Arc::clone(&serves);
+        move || serves.load(Ordering::Relaxed).then(now)
+    });
+    let began_at = now();
+    ticker.went_at = began_at;
+    for (step, (secs, takes)) in (1..).zip(steps) {
+        serves.store(*takes, Ordering::Relaxed);
+        ticker.turn(began_at + secs * 1_000_000).await.unwrap();
+        let expected = if step == steps.len() { 4 } else { 0 };
+        assert_eq!(bench.frames().await, expected, "after {secs} s in {steps:?}");
+    }
+}
+
+#[tokio::test]
+async fn devices_may_come_back_after_a_standstill() {
+    told_by(&[(8, true)]).await;
+    // The process stood still, or the database.
+    told_by(&[(9, true), (11, true), (13, true), (15, true)]).await;
+    // No messages were taken, however short that was.
+    told_by(&[(2, false), (4, true), (6, true), (8, true), (10, true)]).await;
+    // Nor are they during the grace.
+    told_by(&[(9, true), (11, false), (13, true), (15, true), (17, true), (19, true)]).await;
+}
+
+#[tokio::test]
+async fn devices_may_come_back_after_a_start() {
+    let bench = Bench::new(SqliteOptions::default()).await;
+    let mut ticker = bench.ticker(&watch::Sender::new(false));
+    let began_at = now();
+    for secs in [0, 2, 4] {
+        let at = began_at + secs * 1_000_000;
+        ticker.turn(at).await.unwrap();
+        assert_eq!((bench.frames().await, ticker.pause(at)), (0, EVERY));
+    }
+    let end = began_at + micros(GRACE);
+    assert_eq!(ticker.pause(end - 1_000), Duration::from_millis(1));
+    ticker.turn(end).await.unwrap();
+    assert_eq!((bench.frames().await, ticker.pause(end)), (4, EVERY));
+}
+
+#[tokio::test]
 async fn an_analyze_that_lags_is_told_nothing_more() {
     let bench = Bench::new(SqliteOptions::default()).await;
     bench.publish(QueueName::Analyze, 10).await;
@@ -122,14 +185,17 @@ async fn it_stops_at_once() {
     assert_eq!(bench.frames().await, 0);
 }
 
-/// How far time has come after looks of (validate, transform), a look every 10 from 100 on; the margin is 1, and
-/// validate is looked into in no time.
+/// A look that takes no time, while all that was received is durable.
+fn look_at(at: Micros, validate: Option<Micros>, transform: Option<Micros>) -> Look {
+    Look { durable: at, ingested_at: at, validate, validated_at: at, transform }
+}
+
+/// How far time has come after looks of (validate, transform), a look every 10 from 100 on; the margin is 1.
 #[track_caller]
 fn check(looks: &[(Option<Micros>, Option<Micros>)], expected: &[Micros]) {
     let mut progress = Progress::new(1);
     let look = |(step, (validate, transform)): (i64, &(Option<Micros>, Option<Micros>))| {
-        let at = 100 + 10 * step;
-        progress.look(Look { began_at: at, validate: *validate, seen_at: at, transform: *transform })
+        progress.look(look_at(100 + 10 * step, *validate, *transform))
     };
     let found: Vec<_> = (0..).zip(looks).map(look).collect();
     assert_eq!(found, expected, "after {looks:?}");
@@ -140,26 +206,41 @@ fn time_comes_on_with_what_has_left_both_queues() {
     const NEVER: Micros = Micros::MIN;
     // Nothing waits anywhere.
     check(&[(None, None), (None, None)], &[99, 109]);
-    // What waits in validate was received before it came there.
-    check(&[(Some(50), None), (Some(50), None), (None, None)], &[49, 49, 119]);
+    // What waits in validate was received at any time before it came there.
+    check(&[(Some(50), None), (Some(50), None), (None, None)], &[NEVER, NEVER, 119]);
+    check(&[(Some(50), None), (Some(101), None), (Some(110), None)], &[NEVER, 99, 99]);
     // Under load something always waits in transform: a look says something once what it saw there has left.
     check(&[(None, Some(95)), (None, Some(99)), (None, Some(115))], &[NEVER, NEVER, 109]);
     check(&[(None, Some(100)), (None, Some(101))], &[NEVER, 99]);
     // A backlog that leaves validate is young in transform, but was received long ago.
-    check(&[(Some(20), None), (None, Some(105)), (None, Some(105)), (None, None)], &[19, 19, 19, 129]);
-    check(&[(Some(20), Some(90)), (Some(80), Some(95)), (Some(80), Some(111))], &[NEVER, NEVER, 79]);
+    check(
+        &[(Some(20), None), (None, Some(105)), (None, Some(105)), (None, None)],
+        &[NEVER, NEVER, NEVER, 129],
+    );
+    check(&[(Some(20), Some(90)), (Some(105), Some(95)), (Some(105), Some(111))], &[NEVER, NEVER, 99]);
     // A clock that was set back takes nothing back.
     check(&[(None, None), (Some(10), None)], &[99, 99]);
 }
 
 #[test]
+fn a_message_that_was_long_in_ingest_is_no_younger_in_validate() {
+    let mut progress = Progress::new(1);
+    let held = |at| Look { durable: 30, ..look_at(at, None, None) };
+    assert_eq!([100, 110].map(|at| progress.look(held(at))), [29, 29]);
+    // It became durable at 115.
+    assert_eq!(progress.look(look_at(120, Some(115), None)), 29);
+    assert_eq!(progress.look(look_at(130, Some(125), None)), 119);
+}
+
+#[test]
 fn a_long_backlog_is_remembered_in_little_room() {
-    let mut progress = Progress::new(0);
-    for at in 0..10_000 {
-        progress.look(Look { began_at: at, validate: None, seen_at: at, transform: Some(-1) });
+    for (validate, transform) in [(Some(-1), None), (None, Some(-1))] {
+        let mut progress = Progress::new(0);
+        for at in 0..10_000 {
+            progress.look(look_at(at, validate, transform));
+        }
+        assert_eq!(progress.remembered(), LOOKS_MAX);
+        assert_eq!(progress.look(look_at(10_000, None, None)), 3_599);
+        assert_eq!(progress.look(look_at(10_001, None, None)), 10_001);
     }
-    assert_eq!(progress.validated.len(), LOOKS_MAX);
-    let look = Look { began_at: 10_000, validate: None, seen_at: 10_000, transform: None };
-    assert_eq!(progress.look(look), 3_599);
-    assert_eq!(progress.look(look), 10_000);
 }

@@ -174,6 +174,37 @@ fn windows_outlive_a_change_of_their_length() {
     assert_eq!(found, [(0, 10, 1), (10, 20, 3), (20, 40, 1)]);
 }
 
+/// Windows of 10 s that `before` opens, rows of `after` with windows of another length; what then goes out, as
+/// (start, end, count).
+#[track_caller]
+fn check_change(before: &[Event], length: u32, after: &[Event], expected: &[(i64, i64, u64)]) {
+    for snapshot in [false, true] {
+        let mut bench = Bench::new(&config());
+        bench.run(before);
+        bench.analyze = Analyze::new(&AnalyzeConfig { window_secs: length, ..config() });
+        for event in after {
+            bench.restart(snapshot);
+            bench.run(&[*event]);
+        }
+        bench.run(&[Event::Tick(900)]);
+        let found: Vec<_> =
+            bench.windows.iter().map(|window| (window.key.2, window.end, window.count)).collect();
+        assert_eq!(found, expected, "of {before:?}, then {after:?}");
+    }
+}
+
+#[test]
+fn windows_of_different_lengths_do_not_overlap() {
+    check_change(&[row(9, 1.0)], 20, &[row(13, 1.0), row(8, 1.0)], &[(0, 10, 2), (10, 20, 1)]);
+    // That of the time before has gone out.
+    check_change(&[row(3, 1.0), row(15, 1.0)], 60, &[row(21, 1.0)], &[(0, 10, 1), (10, 20, 1), (20, 60, 1)]);
+    check_change(&[row(3, 1.0), Event::Tick(40)], 20, &[row(41, 1.0)], &[(0, 10, 1), (40, 60, 1)]);
+    check_change(&[row(3, 1.0), Event::Tick(40)], 60, &[row(41, 1.0)], &[(0, 10, 1), (10, 60, 1)]);
+    // That of a time to come is open.
+    check_change(&[row(12, 1.0)], 30, &[row(8, 1.0), row(21, 1.0)], &[(0, 10, 1), (10, 20, 1), (20, 30, 1)]);
+    check_change(&[row(12, 1.0)], 4, &[row(13, 1.0), row(21, 1.0)], &[(10, 20, 2), (20, 24, 1)]);
+}
+
 #[test]
 fn the_windows_of_many_devices_go_out_in_frames_of_bounded_size() {
     let mut bench = Bench::new(&config());
