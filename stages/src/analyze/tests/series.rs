@@ -101,15 +101,13 @@ fn metrics_that_never_come_again_are_let_go_of() {
 fn a_device_may_have_a_great_many_metrics() {
     let analyze = Analyze::new(&config());
     let mut state = AnalyzeState::default();
-    let names = names(37_000);
+    let names = names(120_000);
     let began_at = Instant::now();
-    for step in 0..3 {
-        let plan = analyze.plan(&mut state, &rows(&names, step)).unwrap();
-        assert_eq!(plan.counts.consumed, 37_000);
-        // The same rows are repeats: each metric finds its own.
-        let plan = analyze.plan(&mut state, &rows(&names, step)).unwrap();
-        assert_eq!(plan.counts.repeated, 37_000);
-    }
-    // One by one it takes minutes.
+    let plan = analyze.plan(&mut state, &rows(&names, 1)).unwrap();
+    assert_eq!(plan.counts.consumed, 120_000);
+    // The same rows are repeats: each metric finds its own.
+    let plan = analyze.plan(&mut state, &rows(&names, 1)).unwrap();
+    assert_eq!(plan.counts.repeated, 120_000);
+    // One by one it takes much longer.
     assert!(began_at.elapsed() < Duration::from_secs(20), "{:?}", began_at.elapsed());
 }
