@@ -13,6 +13,9 @@ use crate::queue::{EncodedFrame, Publish, QueueName};
 /// The name of the stage: in ids, books and logs.
 pub(crate) const STAGE: &str = "notify";
 
+/// So many alerts of one rule, device and metric are told of one frame.
+const ALERTS_MAX: usize = 100;
+
 /// Everybody who is told of alerts.
 #[derive(Debug, Clone, Default)]
 pub struct Recipients(Arc<[Recipient]>);
@@ -34,9 +37,8 @@ impl Recipients {
     /// A frame for each row of an *alerts* frame that is told and each webhook that asks for it, in the webhook's
     /// lane: so each is delivered, tried again and given up by itself.
     ///
-    /// Nothing is told of an alert that fires and ends in this frame when another of the same rule, device and
-    /// metric comes after it. So a value that swings leads to three rows at most for each of them: the end of an
-    /// alert that fired before, and the last alert.
+    /// Of the alerts of one rule, device and metric that fire and end in this frame the last 100 are told, each whole.
+    /// One message can hold thousands, and all of it is one transaction.
     ///
     /// # Errors
     /// When the frame is not one of alerts.
@@ -62,14 +64,22 @@ impl Recipients {
 fn told<'a>(alerts: &Alerts<'a>) -> Vec<(usize, AlertRow<'a>)> {
     let rows: Vec<AlertRow<'a>> = (0..alerts.len()).map(|row| alerts.get(row)).collect();
     let about = |row: &AlertRow<'a>| (row.rule, row.device_id, row.metric);
-    let (mut last, mut transitions) = (HashMap::new(), HashMap::<_, usize>::new());
-    for row in &rows {
-        last.insert(about(row), row.alert);
+    // How many alerts about the same come after an alert, and how many rows it has here.
+    let mut newer: HashMap<_, HashMap<&str, usize>> = HashMap::new();
+    let mut transitions = HashMap::<_, usize>::new();
+    for row in rows.iter().rev() {
+        let alerts = newer.entry(about(row)).or_default();
+        let count = alerts.len();
+        alerts.entry(row.alert).or_insert(count);
         *transitions.entry(row.alert).or_default() += 1;
     }
-    let is_told = |row: &AlertRow<'a>| {
-        transitions.get(row.alert) == Some(&1) || last.get(&about(row)) == Some(&row.alert)
+    let is_new = |row: &AlertRow<'a>| {
+        newer
+            .get(&about(row))
+            .and_then(|alerts| alerts.get(row.alert))
+            .is_some_and(|newer| *newer < ALERTS_MAX)
     };
+    let is_told = |row: &AlertRow<'a>| transitions.get(row.alert) == Some(&1) || is_new(row);
     rows.into_iter().enumerate().filter(|(_, row)| is_told(row)).collect()
 }
 
@@ -173,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_value_that_swings_only_the_first_end_and_the_last_alert_are_told() {
+    fn of_a_value_that_swings_without_end_the_last_alerts_are_told() {
         let told = |rows: &[(&str, &str, &str)]| -> Vec<String> {
             let log = recipients(&[r#"{"name": "log", "url": "http://a"}"#]);
             let rows: Vec<_> =
@@ -182,23 +192,23 @@ mod tests {
         };
         let (firing, resolved) = ("firing", "resolved");
         let pair = [("1", "a", firing), ("1", "a", resolved)];
-        assert_eq!(told(&pair), ["1 firing", "1 resolved"], "nothing comes after it");
-        let swings = [
-            ("0", "a", resolved),
-            pair[0],
-            pair[1],
-            ("2", "a", firing),
-            ("2", "a", resolved),
-            ("3", "a", firing),
-        ];
-        assert_eq!(told(&swings), ["0 resolved", "3 firing"], "what was told before has its end told");
-        assert_eq!(told(&swings[..5]), ["0 resolved", "2 firing", "2 resolved"]);
-        let others = [pair[0], ("2", "b", firing), pair[1], ("2", "b", resolved), ("3", "b", firing)];
-        assert_eq!(told(&others), ["1 firing", "1 resolved", "3 firing"], "each device by itself");
+        let swings = [("0", "a", resolved), pair[0], pair[1], ("2", "a", firing)];
+        assert_eq!(told(&swings), ["0 resolved", "1 firing", "1 resolved", "2 firing"], "a few are all told");
 
         let alerts: Vec<String> = (0..5000).map(|alert| alert.to_string()).collect();
-        let many: Vec<_> =
-            alerts.iter().flat_map(|a| [firing, resolved].map(|state| (&**a, "a", state))).collect();
-        assert_eq!(told(&many), ["4999 firing", "4999 resolved"], "however many there are");
+        let of = |device| {
+            let rows = alerts.iter().flat_map(move |a| [firing, resolved].map(|state| (&**a, device, state)));
+            [("before", device, resolved)].into_iter().chain(rows)
+        };
+        let many: Vec<_> = of("a").collect();
+        let shown = told(&many);
+        assert_eq!(shown.len(), 1 + 2 * ALERTS_MAX, "however many there are");
+        assert_eq!(
+            shown[..3],
+            ["before resolved", "4900 firing", "4900 resolved"],
+            "each whole, and ends of before"
+        );
+        let (both, alone) = (of("a").chain([("x", "b", firing)]).collect::<Vec<_>>(), 2 + 2 * ALERTS_MAX);
+        assert_eq!(told(&both).len(), alone, "each device by itself");
     }
 }
