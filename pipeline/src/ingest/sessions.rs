@@ -131,27 +131,13 @@ impl Sessions {
             if purges {
                 table::purge(connection, now)?;
             }
-            let found = table::find(connection, &asked, now)?;
-            let resumed = if clean { None } else { found };
+            let resumed = if clean { None } else { table::find(connection, &asked, now)? };
             let packets = match resumed {
                 Some(session) => table::packets(connection, session)?,
                 None => Vec::new(),
             };
-            if expiry_secs == 0 || resumed.is_none() {
-                table::forget(connection, &asked)?;
-            }
-            let kept = match resumed {
-                _ if expiry_secs == 0 => None,
-                Some(session) => {
-                    table::keep(connection, session)?;
-                    Some(session)
-                }
-                None if table::count(connection)? >= i64::from(sessions_max) => {
-                    return Err(BeginError::Full(sessions_max));
-                }
-                None => Some(table::create(connection, &asked)?),
-            };
-            Ok((resumed, kept, packets))
+            let kept = settle(connection, &asked, resumed, expiry_secs > 0, sessions_max)?;
+            Ok::<_, BeginError>((resumed, kept, packets))
         };
         let (resumed, kept, packets) = self.database.write(Durability::Fsync, write).await?;
         session.session = kept;
@@ -184,6 +170,31 @@ impl Sessions {
         };
         (session, before)
     }
+}
+
+/// Has the database hold the session that a client has from now on, if it is to outlive the connection, and
+/// none else of it; answers its number.
+fn settle(
+    connection: &Connection,
+    client_id: &str,
+    resumed: Option<i64>,
+    outlives: bool,
+    sessions_max: u32,
+) -> Result<Option<i64>, BeginError> {
+    if let Some(session) = resumed
+        && outlives
+    {
+        table::keep(connection, session)?;
+        return Ok(Some(session));
+    }
+    table::forget(connection, client_id)?;
+    if !outlives {
+        return Ok(None);
+    }
+    if table::count(connection)? >= i64::from(sessions_max) {
+        return Err(BeginError::Full(sessions_max));
+    }
+    Ok(Some(table::create(connection, client_id)?))
 }
 
 impl Clients {

@@ -7,6 +7,7 @@ mod clients;
 mod ending;
 mod exactly_once;
 mod killed;
+mod not_durable;
 mod pressure;
 mod raw;
 mod refusing;
