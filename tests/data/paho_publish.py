@@ -9,6 +9,7 @@ way, and the client comes again by itself.
 import json
 import socket
 import sys
+import threading
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.packettypes import PacketTypes
@@ -27,9 +28,15 @@ client = mqtt.Client(
 )
 client.reconnect_delay_set(min_delay=0.1, max_delay=1)
 sessions = []
-client.on_connect = lambda _client, _data, flags, reason, _properties: sessions.append(
-    [flags.session_present, str(reason)]
-)
+connected = threading.Event()
+
+
+def on_connect(_client, _data, flags, reason, _properties):
+    sessions.append([flags.session_present, str(reason)])
+    connected.set()
+
+
+client.on_connect = on_connect
 
 kept = properties = None
 if v5:
@@ -48,6 +55,8 @@ for index in range(count):
     if cuts and index in (count // 3, 2 * count // 3):
         # Some are acknowledged by now, some are on the way.
         published[index // 2].wait_for_publish(30)
+        connected.wait(30)
+        connected.clear()
         client.socket().shutdown(socket.SHUT_RDWR)
 for message in published:
     message.wait_for_publish(30)

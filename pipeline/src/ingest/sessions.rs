@@ -16,6 +16,7 @@ use std::{
 };
 
 use rusqlite::Connection;
+use stages::frame::Micros;
 use tokio::sync::{Notify, watch};
 
 pub(super) use self::table::PacketChanges;
@@ -131,34 +132,13 @@ impl Sessions {
             if purges {
                 table::purge(connection, now)?;
             }
-            let found = table::find(connection, &asked, now)?;
-            let resumed = if clean { None } else { found };
+            let resumed = if clean { None } else { table::find(connection, &asked, now)? };
             let packets = match resumed {
                 Some(session) => table::packets(connection, session)?,
                 None => Vec::new(),
             };
-            if expiry_secs == 0 || resumed.is_none() {
-                table::forget(connection, &asked)?;
-            }
-            let kept = match resumed {
-                _ if expiry_secs == 0 => None,
-                Some(session) => {
-                    table::keep(connection, session)?;
-                    Some(session)
-                }
-                None => {
-                    let full =
-                        || Ok::<_, rusqlite::Error>(table::count(connection)? >= i64::from(sessions_max));
-                    if full()? {
-                        table::purge(connection, now)?;
-                        if full()? {
-                            return Err(BeginError::Full(sessions_max));
-                        }
-                    }
-                    Some(table::create(connection, &asked)?)
-                }
-            };
-            Ok((resumed, kept, packets))
+            let kept = settle(connection, &asked, resumed, expiry_secs > 0, sessions_max, now)?;
+            Ok::<_, BeginError>((resumed, kept, packets))
         };
         let (resumed, kept, packets) = self.database.write(Durability::Fsync, write).await?;
         session.session = kept;
@@ -191,6 +171,37 @@ impl Sessions {
         };
         (session, before)
     }
+}
+
+/// Has the database hold the session that a client has from now on, if it is to outlive the connection, and
+/// none else of it; answers its number.
+fn settle(
+    connection: &Connection,
+    client_id: &str,
+    resumed: Option<i64>,
+    outlives: bool,
+    sessions_max: u32,
+    now: Micros,
+) -> Result<Option<i64>, BeginError> {
+    if let Some(session) = resumed
+        && outlives
+    {
+        table::keep(connection, session)?;
+        return Ok(Some(session));
+    }
+    table::forget(connection, client_id)?;
+    if !outlives {
+        return Ok(None);
+    }
+    let is_full = || Ok::<_, BeginError>(table::count(connection)? >= i64::from(sessions_max));
+    if is_full()? {
+        // Some may be past their time.
+        table::purge(connection, now)?;
+        if is_full()? {
+            return Err(BeginError::Full(sessions_max));
+        }
+    }
+    Ok(Some(table::create(connection, client_id)?))
 }
 
 impl Clients {

@@ -1,12 +1,10 @@
 //! QoS 2: what is taken once, whatever is sent again.
 
-use std::time::{Duration, Instant};
-
 use millstream::queue::QueueName;
 
 use super::{
-    raw::{Connect, PATIENCE, PUBACK, PUBCOMP, PUBREC, Raw, V3, V5, publish, publish_once, release},
-    server::{Server, Setup, drain},
+    raw::{Connect, PUBACK, PUBCOMP, PUBREC, Raw, V3, V5, publish, publish_once, release},
+    server::{Server, Setup},
 };
 
 const TOPIC: &str = "devices/a/telemetry";
@@ -42,17 +40,11 @@ use Step::{
     Unknown,
 };
 
-fn session(version: u8, clean: bool) -> Connect {
-    // MQTT 3.1.1 knows only sessions that are kept, and clean ones.
-    let expiry = (version == V5).then_some(3600);
-    Connect { clean, expiry, ..Connect::new(version, "sensor") }
-}
-
 fn connect(version: u8, step: &Step) -> Connect {
     match step {
-        Begin if version == V3 => session(version, false),
-        Begin => session(version, true),
-        Resume => session(version, false),
+        Begin if version == V3 => Connect::session(version, "sensor", false),
+        Begin => Connect::session(version, "sensor", true),
+        Resume => Connect::session(version, "sensor", false),
         ResumeBriefly => Connect { clean: false, ..Connect::new(version, "sensor") },
         _ => Connect::new(version, "sensor"),
     }
@@ -78,7 +70,7 @@ async fn check(version: u8, case: &str, steps: &[Step], messages: &[&str]) {
             _ => talk(client.as_mut().expect("a client that is connected"), version, step, &at).await,
         }
     }
-    assert_eq!(taken(&server, messages.len()).await, messages, "version {version}, {case}");
+    assert_eq!(server.payloads(messages.len()).await, messages, "version {version}, {case}");
 }
 
 async fn talk(client: &mut Raw, version: u8, step: &Step, at: &str) {
@@ -96,13 +88,6 @@ async fn talk(client: &mut Raw, version: u8, step: &Step, at: &str) {
         }
         _ => unreachable!("{at}"),
     }
-}
-
-/// The payloads of all messages in the queue, of which there are to be `count`.
-async fn taken(server: &Server, count: usize) -> Vec<String> {
-    let received = server.drain(QueueName::Validate, count).await;
-    assert_eq!(server.rows(QueueName::Validate).await, 0, "no more than {count}");
-    received.into_iter().map(|message| String::from_utf8(message.payload).unwrap()).collect()
 }
 
 #[tokio::test]
@@ -211,167 +196,11 @@ async fn packet_ids_end_with_their_session() {
     check(V5, "resumed until the connection ends", &steps, &["a"]).await;
 }
 
-/// How many packet ids the file holds.
-fn known(server: &Server) -> i64 {
-    let file = rusqlite::Connection::open(server.file()).unwrap();
-    file.query_row("SELECT count(*) FROM session_packet", [], |row| row.get(0)).unwrap()
-}
-
-/// Nothing is durable before there are two messages.
-fn by_twos() -> Setup {
-    let mut setup = Setup::default();
-    setup.packer.linger = Duration::from_secs(3600);
-    setup.packer.frame_rows_max = 2;
-    setup
-}
-
-/// Sends a message that does not become durable yet.
-async fn begin_one(server: &Server, version: u8, payload: &[u8]) -> Raw {
-    let begun = Connect { clean: version == V5, ..session(version, false) };
-    let (mut client, _) = Raw::connect(server.addr(), &begun).await;
-    client.send(&publish_once(version, false, 5, TOPIC, payload)).await;
-    let deadline = Instant::now() + PATIENCE;
-    while server.ingest.stats().buffered_bytes == 0 {
-        assert!(Instant::now() < deadline, "it is taken");
-        tokio::task::yield_now().await;
-    }
-    client
-}
-
-#[tokio::test]
-async fn a_message_that_is_not_durable_yet_is_known_to_the_next_connection() {
-    for version in [V3, V5] {
-        for takeover in [false, true] {
-            let server = Server::with(by_twos()).await;
-            let first = begin_one(&server, version, b"a").await;
-            let first = takeover.then_some(first);
-            let (mut client, present) = Raw::connect(server.addr(), &session(version, false)).await;
-            assert!(present);
-            drop(first);
-            client.send(&publish_once(version, true, 5, TOPIC, b"a")).await;
-            client.hears_nothing().await;
-            client.send(&publish(version, 6, TOPIC, b"b")).await;
-            assert_eq!(client.answer(PUBREC).await, (5, None));
-            assert_eq!(client.answer(PUBACK).await, (6, None));
-            assert_eq!(taken(&server, 2).await, ["a", "b"]);
-
-            let server = server.restart().await;
-            let (mut client, present) = Raw::connect(server.addr(), &session(version, false)).await;
-            assert!(present);
-            client.send(&publish_once(version, true, 5, TOPIC, b"a")).await;
-            assert_eq!(client.answer(PUBREC).await, (5, None));
-            assert_eq!(server.rows(QueueName::Validate).await, 0);
-        }
-    }
-}
-
-#[tokio::test]
-async fn a_message_that_waits_for_room_is_known_to_the_next_connection() {
-    for version in [V3, V5] {
-        // The queue is full after a frame.
-        let server = Server::with(Setup { queue_bytes_max: 1, ..Setup::default() }).await;
-        let mut other = Raw::enter(server.addr(), version, "other").await;
-        other.publish(1, TOPIC, b"x").await;
-        other.pubacks(1).await;
-        drop(begin_one(&server, version, b"a").await);
-        let (mut client, present) = Raw::connect(server.addr(), &session(version, false)).await;
-        assert!(present);
-        client.send(&publish_once(version, true, 5, TOPIC, b"a")).await;
-        client.hears_nothing().await;
-        // Through the same handle, so that the room is seen at once.
-        let received = drain(&server.queues, QueueName::Validate, 1).await;
-        assert_eq!(received[0].payload, b"x");
-        assert_eq!(client.answer(PUBREC).await, (5, None));
-        assert_eq!(taken(&server, 1).await, ["a"]);
-        client.send(&release(5)).await;
-        assert_eq!(client.answer(PUBCOMP).await, (5, None));
-    }
-}
-
-#[tokio::test]
-async fn a_message_of_a_session_that_was_given_up_leaves_no_packet_id_behind() {
-    let server = Server::with(by_twos()).await;
-    drop(begin_one(&server, V5, b"a").await);
-    let (mut client, present) = Raw::connect(server.addr(), &session(V5, true)).await;
-    assert!(!present);
-    client.send(&publish(V5, 6, TOPIC, b"b")).await;
-    client.pubacks(1).await;
-    assert_eq!(taken(&server, 2).await, ["a", "b"]);
-    assert_eq!(known(&server), 0);
-
-    // The new session never used that packet id.
-    let server = server.restart().await;
-    let (mut client, present) = Raw::connect(server.addr(), &session(V5, false)).await;
-    assert!(present);
-    client.send(&publish_once(V5, false, 5, TOPIC, b"c")).await;
-    client.send(&publish(V5, 6, TOPIC, b"d")).await;
-    assert_eq!(client.answer(PUBREC).await, (5, None));
-    assert_eq!(taken(&server, 2).await, ["c", "d"]);
-}
-
-#[tokio::test]
-async fn a_session_begun_anew_knows_nothing_of_what_is_not_durable_yet() {
-    for version in [V3, V5] {
-        let server = Server::with(by_twos()).await;
-        drop(begin_one(&server, version, b"a").await);
-        let (mut client, present) = Raw::connect(server.addr(), &session(version, true)).await;
-        assert!(!present);
-        client.send(&publish_once(version, false, 5, TOPIC, b"b")).await;
-        assert_eq!(client.answer(PUBREC).await, (5, None));
-        assert_eq!(taken(&server, 2).await, ["a", "b"]);
-    }
-}
-
-#[tokio::test]
-async fn a_message_that_died_with_the_process_is_taken_when_it_comes_again() {
-    for version in [V3, V5] {
-        let server = Server::with(by_twos()).await;
-        let _client = begin_one(&server, version, b"a").await;
-        let server = server.restart().await;
-        let (mut client, present) = Raw::connect(server.addr(), &session(version, false)).await;
-        assert!(present);
-        client.send(&publish_once(version, true, 5, TOPIC, b"a")).await;
-        client.send(&publish(version, 6, TOPIC, b"b")).await;
-        assert_eq!(client.answer(PUBREC).await, (5, None));
-        assert_eq!(taken(&server, 2).await, ["a", "b"]);
-    }
-}
-
-#[tokio::test]
-async fn neither_pubrec_nor_pubcomp_leaves_before_it_is_durable() {
-    for version in [V3, V5] {
-        let server = Server::start().await;
-        let (mut client, _) = Raw::connect(server.addr(), &session(version, false)).await;
-        let blocker = rusqlite::Connection::open(server.file()).unwrap();
-        blocker.execute_batch("BEGIN IMMEDIATE").unwrap();
-        client.send(&publish_once(version, false, 5, TOPIC, b"a")).await;
-        client.hears_nothing().await;
-        client.send(&publish_once(version, true, 5, TOPIC, b"a")).await;
-        for _ in 0..30 {
-            client.hears_nothing().await;
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        blocker.execute_batch("ROLLBACK").unwrap();
-        assert_eq!(client.answer(PUBREC).await, (5, None));
-        assert_eq!(client.answer(PUBREC).await, (5, None), "each is answered");
-
-        blocker.execute_batch("BEGIN IMMEDIATE").unwrap();
-        client.send(&release(5)).await;
-        for _ in 0..30 {
-            client.hears_nothing().await;
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        blocker.execute_batch("ROLLBACK").unwrap();
-        assert_eq!(client.answer(PUBCOMP).await, (5, None));
-        assert_eq!(taken(&server, 1).await, ["a"]);
-    }
-}
-
 #[tokio::test]
 async fn answers_leave_in_the_order_of_receipt_whatever_the_qos() {
     let server = Server::start().await;
     for version in [V3, V5] {
-        let (mut client, _) = Raw::connect(server.addr(), &session(version, false)).await;
+        let (mut client, _) = Raw::connect(server.addr(), &Connect::session(version, "sensor", false)).await;
         let ids: Vec<u16> = (1..=800).map(|index| index * 31 % 4001 + 1).collect();
         let (mut publishes, mut releases) = (Vec::new(), Vec::new());
         for id in &ids {
@@ -423,35 +252,19 @@ async fn a_message_counts_as_outstanding_until_it_is_complete() {
 #[tokio::test]
 async fn the_file_forgets_packet_ids_with_their_message_and_with_their_session() {
     let server = Server::start().await;
-    let (mut client, _) = Raw::connect(server.addr(), &session(V5, true)).await;
+    let (mut client, _) = Raw::connect(server.addr(), &Connect::session(V5, "sensor", true)).await;
     for id in [1, 2] {
         client.send(&publish_once(V5, false, id, TOPIC, b"a")).await;
         client.answer(PUBREC).await;
     }
-    assert_eq!(known(&server), 2);
+    assert_eq!(server.packet_ids(), 2);
     client.send(&release(1)).await;
     client.answer(PUBCOMP).await;
-    assert_eq!(known(&server), 1);
+    assert_eq!(server.packet_ids(), 1);
     // DISCONNECT, with a session expiry of 0.
     client.send(&[0xe0, 7, 0, 5, 0x11, 0, 0, 0, 0]).await;
     assert_eq!(client.receive().await, None);
-    let (_client, present) = Raw::connect(server.addr(), &session(V5, false)).await;
+    let (_client, present) = Raw::connect(server.addr(), &Connect::session(V5, "sensor", false)).await;
     assert!(!present);
-    assert_eq!(known(&server), 0);
-}
-
-#[tokio::test]
-async fn a_release_before_its_pubrec_breaks_the_protocol() {
-    for (version, told) in [(V3, None), (V5, Some(0x82))] {
-        let server = Server::with(by_twos()).await;
-        let mut client = begin_one(&server, version, b"a").await;
-        client.send(&release(5)).await;
-        assert_eq!(client.end().await, told);
-        // It was taken all the same, and is known.
-        let (mut client, _) = Raw::connect(server.addr(), &session(version, false)).await;
-        client.send(&publish_once(version, true, 5, TOPIC, b"a")).await;
-        client.send(&publish(version, 6, TOPIC, b"b")).await;
-        assert_eq!(client.answer(PUBREC).await, (5, None));
-        assert_eq!(taken(&server, 2).await, ["a", "b"]);
-    }
+    assert_eq!(server.packet_ids(), 0);
 }

@@ -24,10 +24,6 @@ const MESSAGES: u32 = 4000;
 /// As many as a sender has under way.
 const WINDOW: usize = 40;
 
-fn session(version: u8) -> Connect {
-    Connect { clean: false, expiry: (version == V5).then_some(3600), ..Connect::new(version, "sensor") }
-}
-
 /// How often each payload is in the quarantine.
 fn kept(site: &Site) -> BTreeMap<String, u64> {
     let rows = lake::query(
@@ -43,13 +39,14 @@ async fn a_packet_id_outlives_the_process() {
     for version in [V3, V5] {
         let site = Site::new(QUICK);
         let mut up = site.up();
-        let (mut client, _) = Raw::connect(site.address(), &session(version)).await;
+        let (mut client, _) = Raw::connect(site.address(), &Connect::session(version, "sensor", false)).await;
         client.send(&publish_once(version, false, 1, TOPIC, b"first")).await;
         assert_eq!(client.answer(PUBREC).await, (1, None));
         for _ in 0..2 {
             up.kill();
             up = site.up();
-            let (again, present) = Raw::connect(site.address(), &session(version)).await;
+            let (again, present) =
+                Raw::connect(site.address(), &Connect::session(version, "sensor", false)).await;
             assert!(present);
             client = again;
             client.send(&publish_once(version, true, 1, TOPIC, b"first")).await;
@@ -59,7 +56,7 @@ async fn a_packet_id_outlives_the_process() {
         assert_eq!(client.answer(PUBCOMP).await, (1, None));
         up.kill();
         up = site.up();
-        let (mut client, _) = Raw::connect(site.address(), &session(version)).await;
+        let (mut client, _) = Raw::connect(site.address(), &Connect::session(version, "sensor", false)).await;
         client.send(&publish_once(version, false, 1, TOPIC, b"second")).await;
         assert_eq!(client.answer(PUBREC).await, (1, None));
         up.terminate();
@@ -89,7 +86,8 @@ impl Sender {
         let mut connections = 0;
         while self.next < MESSAGES || !self.under_way.is_empty() {
             assert!(begun.elapsed() < 2 * PATIENCE, "{} of {MESSAGES} sent", self.next);
-            let Some((mut client, present)) = Raw::try_connect(self.addr, &session(self.version)).await
+            let Some((mut client, present)) =
+                Raw::try_connect(self.addr, &Connect::session(self.version, "sensor", false)).await
             else {
                 tokio::time::sleep(Duration::from_millis(10)).await;
                 continue;

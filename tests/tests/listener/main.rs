@@ -9,6 +9,7 @@ mod doors;
 mod ending;
 mod exactly_once;
 mod killed;
+mod not_durable;
 mod pressure;
 mod raw;
 mod refusing;

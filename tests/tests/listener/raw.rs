@@ -82,6 +82,12 @@ impl Connect {
         }
     }
 
+    /// A session that is kept; in MQTT 3.1.1, none that is clean is.
+    pub(crate) fn session(version: u8, client_id: &'static str, clean: bool) -> Self {
+        let expiry = (version == V5).then_some(3600);
+        Self { clean, expiry, ..Self::new(version, client_id) }
+    }
+
     pub(crate) fn bytes(&self) -> Vec<u8> {
         let mut body = text(b"MQTT");
         let mut flags = u8::from(self.clean) << 1 | u8::from(self.will.is_some()) << 2;

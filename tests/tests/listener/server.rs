@@ -93,6 +93,19 @@ impl Server {
         received.unwrap_or_else(|_| panic!("{count} messages in {queue}"))
     }
 
+    /// The payloads of the messages in the validate queue, of which there are just `count`.
+    pub(crate) async fn payloads(&self, count: usize) -> Vec<String> {
+        let received = self.drain(QueueName::Validate, count).await;
+        assert_eq!(self.rows(QueueName::Validate).await, 0, "no more than {count}");
+        received.into_iter().map(|message| String::from_utf8(message.payload).unwrap()).collect()
+    }
+
+    /// How many packet ids of QoS 2 the data file holds.
+    pub(crate) fn packet_ids(&self) -> i64 {
+        let file = rusqlite::Connection::open(self.file()).unwrap();
+        file.query_row("SELECT count(*) FROM session_packet", [], |row| row.get(0)).unwrap()
+    }
+
     /// How many messages are in a queue.
     pub(crate) async fn rows(&self, queue: QueueName) -> u64 {
         self.queues.depth(queue).await.unwrap().rows
