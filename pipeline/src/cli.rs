@@ -74,7 +74,18 @@ pub fn main() -> ExitCode {
         Command::Queues(args) => runtime.block_on(queues::queues(args, out)),
         Command::Passwd(args) => passwd::passwd(&args, out),
     };
-    ended.unwrap_or_else(|error| fail(&error))
+    match ended {
+        Ok(code) => code,
+        // Who reads what is printed has seen enough, as `head` does.
+        Err(error) if quiet && is_unread(&error) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+/// Whether nobody takes what is printed any more.
+fn is_unread(error: &anyhow::Error) -> bool {
+    let is_gone = |cause: &io::Error| cause.kind() == io::ErrorKind::BrokenPipe;
+    error.chain().any(|cause| cause.downcast_ref().is_some_and(is_gone))
 }
 
 /// Events go to stderr; `MILLSTREAM_LOG` (as `RUST_LOG` elsewhere) chooses which.

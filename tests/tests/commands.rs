@@ -11,7 +11,7 @@ use std::{
 };
 
 use serde_json::Value;
-use tests::{Child, Ended, Site};
+use tests::{Child, Ended, Site, program};
 
 fn ended(command: Command) -> Ended {
     Child::start(command).ended()
@@ -176,4 +176,14 @@ fn passwd_loses_nobody_when_many_are_added_at_once() {
     let mut names: Vec<_> = users.lines().map(|line| &line[..1]).collect();
     names.sort_unstable();
     assert_eq!(names, ["a", "b", "c", "d"]);
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_failure() {
+    let mut command = program("millstream");
+    command.args(["check", "--print-schema"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut check = command.spawn().unwrap();
+    drop(check.stdout.take());
+    let ended = check.wait_with_output().unwrap();
+    assert_eq!((ended.status.code(), String::from_utf8_lossy(&ended.stderr)), (Some(0), "".into()));
 }
