@@ -25,7 +25,7 @@ mod users;
 mod window;
 mod wire;
 
-use std::{net::SocketAddr, sync::Arc, time::SystemTime};
+use std::{net::SocketAddr, sync::Arc};
 
 use stages::{frame::Micros, topic::Topics};
 use tokio::{sync::watch, task::JoinSet};
@@ -50,7 +50,7 @@ pub use self::{
     tls::{TlsError, TlsOptions},
     users::{UserList, UsersError, check_name, hash_password},
 };
-use crate::{database::Database, queue::Queues};
+use crate::{clock::now, database::Database, queue::Queues};
 
 /// Who brings the messages.
 #[derive(Debug, Clone, Default)]
@@ -276,10 +276,4 @@ async fn publish(publisher: Publisher, phase: watch::Sender<Phase>) {
 fn fail(phase: &watch::Sender<Phase>, error: IngestError) {
     tracing::error!(%error, "ingest stops");
     phase.send_replace(Phase::Failed(Arc::new(error)));
-}
-
-/// The time of receipt, and the time that sessions expire by.
-fn now() -> Micros {
-    let since_1970 = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
-    Micros::try_from(since_1970.as_micros()).unwrap_or(Micros::MAX)
 }

@@ -4,6 +4,7 @@
 //! telemetry: those are pure functions in the `stages` crate.
 
 pub mod cli;
+mod clock;
 pub mod config;
 mod console;
 pub mod database;

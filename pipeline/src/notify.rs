@@ -170,3 +170,28 @@ impl Notify {
         Ok(())
     }
 }
+
+/// A transition for tests.
+#[cfg(test)]
+fn transition<'a>(
+    alert: &'a str,
+    device_id: &'a str,
+    state: &'a str,
+    severity: &'a str,
+) -> stages::frame::AlertRow<'a> {
+    stages::frame::AlertRow {
+        alert,
+        rule: "too-hot",
+        device_id,
+        metric: "temperature",
+        state,
+        severity,
+        ts: 1,
+        since: 0,
+        value: Some(81.0),
+        anomaly_score: None,
+        condition: "temperature above 80",
+        received_at: 2,
+        message: 3,
+    }
+}

@@ -114,8 +114,8 @@ impl Transform {
     }
 
     /// Makes readings of the messages of a frame: *readings* frames for each lane that their devices are
-    /// in, a next one wherever one has about [`FRAME_BYTES`](crate::frame::FRAME_BYTES). The books count messages as consumed and readings as produced; a message all
-    /// of whose metrics the config drops is filtered.
+    /// in, a next one wherever one has about [`FRAME_BYTES`](crate::frame::FRAME_BYTES). The books count messages as
+    /// consumed and readings as produced; a message all of whose metrics the config drops is filtered.
     ///
     /// # Errors
     /// When the frame holds no messages, or lacks a column.

@@ -2,7 +2,6 @@
 
 use std::{mem, sync::Arc, time::Duration};
 
-use chrono::Utc;
 use stages::{
     frame::{self, Frame, FrameError},
     plan::Counts,
@@ -22,6 +21,7 @@ use super::{
     roll::{self, Roll},
 };
 use crate::{
+    clock,
     error::Class,
     queue::{Delivery, Holder, QueueError, QueueName, Queues, Receipt, ReceiveLimits, SqliteQueues, Verdict},
     worker::Leases,
@@ -249,7 +249,7 @@ impl Store {
     }
 
     async fn try_roll(&mut self) -> Result<(), Failure> {
-        let (granularity, now) = (self.options.granularity, Utc::now().timestamp_micros());
+        let (granularity, now) = (self.options.granularity, clock::now());
         let collection = mem::take(&mut self.collection);
         let planned = spawn_blocking(move || Roll::plan(collection, granularity, now));
         let roll = self.leases.keep(planned).await.map_err(LakeError::from);

@@ -110,26 +110,13 @@ mod tests {
     use stages::frame::{self, FrameId, Header};
 
     use super::*;
+    use crate::notify::transition;
 
     /// Alert, device, state and severity of each row.
     fn frame(rows: &[(&str, &str, &str, &str)]) -> Frame {
         let mut builder = AlertsBuilder::default();
         for (alert, device_id, state, severity) in rows {
-            builder.append(&AlertRow {
-                alert,
-                rule: "too-hot",
-                device_id,
-                metric: "temperature",
-                state,
-                severity,
-                ts: 1,
-                since: 0,
-                value: Some(81.0),
-                anomaly_score: None,
-                condition: "temperature above 80",
-                received_at: 2,
-                message: 3,
-            });
+            builder.append(&transition(alert, device_id, state, severity));
         }
         let id = FrameId::ingested(1, 1);
         let header = Header { id, kind: Kind::Alerts, lane: Lane(2), created_at: 0, epoch: 1, trace: None };

@@ -6,7 +6,6 @@ mod tests;
 
 use std::time::Duration;
 
-use chrono::Utc;
 use stages::frame::{Frame, FrameError, Lane, Micros};
 use tokio::{
     sync::watch,
@@ -16,6 +15,7 @@ use tracing::{info, warn};
 
 use self::progress::{Look, Progress};
 use crate::{
+    clock::{micros, now},
     error::Class,
     queue::{EncodedFrame, Publish, QueueError, QueueName, Queues},
 };
@@ -197,12 +197,4 @@ impl Ticker {
         let age = self.queues.depth(queue).await?.oldest_age;
         Ok(age.map(|age| asked_at.saturating_sub(micros(age))))
     }
-}
-
-fn now() -> Micros {
-    Utc::now().timestamp_micros()
-}
-
-fn micros(duration: Duration) -> Micros {
-    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }

@@ -1,11 +1,11 @@
 use std::path::Path;
 
-use stages::frame::{AlertRow, AlertsBuilder, FrameId, Header, Kind};
+use stages::frame::{AlertsBuilder, FrameId, Header, Kind};
 
 use super::*;
 use crate::{
     database::Database,
-    notify::{NotifyConfig, Recipients, WebhookConfig},
+    notify::{NotifyConfig, Recipients, WebhookConfig, transition},
     queue::{SqliteOptions, SqliteQueues},
 };
 
@@ -60,21 +60,7 @@ async fn with_a_fired_and_resolved_alert(attempts_max: u32) -> (Queues, Worker, 
     let webhook = Webhook::open(&config, Path::new(".")).unwrap();
     let mut builder = AlertsBuilder::default();
     for state in ["firing", "resolved"] {
-        builder.append(&AlertRow {
-            alert: "one",
-            rule: "too-hot",
-            device_id: "a",
-            metric: "temperature",
-            state,
-            severity: "critical",
-            ts: 1,
-            since: 0,
-            value: Some(81.0),
-            anomaly_score: None,
-            condition: "temperature above 80",
-            received_at: 2,
-            message: 3,
-        });
+        builder.append(&transition("one", "a", state, "critical"));
     }
     let id = FrameId::ingested(1, 1);
     let header =

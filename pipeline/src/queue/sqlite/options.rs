@@ -1,10 +1,8 @@
-use std::{
-    fmt,
-    sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 use stages::frame::Micros;
+
+use crate::clock;
 
 /// Limits and times of the embedded engine.
 #[derive(Debug, Clone)]
@@ -59,7 +57,7 @@ impl Clock {
 
 impl Default for Clock {
     fn default() -> Self {
-        Self::new(|| micros(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()))
+        Self::new(clock::now)
     }
 }
 
@@ -67,9 +65,4 @@ impl fmt::Debug for Clock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Clock").field(&self.now()).finish()
     }
-}
-
-/// A duration in microseconds, at most about 290,000 years.
-pub(super) fn micros(duration: Duration) -> Micros {
-    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }

@@ -6,8 +6,9 @@ use rusqlite::{Connection, params};
 use stages::frame::Micros;
 use tokio::{select, time::sleep};
 
-use super::{SqliteQueues, depth, options::micros, tally::Tally};
+use super::{SqliteQueues, depth, tally::Tally};
 use crate::{
+    clock::micros,
     database::Durability,
     queue::{Publish, QueueError, QueueName},
 };

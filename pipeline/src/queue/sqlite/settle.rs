@@ -6,10 +6,10 @@ use stages::frame::Micros;
 use super::{
     SqliteQueues,
     lease::{self, Held},
-    options::micros,
     tally::Tally,
 };
 use crate::{
+    clock::micros,
     database::Durability,
     queue::{DeadLetter, QueueError, Receipt, Verdict},
 };
