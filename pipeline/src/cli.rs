@@ -59,6 +59,10 @@ pub fn main() -> ExitCode {
     if let Err(error) = log_to_stderr(if quiet { "error" } else { "info" }, log_format) {
         return fail(&error);
     }
+    #[cfg(feature = "failpoints")]
+    if let Err(error) = crate::failpoint::arm() {
+        return fail(&error);
+    }
     // Somebody may have chosen already; then that is it.
     let _chosen = rustls::crypto::ring::default_provider().install_default();
     let runtime = match tokio::runtime::Runtime::new() {

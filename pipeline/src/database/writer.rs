@@ -14,6 +14,7 @@ use tokio::{
 };
 
 use super::{DatabaseError, Durability, job::Job, meters::Meters, open::io_error};
+use crate::failpoint::fail_point;
 
 /// How many jobs share a commit at most: what waits longer than theirs waits for the next.
 const GROUP_MAX: usize = 256;
@@ -145,7 +146,10 @@ impl Writer {
             }
             self.execute("RELEASE job")?;
         }
-        Ok(self.execute("COMMIT")?)
+        fail_point!("commit_before");
+        self.execute("COMMIT")?;
+        fail_point!("commit_after");
+        Ok(())
     }
 
     fn execute(&self, sql: &str) -> rusqlite::Result<()> {
