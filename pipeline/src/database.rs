@@ -8,6 +8,7 @@
 mod error;
 mod job;
 mod meters;
+mod migrate;
 mod open;
 mod owner;
 #[cfg(test)]
@@ -65,11 +66,11 @@ const JOBS_MAX: usize = 1024;
 
 impl Database {
     /// Opens the data file at `path`, usually `DIR/millstream.db`, and creates it and its directory
-    /// where they are missing. This process is registered as an owner in `owners/` beside the file.
+    /// where they are missing; a file of an older format becomes one of this. This process is registered as an owner in `owners/` beside the file.
     ///
     /// # Errors
-    /// When the file cannot be created or read, is of another program, or was written by a version
-    /// of Millstream with another format.
+    /// When the file cannot be created or read, is of another program, or of a format that this version cannot take
+    /// over: a newer one, a very old one, or an older one while another process runs on it.
     pub fn open(path: &Path) -> Result<Self, DatabaseError> {
         let (connection, registration) = open::open(path)?;
         let reader = Arc::new(Mutex::new(open::reader(path)?));

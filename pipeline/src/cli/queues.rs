@@ -51,7 +51,7 @@ pub(super) async fn queues(args: QueuesArgs, out: &mut impl Write) -> anyhow::Re
         "queue", "frames", "rows", "bytes", "in flight", "oldest s", "dead"
     )?;
     for (name, depth) in depths {
-        let Depth { frames, rows, bytes, in_flight, dead, oldest_age } = depth;
+        let Depth { frames, rows, bytes, in_flight, dead, oldest_age, .. } = depth;
         let age = oldest_age.map_or_else(|| "-".to_owned(), |age| format!("{:.1}", age.as_secs_f64()));
         writeln!(
             out,
