@@ -100,7 +100,7 @@ fn configure(connection: &mut Connection) -> rusqlite::Result<()> {
 
 /// SQLite's own waiting sleeps up to 100 ms between tries, which is long among processes that commit
 /// every few milliseconds.
-fn be_patient(connection: &mut Connection) -> rusqlite::Result<()> {
+pub(super) fn be_patient(connection: &mut Connection) -> rusqlite::Result<()> {
     connection.busy_handler(Some(|tries| {
         thread::sleep(Duration::from_millis(1));
         tries < PATIENCE

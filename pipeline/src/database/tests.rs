@@ -1,4 +1,5 @@
 mod migration;
+mod space;
 
 use std::{fs, path::PathBuf};
 
