@@ -145,13 +145,13 @@ impl Miscount {
 }
 
 /// The rows that stages before `stage` sent there; none where what is sent on is not all that is produced. Of store these
-/// are also the rows that were sent to alert.
+/// are also the rows that were sent to alert. In the books, `replay` is whoever brings messages back from the quarantine.
 fn sent_to(stage: QueueName, books: &BTreeMap<String, Counts>) -> Option<u64> {
     let produced = |stages: &[&str]| {
         stages.iter().filter_map(|stage| books.get(*stage)).map(|counts| counts.produced).sum()
     };
     match stage {
-        QueueName::Validate => Some(produced(&["ingest"])),
+        QueueName::Validate => Some(produced(&["ingest", "replay"])),
         QueueName::Transform => Some(produced(&["validate"])),
         QueueName::Analyze => Some(produced(&["transform"])),
         QueueName::Store => {
