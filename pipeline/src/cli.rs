@@ -2,6 +2,8 @@
 
 mod books;
 mod check;
+mod data;
+mod dead;
 mod demo;
 mod passwd;
 mod queues;
@@ -49,6 +51,7 @@ enum Command {
     Run(serve::RunArgs),
     Check(check::CheckArgs),
     Queues(queues::QueuesArgs),
+    Dead(dead::DeadArgs),
     Passwd(passwd::PasswdArgs),
 }
 
@@ -76,6 +79,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => runtime.block_on(serve::run(args)),
         Command::Check(args) => check::check(&args, out).map_err(anyhow::Error::from),
         Command::Queues(args) => runtime.block_on(queues::queues(args, out)),
+        Command::Dead(args) => runtime.block_on(dead::dead(args, out)),
         Command::Passwd(args) => passwd::passwd(&args, out),
     };
     match ended {

@@ -8,8 +8,10 @@
 mod error;
 mod job;
 mod meters;
+mod migrate;
 mod open;
 mod owner;
+mod space;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -18,6 +20,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     thread::{self, JoinHandle},
+    time::Duration,
 };
 
 use rusqlite::Connection;
@@ -63,20 +66,31 @@ struct Inner {
 /// How many writes may wait for the writer thread before callers wait to hand theirs in.
 const JOBS_MAX: usize = 1024;
 
+/// For how long pages of the file are free before they are given back.
+const SPARE_FOR: Duration = Duration::from_secs(120);
+
 impl Database {
     /// Opens the data file at `path`, usually `DIR/millstream.db`, and creates it and its directory
-    /// where they are missing. This process is registered as an owner in `owners/` beside the file.
+    /// where they are missing; a file of an older format becomes one of this. This process is registered as an owner in `owners/` beside the file.
     ///
     /// # Errors
-    /// When the file cannot be created or read, is of another program, or was written by a version
-    /// of Millstream with another format.
+    /// When the file cannot be created or read, is of another program, or of a format that this version cannot take
+    /// over: a newer one, a very old one, or an older one while another process runs on it.
     pub fn open(path: &Path) -> Result<Self, DatabaseError> {
+        Self::open_with(path, SPARE_FOR)
+    }
+
+    /// Like [`Database::open`]. What has been free in the file for `spare_for` is given back to the file system.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn open_with(path: &Path, spare_for: Duration) -> Result<Self, DatabaseError> {
         let (connection, registration) = open::open(path)?;
         let reader = Arc::new(Mutex::new(open::reader(path)?));
         let (jobs, waiting) = mpsc::channel(JOBS_MAX);
         let (changed, others) = watch::channel(0);
         let meters = Arc::new(Meters::default());
-        let writer = Writer::new(path, connection, waiting, changed, Arc::clone(&meters))?;
+        let writer = Writer::new(path, connection, waiting, changed, Arc::clone(&meters), spare_for)?;
         let writer = thread::Builder::new()
             .name("database".into())
             .spawn(move || writer.run())

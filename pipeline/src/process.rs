@@ -320,7 +320,8 @@ pub fn data_file(config: &Config) -> PathBuf {
 /// # Errors
 /// When the data file cannot be used, or has another number of lanes.
 pub async fn open_queues(config: &Config) -> Result<Queues, ProcessError> {
-    let database = Database::open(&data_file(config))?;
+    let spare_for = Duration::from_secs(config.topology().queues.spare_secs.into());
+    let database = Database::open_with(&data_file(config), spare_for)?;
     Ok(Queues::Sqlite(SqliteQueues::open(database, config.sqlite_options()).await?))
 }
 

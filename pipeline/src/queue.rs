@@ -15,6 +15,8 @@
 //! * Q9 a full queue makes publishers wait, and drops nothing; only `notify` gives up frames instead, the oldest
 //!   of the lane that holds the most.
 
+mod balance;
+mod dead;
 mod entry;
 mod error;
 mod name;
@@ -22,9 +24,12 @@ pub mod sqlite;
 
 use std::{collections::BTreeMap, time::Duration};
 
+use bytes::Bytes;
 use stages::{frame::Lane, plan::Counts};
 
 pub use self::{
+    balance::{Account, Audit, Balance, Holding, Miscount},
+    dead::{Batch, DeadFilter, KeptLetter, Moved, Span},
     entry::{
         Commit, DeadLetter, Delivery, Depth, EncodedFrame, Holder, NumberedDelta, Publish, Receipt,
         ReceiveLimits, Verdict,
@@ -166,6 +171,59 @@ impl Queues {
     pub async fn books(&self) -> Result<BTreeMap<String, Counts>, QueueError> {
         match self {
             Self::Sqlite(queues) => queues.books().await,
+        }
+    }
+
+    /// Whether each row that entered a queue is still somewhere, in one look. With `recount`, every frame and dead letter
+    /// is counted anew, which takes as long as reading them.
+    ///
+    /// # Errors
+    /// When the engine cannot be asked.
+    pub async fn audit(&self, recount: bool) -> Result<Audit, QueueError> {
+        match self {
+            Self::Sqlite(queues) => queues.audit(recount).await,
+        }
+    }
+
+    /// The dead letters of `span` that fit `filter`, by number; some thousand at once: those after the last are asked
+    /// for next.
+    ///
+    /// # Errors
+    /// When the engine cannot be asked.
+    pub async fn dead_letters(&self, filter: DeadFilter, span: Span) -> Result<Vec<KeptLetter>, QueueError> {
+        match self {
+            Self::Sqlite(queues) => queues.dead_letters(filter, span).await,
+        }
+    }
+
+    /// One dead letter with its bytes, if it is there.
+    ///
+    /// # Errors
+    /// When the engine cannot be asked.
+    pub async fn dead_letter(&self, letter: i64) -> Result<Option<(KeptLetter, Bytes)>, QueueError> {
+        match self {
+            Self::Sqlite(queues) => queues.dead_letter(letter).await,
+        }
+    }
+
+    /// Puts a batch of dead letters back at the end of their lanes, as if they had never failed, in one transaction. Those
+    /// whose queue is full stay: `span` goes on after the last one that was looked at.
+    ///
+    /// # Errors
+    /// When the engine cannot be asked; then none was put back.
+    pub async fn requeue(&self, filter: DeadFilter, span: Span) -> Result<Batch, QueueError> {
+        match self {
+            Self::Sqlite(queues) => queues.requeue(filter, span).await,
+        }
+    }
+
+    /// Throws away a batch of dead letters, whose rows stay in the books as dropped.
+    ///
+    /// # Errors
+    /// When the engine cannot be asked; then all are there.
+    pub async fn drop_dead(&self, filter: DeadFilter, span: Span) -> Result<Batch, QueueError> {
+        match self {
+            Self::Sqlite(queues) => queues.drop_dead(filter, span).await,
         }
     }
 

@@ -8,9 +8,15 @@ use std::{
     net::TcpListener,
     os::unix::fs::PermissionsExt,
     process::{Command, Stdio},
+    time::Duration,
 };
 
+use millstream::{
+    database::Database,
+    queue::{EncodedFrame, Publish, QueueName, Queues, ReceiveLimits, SqliteOptions, SqliteQueues, Verdict},
+};
 use serde_json::Value;
+use stages::frame::{FrameId, Lane};
 use tests::{Child, Ended, Site, program};
 
 fn ended(command: Command) -> Ended {
@@ -186,4 +192,61 @@ fn a_reader_that_has_seen_enough_is_no_failure() {
     drop(check.stdout.take());
     let ended = check.wait_with_output().unwrap();
     assert_eq!((ended.status.code(), String::from_utf8_lossy(&ended.stderr)), (Some(0), "".into()));
+}
+
+/// Gives up a frame of one row in `validate`, as a stage would.
+fn give_up(site: &Site, number: u8) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    runtime.block_on(async {
+        let database = Database::open(&site.data().join("millstream.db")).unwrap();
+        let queues = Queues::Sqlite(SqliteQueues::open(database, SqliteOptions::default()).await.unwrap());
+        let bytes = vec![number; 10].into();
+        let frame = EncodedFrame { id: FrameId([number; 16]), lane: Lane(0), rows: 1, bytes };
+        queues.publish(vec![Publish { queue: QueueName::Validate, frame }]).await.remove(0).unwrap();
+        let limits = ReceiveLimits { frames: 1, bytes: 1 << 20, wait: Duration::ZERO };
+        let run = queues.receive(QueueName::Validate, queues.holder(), limits).await.unwrap();
+        let verdict = Verdict::Dead(format!("number {number} is odd"));
+        queues.settle(vec![(run[0].receipt.clone(), verdict)]).await.remove(0).unwrap();
+    });
+}
+
+#[test]
+fn dead_letters_go_only_where_somebody_means_it() {
+    let site = Site::new("");
+    let dead = |arguments: &[&str]| {
+        let mut command = site.millstream("dead");
+        command.args(arguments);
+        ended(command)
+    };
+    let said = dead(&["list"]).with(1).err.join("\n");
+    assert!(said.contains("there are no queues in") && said.contains("--data"), "{said}");
+    give_up(&site, 1);
+    give_up(&site, 2);
+    let listed = || dead(&["list", "--each", "--json"]).well().json();
+    assert_eq!(listed()["groups"][0]["letters"], 2, "one reason but for the number: {}", listed());
+    assert_eq!(listed()["letters"].as_array().unwrap().len(), 2);
+
+    let said = dead(&["drop"]).with(2).err.join("\n");
+    assert!(said.contains("LETTER") && said.contains("--all"), "{said}");
+    let said = dead(&["drop", "--all"]).with(1).err.join("\n");
+    assert!(said.contains("2 dead letters with 2 rows, which cannot be undone: add --yes"), "{said}");
+    let said = dead(&["requeue", "1", "7"]).with(1).err.join("\n");
+    assert!(said.contains("there is no such dead letter 7; nothing was done"), "{said}");
+    let said = dead(&["list", "--queue", "valdate"]).with(2).err.join("\n");
+    assert!(said.contains("the queues are validate, transform"), "{said}");
+    let said = dead(&["list", "--since", "yesterday"]).with(2).err.join("\n");
+    assert!(said.contains("expected a date such as 2026-03-01"), "{said}");
+    assert_eq!(dead(&["list", "--until", "2026-01-01"]).well().out, ["there are no such dead letters"]);
+    assert_eq!(listed()["letters"].as_array().unwrap().len(), 2, "nothing was done so far");
+
+    // It is no frame at all: that is told, and its bytes can be had.
+    let file = site.path("letter.arrow");
+    let shown = dead(&["show", "1", "--json", "--bytes", file.to_str().unwrap()]).well().json();
+    assert!(shown["content"]["unreadable"].is_string(), "{shown}");
+    assert_eq!(fs::read(&file).unwrap(), [1; 10]);
+
+    assert_eq!(dead(&["drop", "2"]).well().out, ["dropped 1 dead letter with 1 row: validate 1"]);
+    let said = dead(&["requeue", "--all", "--reason", "odd"]).well().out;
+    assert_eq!(said, ["requeued 1 dead letter with 1 row: validate 1"]);
+    assert_eq!(site.queues()["queues"]["validate"]["frames"], 1);
 }

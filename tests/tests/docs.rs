@@ -22,6 +22,7 @@ pages! {
     docs_readme: "README.md",
     docs_connecting: "docs/connecting.md",
     docs_alerts: "docs/alerts.md",
+    docs_dead_letters: "docs/dead-letters.md",
     docs_device_table: "docs/device-table.md",
     docs_encodings: "docs/encodings.md",
     docs_lake: "docs/lake.md",

@@ -1,67 +1,70 @@
 //! `millstream queues`: what waits, what is dead, and the books; also while `up` runs.
 
-use std::{io::Write, path::PathBuf, process::ExitCode};
+use std::{io::Write, process::ExitCode};
 
-use anyhow::bail;
 use serde_json::{Map, Value, json};
 
-use super::books;
-use crate::{
-    config::{Config, Overrides},
-    process::{data_file, open_queues},
-    queue::{Depth, QueueName},
-};
+use super::{books, data::DataArgs};
+use crate::queue::{Depth, QueueName};
 
 /// Shows depth, age, in flight and dead letters of each queue, and the books.
 #[derive(Debug, clap::Args)]
 pub(super) struct QueuesArgs {
-    /// The topology file; without it, the built-in default.
-    #[arg(short, long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// The directory of the queues.
-    #[arg(long, value_name = "DIR")]
-    data: Option<PathBuf>,
+    #[command(flatten)]
+    data: DataArgs,
+    /// Also tells whether the books balance, and counts every frame anew; exits with 1 when something differs.
+    #[arg(long)]
+    check: bool,
     /// Answer as one JSON object.
     #[arg(long)]
     json: bool,
 }
 
 pub(super) async fn queues(args: QueuesArgs, out: &mut impl Write) -> anyhow::Result<ExitCode> {
-    let mut config = Config::load(args.config.as_deref())?;
-    config.apply(Overrides { data: args.data, ..Overrides::default() })?;
-    let file = data_file(&config);
-    if !file.exists() {
-        bail!("there are no queues in {}: name the directory of a running `up` with --data", file.display());
-    }
-    let queues = open_queues(&config).await?;
+    let queues = args.data.queues().await?;
     let mut depths = Vec::new();
     for name in QueueName::ALL {
         depths.push((name, queues.depth(name).await?));
     }
     let books = queues.books().await?;
+    let audit = if args.check { Some(queues.audit(true).await?) } else { None };
     if args.json {
         let depths: Map<_, _> =
             depths.iter().map(|(name, depth)| (name.as_str().to_owned(), entry(depth))).collect();
-        writeln!(out, "{}", json!({ "queues": depths, "books": books::json(&books) }))?;
-        return Ok(ExitCode::SUCCESS);
+        let mut answer = json!({ "queues": depths, "books": books::json(&books) });
+        if let Some(audit) = &audit {
+            answer["balance"] = books::balance_json(audit);
+        }
+        writeln!(out, "{answer}")?;
+    } else {
+        table(depths, out)?;
+        writeln!(out)?;
+        books::table(&books, out)?;
+        if let Some(audit) = &audit {
+            writeln!(out)?;
+            books::balance(audit, out)?;
+        }
     }
+    let balanced = audit.is_none_or(|audit| audit.mistakes().is_empty());
+    Ok(if balanced { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn table(depths: Vec<(QueueName, Depth)>, out: &mut impl Write) -> anyhow::Result<()> {
     writeln!(
         out,
-        "{:<10} {:>9} {:>11} {:>13} {:>9} {:>9} {:>6}",
-        "queue", "frames", "rows", "bytes", "in flight", "oldest s", "dead"
+        "{:<10} {:>9} {:>11} {:>13} {:>9} {:>9} {:>6} {:>9} {:>11}",
+        "queue", "frames", "rows", "bytes", "in flight", "oldest s", "dead", "dead rows", "dead bytes"
     )?;
     for (name, depth) in depths {
-        let Depth { frames, rows, bytes, in_flight, dead, oldest_age } = depth;
+        let Depth { frames, rows, bytes, in_flight, dead, dead_rows, dead_bytes, oldest_age } = depth;
         let age = oldest_age.map_or_else(|| "-".to_owned(), |age| format!("{:.1}", age.as_secs_f64()));
         writeln!(
             out,
-            "{:<10} {frames:>9} {rows:>11} {bytes:>13} {in_flight:>9} {age:>9} {dead:>6}",
+            "{:<10} {frames:>9} {rows:>11} {bytes:>13} {in_flight:>9} {age:>9} {dead:>6} {dead_rows:>9} {dead_bytes:>11}",
             name.as_str()
         )?;
     }
-    writeln!(out)?;
-    books::table(&books, out)?;
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 fn entry(depth: &Depth) -> Value {
@@ -71,6 +74,8 @@ fn entry(depth: &Depth) -> Value {
         "bytes": depth.bytes,
         "in_flight": depth.in_flight,
         "dead": depth.dead,
+        "dead_rows": depth.dead_rows,
+        "dead_bytes": depth.dead_bytes,
         "oldest_secs": depth.oldest_age.map(|age| age.as_secs_f64()),
     })
 }

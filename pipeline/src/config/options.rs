@@ -22,6 +22,7 @@ impl Config {
             lease: secs(queues.lease_secs),
             queue_bytes_max: queues.queue_bytes_max,
             notify_bytes_max: self.topology.notify.queue_bytes_max,
+            notify_dead_bytes_max: self.topology.notify.dead_bytes_max,
             // Of rows; what the format adds to them must not make a message of the largest size too large.
             frame_bytes_max: size(queues.frame_bytes_max + queues.frame_bytes_max / 64 + FORMAT_BYTES),
             dedupe_window: secs(queues.dedupe_window_secs),

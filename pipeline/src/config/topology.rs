@@ -206,6 +206,9 @@ pub struct QueuesConfig {
     /// How long a frame's id is remembered, so that publishing it again adds nothing, in seconds.
     #[schemars(range(max = 604_800))]
     pub dedupe_window_secs: u32,
+    /// How long room in the data file is free before it is given back to the file system, in seconds.
+    #[schemars(range(min = 1, max = 604_800))]
+    pub spare_secs: u32,
 }
 
 impl Default for QueuesConfig {
@@ -217,6 +220,7 @@ impl Default for QueuesConfig {
             queue_bytes_max: 4 * GIB,
             frame_bytes_max: 8 * MIB,
             dedupe_window_secs: 300,
+            spare_secs: 120,
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::{
     ingest::IngestStats,
     lake::DatasetStats,
     meter::Distribution,
-    queue::{Depth, QueueError, QueueName},
+    queue::{Balance, Depth, QueueError, QueueName},
 };
 
 /// The labels of a metric that has none.
@@ -27,6 +27,7 @@ const NONE: [(&str, &str); 0] = [];
 struct Snapshot {
     queues: Vec<(QueueName, Depth)>,
     books: BTreeMap<String, Counts>,
+    balances: Vec<Balance>,
     database: DatabaseStats,
     ingest: Option<IngestStats>,
     lake: Vec<DatasetStats>,
@@ -42,6 +43,7 @@ pub(super) async fn text(view: &View) -> Result<String, QueueError> {
     let snapshot = Snapshot {
         queues,
         books: view.queues.books().await?,
+        balances: view.queues.audit(false).await?.balances,
         database: view.database.stats(),
         ingest: view.ingest.as_ref().map(|ingest| ingest.stats()),
         lake: view.lake.as_ref().map(|lake| lake.stats()).unwrap_or_default(),
@@ -90,7 +92,17 @@ impl Snapshot {
         };
         out.counters("rows", "Rows that stages took, by what became of them.", None, fates)?;
         out.counters("rows_produced", "Rows that stages made.", None, of_stages(|counts| counts.produced))?;
-        out.counters("rows_late", "Rows behind the watermark.", None, of_stages(|counts| counts.late))
+        out.counters("rows_late", "Rows behind the watermark.", None, of_stages(|counts| counts.late))?;
+        let of_queues = |rows: fn(&Balance) -> u64| {
+            self.balances.iter().map(move |balance| ([("queue", balance.stage.as_str())], rows(balance)))
+        };
+        let entered = of_queues(|balance| balance.account.entered);
+        out.counters("queue_entered_rows", "Rows that were published into a queue.", None, entered)?;
+        let dropped = of_queues(|balance| balance.account.dropped);
+        out.counters("queue_dropped_rows", "Rows of dead letters that were dropped.", None, dropped)?;
+        let differences =
+            self.balances.iter().map(|balance| ([("stage", balance.stage.as_str())], balance.difference()));
+        out.gauges("books_difference", "Rows by which the books of a stage differ; 0.", None, differences)
     }
 
     fn queues(&self, out: &mut Out<'_>) -> fmt::Result {
@@ -112,6 +124,9 @@ impl Snapshot {
             None,
             of_queues(|depth| depth.dead),
         )?;
+        out.gauges("queue_dead_rows", "Rows of dead letters.", None, of_queues(|depth| depth.dead_rows))?;
+        let dead_bytes = of_queues(|depth| depth.dead_bytes);
+        out.gauges("queue_dead_size", "Bytes of dead letters.", Some(Unit::Bytes), dead_bytes)?;
         let ages = self.queues.iter().map(|(queue, depth)| {
             ([("queue", queue.as_str())], depth.oldest_age.unwrap_or_default().as_secs_f64())
         });

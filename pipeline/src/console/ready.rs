@@ -6,7 +6,6 @@ use serde_json::{Map, Value, json};
 use tokio::time::timeout;
 
 use super::View;
-use crate::queue::QueueName;
 
 /// How long the database may take to answer.
 const DATABASE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -18,13 +17,17 @@ pub(super) async fn readiness(view: &View) -> Readiness {
     let mut checks = Vec::new();
     let stopping = *view.stopping.borrow();
     checks.push(("process", if stopping { Err("it is stopping".to_owned()) } else { Ok(()) }));
-    let asked = timeout(DATABASE_TIMEOUT, view.queues.depth(QueueName::Store)).await;
-    let database = match asked {
-        Ok(Ok(_)) => Ok(()),
+    let asked = timeout(DATABASE_TIMEOUT, view.queues.audit(false)).await;
+    let audit = match asked {
+        Ok(Ok(audit)) => Ok(audit),
         Ok(Err(error)) => Err(error.to_string()),
         Err(_) => Err(format!("no answer within {} s", DATABASE_TIMEOUT.as_secs())),
     };
-    checks.push(("queues", database));
+    checks.push(("queues", audit.as_ref().map(drop).map_err(Clone::clone)));
+    if let Ok(audit) = audit {
+        let mistakes = audit.mistakes();
+        checks.push(("books", if mistakes.is_empty() { Ok(()) } else { Err(mistakes.join("; ")) }));
+    }
     if let Some(ingest) = &view.ingest {
         checks.push(("ingest", ingest.serves()));
     }

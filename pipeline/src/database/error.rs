@@ -37,7 +37,7 @@ pub enum DatabaseError {
         /// The application id in it.
         found: i32,
     },
-    /// Written by another version of Millstream.
+    /// Written by a version of Millstream that is older than any this one can take over from.
     #[error(
         "{} has format version {found}, this program reads {FORMAT}: run the version of millstream that \
          wrote it until its queues are empty, then start with a new data directory", path.display()
@@ -47,6 +47,42 @@ pub enum DatabaseError {
         path: PathBuf,
         /// The version in it.
         found: i32,
+    },
+    /// Written by a newer version of Millstream.
+    #[error(
+        "{} has format version {found}, this program reads none after {FORMAT}: run the newer version of \
+         millstream that wrote it, or choose another data directory", path.display()
+    )]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// The version in it.
+        found: i32,
+    },
+    /// An older version of Millstream runs on the file, which it could not read any more.
+    #[error(
+        "{} has format version {found} and is in use: stop the older millstream that runs on it, then \
+         start again, which brings it to version {FORMAT}", path.display()
+    )]
+    InUse {
+        /// The file.
+        path: PathBuf,
+        /// The version in it.
+        found: i32,
+    },
+    /// An older file could not be taken over; it is as it was.
+    #[error(
+        "{} cannot be brought from format version {found} to {FORMAT}: {source}; it is as it was. Make room if \
+         there is none, else run the version of millstream that wrote it until its queues are empty, then start \
+         with a new data directory", path.display()
+    )]
+    Migration {
+        /// The file.
+        path: PathBuf,
+        /// The version in it.
+        found: i32,
+        /// What SQLite says.
+        source: Arc<rusqlite::Error>,
     },
     /// SQLite refused a statement, a commit or a read.
     #[error("database: {0}")]

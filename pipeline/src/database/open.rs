@@ -11,13 +11,13 @@ use std::{
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
-use super::{DatabaseError, Owner, Registration};
+use super::{DatabaseError, Owner, Registration, migrate, owner};
 
 /// `PRAGMA application_id` of the file: "MILL".
 pub(super) const APPLICATION: i32 = 0x4d49_4c4c;
 
 /// `PRAGMA user_version` of the file. Another layout of the tables is another version.
-pub(super) const FORMAT: i32 = 2;
+pub(super) const FORMAT: i32 = 3;
 
 /// The tables of every module.
 const SCHEMA: &str = include_str!("schema.sql");
@@ -28,7 +28,7 @@ const STATEMENTS: usize = 128;
 /// How often a lock held by another process is asked for, a millisecond apart, before the write fails.
 const PATIENCE: i32 = 30_000;
 
-/// The writer's connection, and the registration of this process.
+/// The writer's connection, and the registration of this process. A file of an older format is brought to this one.
 pub(super) fn open(path: &Path) -> Result<(Connection, Registration), DatabaseError> {
     let directory = path.parent().unwrap_or(Path::new(".")).join("owners");
     fs::create_dir_all(&directory).map_err(io_error(&directory, "create"))?;
@@ -48,7 +48,7 @@ pub(super) fn open(path: &Path) -> Result<(Connection, Registration), DatabaseEr
     } else if application != APPLICATION {
         return Err(DatabaseError::Foreign { path: path.into(), found: application });
     } else if version != FORMAT {
-        return Err(DatabaseError::Format { path: path.into(), found: version });
+        adapt(&mut connection, path, &directory, version)?;
     }
     let owner = connection
         .query_row("UPDATE meta SET value = value + 1 WHERE key = 'owner' RETURNING value", [], |row| {
@@ -57,6 +57,28 @@ pub(super) fn open(path: &Path) -> Result<(Connection, Registration), DatabaseEr
         .map_err(failed)?;
     let registration = Registration::new(&directory, Owner(owner))?;
     Ok((connection, registration))
+}
+
+/// Brings a file of another format to this one, where that can be done.
+fn adapt(connection: &mut Connection, path: &Path, owners: &Path, found: i32) -> Result<(), DatabaseError> {
+    let path = path.to_owned();
+    if found > FORMAT {
+        return Err(DatabaseError::Newer { path, found });
+    }
+    if !migrate::is_known(found) {
+        return Err(DatabaseError::Format { path, found });
+    }
+    // Nobody can come while we hold the gate.
+    if owner::is_any_alive(owners).map_err(io_error(owners, "look for running processes in"))? {
+        return Err(DatabaseError::InUse { path, found });
+    }
+    migrate::migrate(connection, found).map_err(|source| DatabaseError::Migration {
+        path,
+        found,
+        source: Arc::new(source),
+    })?;
+    tracing::info!(from = found, to = FORMAT, "the data file was brought to the format of this version");
+    Ok(())
 }
 
 /// A connection that only reads.
@@ -78,7 +100,7 @@ fn configure(connection: &mut Connection) -> rusqlite::Result<()> {
 
 /// SQLite's own waiting sleeps up to 100 ms between tries, which is long among processes that commit
 /// every few milliseconds.
-fn be_patient(connection: &mut Connection) -> rusqlite::Result<()> {
+pub(super) fn be_patient(connection: &mut Connection) -> rusqlite::Result<()> {
     connection.busy_handler(Some(|tries| {
         thread::sleep(Duration::from_millis(1));
         tries < PATIENCE

@@ -64,6 +64,17 @@ fn remove_dead(directory: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Whether there is any owner who lives.
+pub(super) fn is_any_alive(directory: &Path) -> io::Result<bool> {
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "lock") && !is_dead(&path) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 fn is_dead(lock: &Path) -> bool {
     match File::open(lock) {
         Ok(file) => !matches!(file.try_lock(), Err(TryLockError::WouldBlock | TryLockError::Error(_))),

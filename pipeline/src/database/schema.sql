@@ -1,16 +1,23 @@
--- Every table of the data file, format version 2. Times are microseconds since 1970, UTC.
+-- Every table of the data file, format version 3. Times are microseconds since 1970, UTC.
 
 -- Single numbers: the last owner id given out, the number of ingest runs, the number of lanes (0 = not yet fixed).
 CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 INSERT INTO meta VALUES ('owner', 0), ('ingest_epoch', 0), ('lanes', 0);
 
--- What each queue holds, kept by whoever adds or removes a frame.
+-- What each queue holds, kept by whoever adds or removes a frame. dead are its dead letters, which have dead_rows
+-- and dead_bytes. Counted since it exists: entered are the rows that were published into it, dropped those of dead
+-- letters that were thrown away. carried are rows of entered that no stage before it tells of: see migrate/2-3.sql.
 CREATE TABLE queue (
-    queue  INTEGER PRIMARY KEY,
-    frames INTEGER NOT NULL DEFAULT 0,
-    rows   INTEGER NOT NULL DEFAULT 0,
-    bytes  INTEGER NOT NULL DEFAULT 0,
-    dead   INTEGER NOT NULL DEFAULT 0
+    queue      INTEGER PRIMARY KEY,
+    frames     INTEGER NOT NULL DEFAULT 0,
+    rows       INTEGER NOT NULL DEFAULT 0,
+    bytes      INTEGER NOT NULL DEFAULT 0,
+    dead       INTEGER NOT NULL DEFAULT 0,
+    dead_rows  INTEGER NOT NULL DEFAULT 0,
+    dead_bytes INTEGER NOT NULL DEFAULT 0,
+    entered    INTEGER NOT NULL DEFAULT 0,
+    dropped    INTEGER NOT NULL DEFAULT 0,
+    carried    INTEGER NOT NULL DEFAULT 0
 );
 INSERT INTO queue (queue) VALUES (0), (1), (2), (3), (4), (5);
 
@@ -40,9 +47,9 @@ CREATE INDEX frame_suspect ON frame (queue, holder) WHERE losses >= 3;
 -- The bytes of a frame, apart: a lease never rewrites them.
 CREATE TABLE body (seq INTEGER PRIMARY KEY, bytes BLOB NOT NULL);
 
--- Frames that are given up, with the reason.
+-- Frames that are given up, with the reason. The number of a letter never comes again: people name letters by it.
 CREATE TABLE dead (
-    letter       INTEGER PRIMARY KEY,
+    letter       INTEGER PRIMARY KEY AUTOINCREMENT,
     queue        INTEGER NOT NULL,
     lane         INTEGER NOT NULL,
     id           BLOB NOT NULL,
@@ -53,6 +60,7 @@ CREATE TABLE dead (
     died_at      INTEGER NOT NULL,
     bytes        BLOB NOT NULL
 );
+CREATE INDEX dead_queue ON dead (queue);
 
 -- Ids published of late. bucket is the time in whole dedupe windows: an old one goes as one range.
 CREATE TABLE published (

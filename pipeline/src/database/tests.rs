@@ -1,9 +1,12 @@
+mod migration;
+mod space;
+
 use std::{fs, path::PathBuf};
 
 use rusqlite::{Connection, params};
 use tempfile::TempDir;
 
-use super::{Database, DatabaseError, Durability, open::FORMAT};
+use super::{Database, DatabaseError, Durability};
 use crate::error::Class;
 
 fn fresh() -> (TempDir, PathBuf) {
@@ -46,17 +49,6 @@ fn a_file_of_another_kind_is_refused_untouched() {
         other.execute_batch("CREATE TABLE list (item TEXT); PRAGMA application_id = 77;").expect("written");
     });
     assert!(refused.contains("another program (application id 0x4d, not 0x4d494c4c)"), "{refused}");
-}
-
-#[test]
-fn a_file_of_another_version_is_refused_with_the_way_out() {
-    let refused = refusal(|path| {
-        drop(Database::open(path).expect("opened"));
-        let newer = Connection::open(path).expect("opened");
-        newer.pragma_update(None, "user_version", 9).expect("written");
-    });
-    let told = format!("has format version 9, this program reads {FORMAT}: run the version");
-    assert!(refused.contains(&told), "{refused}");
 }
 
 #[tokio::test]

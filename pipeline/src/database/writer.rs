@@ -13,7 +13,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{DatabaseError, Durability, job::Job, meters::Meters, open::io_error};
+use super::{DatabaseError, Durability, job::Job, meters::Meters, open::io_error, space::Space};
 use crate::failpoint::fail_point;
 
 /// How many jobs share a commit at most: what waits longer than theirs waits for the next.
@@ -47,6 +47,7 @@ pub(super) struct Writer {
     began_at: Option<Instant>,
     stopped: Option<DatabaseError>,
     meters: Arc<Meters>,
+    space: Space,
 }
 
 impl Writer {
@@ -56,6 +57,7 @@ impl Writer {
         jobs: mpsc::Receiver<Box<dyn Job>>,
         others: watch::Sender<u64>,
         meters: Arc<Meters>,
+        spare_for: Duration,
     ) -> Result<Self, DatabaseError> {
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
@@ -81,6 +83,7 @@ impl Writer {
             began_at: None,
             stopped: None,
             meters,
+            space: Space::new(spare_for),
         })
     }
 
@@ -88,11 +91,13 @@ impl Writer {
     pub(super) fn run(mut self) {
         loop {
             let next = self.runtime.block_on(async { timeout(LOOK_EVERY, self.jobs.recv()).await });
+            let idle = next.is_err();
             match next {
                 Ok(Some(first)) => self.commit(first),
                 Ok(None) => return,
                 Err(_quiet) => {}
             }
+            self.give_space_back(idle);
             self.look_for_others();
         }
     }
@@ -178,6 +183,17 @@ impl Writer {
         {
             tracing::error!(error = %cause, "the database stops: no write is tried after one that failed");
             self.stopped = Some(DatabaseError::Stopped(cause.clone()));
+        }
+    }
+
+    fn give_space_back(&mut self, idle: bool) {
+        if self.stopped.is_some() || !self.space.is_due() {
+            return;
+        }
+        // What is lost of it in a power cut is given back anew.
+        let step = self.synchronise(Durability::Process);
+        if let Err(error) = step.and_then(|()| self.space.step(&mut self.connection, idle)) {
+            self.recover(&error.into());
         }
     }
 

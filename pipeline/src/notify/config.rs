@@ -16,6 +16,9 @@ pub struct NotifyConfig {
     /// become dead letters, and nothing else waits.
     #[schemars(range(min = 65_536))]
     pub queue_bytes_max: u64,
+    /// The bytes of dead letters of alerts; at this limit the oldest are dropped. The alerts are in the lake all the same.
+    #[schemars(range(min = 65_536))]
+    pub dead_bytes_max: u64,
     /// Each gets every alert that it asks for.
     #[schemars(length(max = 64))]
     pub webhooks: Vec<WebhookConfig>,
@@ -23,7 +26,7 @@ pub struct NotifyConfig {
 
 impl Default for NotifyConfig {
     fn default() -> Self {
-        Self { queue_bytes_max: 64 << 20, webhooks: Vec::new() }
+        Self { queue_bytes_max: 64 << 20, dead_bytes_max: 64 << 20, webhooks: Vec::new() }
     }
 }
 

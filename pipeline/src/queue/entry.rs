@@ -169,6 +169,10 @@ pub struct Depth {
     pub in_flight: u64,
     /// Dead letters.
     pub dead: u64,
+    /// Their rows.
+    pub dead_rows: u64,
+    /// Their bytes.
+    pub dead_bytes: u64,
     /// How long ago the oldest frame was published.
     pub oldest_age: Option<Duration>,
 }

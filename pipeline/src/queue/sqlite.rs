@@ -4,7 +4,9 @@
 //! time, or the end of a lease; so every change of a delivery is one small update, and consuming,
 //! publishing and changing state are one transaction.
 
+mod balance;
 mod commit;
+mod dead;
 mod depth;
 mod guard;
 mod lease;
@@ -97,12 +99,13 @@ impl SqliteQueues {
         work: impl FnOnce(&Connection, &mut Tally) -> Result<T, QueueError> + Send + 'static,
     ) -> Pending<(T, Touched), QueueError> {
         let (signals, now) = (self.inner.signals.clone(), self.options().clock.now());
-        let notify_bytes_max = self.options().notify_bytes_max;
+        let SqliteOptions { notify_bytes_max, notify_dead_bytes_max, .. } = self.inner.options;
         let counted = move |connection: &Connection| {
             let mut tally = Tally::default();
             let value = work(connection, &mut tally)?;
             let mut touched = tally.write(connection)?;
             shed::shed(connection, &mut touched, QueueName::Notify, notify_bytes_max, now)?;
+            shed::forget(connection, &mut touched, QueueName::Notify, notify_dead_bytes_max)?;
             Ok((value, touched))
         };
         let wake = move |result: &Result<(T, Touched), QueueError>| {
@@ -111,6 +114,13 @@ impl SqliteQueues {
                 if touched.shed > 0 {
                     let alerts = touched.shed;
                     warn!(alerts, "the queue notify is full: its oldest alerts are now dead letters");
+                }
+                if touched.forgotten > 0 {
+                    let alerts = touched.forgotten;
+                    warn!(
+                        alerts,
+                        "the oldest dead letters of notify were dropped: see notify.dead_bytes_max"
+                    );
                 }
             }
         };

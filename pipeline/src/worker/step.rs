@@ -1,6 +1,7 @@
 //! One step of a stage: from the frames of a run to what is committed for them. No IO.
 
 use std::{
+    mem,
     ops::Range,
     panic::{AssertUnwindSafe, catch_unwind},
 };
@@ -74,7 +75,7 @@ pub(super) fn plan_joined(
     }
     let input = Frame::coalesce(&frames)?;
     let mut plan = stage::plan(stage, &mut known.state, &input)?;
-    let bytes = std::mem::take(&mut plan.delta.0);
+    let bytes = mem::take(&mut plan.delta.0);
     let mut step = Step { frames: frames.len(), ..Step::default() };
     step.add(stage, plan, recipients)?;
     step.delta = match known.state {
@@ -104,8 +105,9 @@ pub(super) fn plan_pieces(
         let header = Header { id, ..frame.header.clone() };
         Frame { header, rows: frame.rows.slice(rows.start, rows.len()) }
     };
+    let mut trace = Trace::of(stage, &mut known.state)?;
     let Isolated { good, poison } = isolate(frame.rows.num_rows(), |rows| {
-        attempt(stage, &mut known.state, &piece("piece", rows), |plan| {
+        trace.attempt(stage, &mut known.state, &piece("piece", rows), |plan| {
             let mut step = Step::default();
             step.add(stage, plan, recipients).map_err(|error| error.to_string())?;
             step.publish.iter().try_for_each(&check).map_err(|error| error.to_string())?;
@@ -130,31 +132,53 @@ pub(super) fn plan_pieces(
     Ok(step)
 }
 
-/// Plans one piece and makes what is published of it; when that fails, the state is as it was.
-fn attempt(
-    stage: &Stage,
-    state: &mut LaneState,
-    piece: &Frame,
-    make: impl FnOnce(Plan) -> Result<Step, String>,
-) -> Result<Step, String> {
-    let text = |error: StateError| error.to_string();
-    let saved = match state {
-        LaneState::Stateless => None,
-        _ => Some(stage.snapshot(state).map_err(text)?),
-    };
-    let made = catch_unwind(AssertUnwindSafe(|| {
-        make(stage::plan(stage, state, piece).map_err(|error| error.to_string())?)
-    }));
-    let reason = match made {
-        Ok(Ok(step)) => return Ok(step),
-        Ok(Err(reason)) => reason,
-        Err(panic) => panic_text(panic.as_ref()),
-    };
-    *state = stage.empty_state();
-    if let Some(saved) = saved {
-        stage.apply(state, &saved).map_err(text)?;
+/// The state before the first piece, and how those that succeeded changed it. Saving the whole state before each would cost
+/// as much as the state is large, for every row that fails.
+struct Trace {
+    /// None where there is no state.
+    before: Option<Vec<u8>>,
+    deltas: Vec<Vec<u8>>,
+}
+
+impl Trace {
+    fn of(stage: &Stage, state: &mut LaneState) -> Result<Self, StateError> {
+        let before = match state {
+            LaneState::Stateless => None,
+            _ => Some(stage.snapshot(state)?),
+        };
+        Ok(Self { before, deltas: Vec::new() })
     }
-    Err(reason)
+
+    /// Plans one piece and makes what is published of it; when that fails, the state is as it was.
+    fn attempt(
+        &mut self,
+        stage: &Stage,
+        state: &mut LaneState,
+        piece: &Frame,
+        make: impl FnOnce(Plan) -> Result<Step, String>,
+    ) -> Result<Step, String> {
+        let made = catch_unwind(AssertUnwindSafe(|| {
+            let mut plan = stage::plan(stage, state, piece).map_err(|error| error.to_string())?;
+            let delta = mem::take(&mut plan.delta.0);
+            Ok((make(plan)?, delta))
+        }));
+        let reason = match made {
+            Ok(Ok((step, delta))) => {
+                self.deltas.push(delta);
+                return Ok(step);
+            }
+            Ok(Err(reason)) => reason,
+            Err(panic) => panic_text(panic.as_ref()),
+        };
+        self.restore(stage, state).map_err(|error| error.to_string())?;
+        Err(reason)
+    }
+
+    fn restore(&self, stage: &Stage, state: &mut LaneState) -> Result<(), StateError> {
+        *state = stage.empty_state();
+        let deltas = self.deltas.iter().filter(|delta| !delta.is_empty());
+        self.before.iter().chain(deltas).try_for_each(|bytes| stage.apply(state, bytes))
+    }
 }
 
 fn numbered(

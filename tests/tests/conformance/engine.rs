@@ -16,11 +16,12 @@ use stages::frame::{FrameId, Lane};
 pub(crate) struct Limits {
     pub(crate) queue_bytes_max: u64,
     pub(crate) frame_bytes_max: usize,
+    pub(crate) dead_bytes_max: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { queue_bytes_max: 1 << 30, frame_bytes_max: 1 << 20 }
+        Self { queue_bytes_max: 1 << 30, frame_bytes_max: 1 << 20, dead_bytes_max: 1 << 30 }
     }
 }
 

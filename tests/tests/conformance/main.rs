@@ -5,6 +5,7 @@
 
 mod attempts;
 mod commits;
+mod dead;
 mod durability;
 mod engine;
 mod entries;
@@ -90,6 +91,14 @@ mod on_sqlite {
             conformance_commit_with_a_lost_receipt_changes_nothing,
             conformance_state_is_numbered_and_snapshots_replace_deltas,
             conformance_depth_tells_what_a_queue_holds,
+        }
+        dead::{
+            conformance_dead_letter_is_kept_as_it_was,
+            conformance_dead_letters_are_found_by_what_is_known_of_them,
+            conformance_dead_letter_that_is_requeued_comes_again_as_new,
+            conformance_dead_letters_whose_queue_is_full_stay,
+            conformance_dead_letters_that_are_dropped_stay_in_the_books,
+            conformance_dead_letters_of_notify_keep_within_a_limit,
         }
     }
 }

@@ -1,13 +1,14 @@
-//! Random actions on the embedded engine and on a plain model of it, which must agree at every step.
+//! Random actions on the embedded engine and on a plain model of it, which must agree at every step; and at every step
+//! the books balance.
 //!
 //! The seed is fixed: a failure comes again, already shrunk to few actions.
 
 use std::time::Duration;
 
 use millstream::queue::{
-    Holder,
+    Commit, DeadFilter, DeadLetter, EncodedFrame, Holder,
     QueueName::{self, Notify, Transform, Validate},
-    Queues, Receipt, Verdict,
+    Queues, Receipt, Span, Verdict,
 };
 use proptest::{
     collection::vec,
@@ -15,14 +16,20 @@ use proptest::{
     prop_oneof,
     test_runner::{RngSeed, TestRunner},
 };
+use stages::plan::Counts;
 
 use crate::{
-    engine::{Engine, LEASE, Limits, MAX_ATTEMPTS, NONE, is_lost, numbers, publish, receive, sized},
+    engine::{
+        DEDUPE_WINDOW, Engine, LEASE, Limits, MAX_ATTEMPTS, NONE, id, is_lost, numbers, publish, receive,
+        sized,
+    },
     sqlite::Sqlite,
 };
 
 const LANES: u16 = 3;
 const HOLDERS: usize = 3;
+/// The bytes of every frame.
+const BYTES: usize = 10;
 
 #[derive(Debug, Clone)]
 enum Action {
@@ -30,6 +37,8 @@ enum Action {
         ordered: bool,
         lane: u16,
     },
+    /// The last frame again.
+    Repeat,
     Receive {
         ordered: bool,
         holder: usize,
@@ -40,8 +49,20 @@ enum Action {
         back: usize,
         verdict: Verdict,
     },
+    /// As a stage does it: its rows are counted. With `poison`, one of them is given up.
+    Consume {
+        back: usize,
+        poison: bool,
+    },
     Extend {
         back: usize,
+    },
+    /// All dead letters of a queue.
+    Requeue {
+        ordered: bool,
+    },
+    DropDead {
+        ordered: bool,
     },
     Advance {
         secs: u64,
@@ -51,7 +72,6 @@ enum Action {
 
 fn action() -> impl Strategy<Value = Action> {
     let verdict = prop_oneof![
-        4 => (0..1_u8).prop_map(|_| Verdict::Done),
         2 => (0..2_u64).prop_map(|step| Verdict::Retry(Duration::from_secs(step * 15))),
         1 => (0..2_u64).prop_map(|step| Verdict::Later(Duration::from_secs(step * 15))),
         1 => (0..1_u8).prop_map(|_| Verdict::Dead("given up".into())),
@@ -60,7 +80,11 @@ fn action() -> impl Strategy<Value = Action> {
         8 => (any::<bool>(), 0..LANES).prop_map(|(ordered, lane)| Action::Publish { ordered, lane }),
         8 => (any::<bool>(), 0..HOLDERS, 1..6_usize)
             .prop_map(|(ordered, holder, frames)| Action::Receive { ordered, holder, frames }),
-        8 => (0..8_usize, verdict).prop_map(|(back, verdict)| Action::Settle { back, verdict }),
+        1 => (0..1_u8).prop_map(|_| Action::Repeat),
+        4 => (0..8_usize, verdict).prop_map(|(back, verdict)| Action::Settle { back, verdict }),
+        4 => (0..8_usize, any::<bool>()).prop_map(|(back, poison)| Action::Consume { back, poison }),
+        1 => any::<bool>().prop_map(|ordered| Action::Requeue { ordered }),
+        1 => any::<bool>().prop_map(|ordered| Action::DropDead { ordered }),
         1 => (0..8_usize).prop_map(|back| Action::Extend { back }),
         3 => (1..25_u64).prop_map(|secs| Action::Advance { secs }),
         2 => (0..1_u8).prop_map(|_| Action::Die),
@@ -89,12 +113,22 @@ enum State {
 struct Model {
     now: u64,
     frames: Vec<Frame>,
-    dead: Vec<QueueName>,
+    /// By number of letter.
+    dead: Vec<Frame>,
     leases: usize,
+    entered: [u64; 2],
+    dropped: [u64; 2],
+    taken: [u64; 2],
+}
+
+/// The place of a queue's rows in the model.
+fn place(queue: QueueName) -> usize {
+    usize::from(queue == Transform)
 }
 
 impl Model {
     fn publish(&mut self, number: u32, queue: QueueName, lane: u16) {
+        self.entered[place(queue)] += u64::from(number);
         self.frames.push(Frame { number, queue, lane, attempts: 0, losses: 0, state: State::Waiting });
     }
 
@@ -141,7 +175,7 @@ impl Model {
         let Some(at) = self.find(number, lease) else { return false };
         match verdict {
             Verdict::Done => drop(self.frames.remove(at)),
-            Verdict::Dead(_) => self.dead.push(self.frames.remove(at).queue),
+            Verdict::Dead(_) => self.dead.push(self.frames.remove(at)),
             Verdict::Retry(after) | Verdict::Later(after) => {
                 self.give_back(at, false);
                 let frame = &mut self.frames[at];
@@ -152,6 +186,29 @@ impl Model {
             }
         }
         true
+    }
+
+    /// Whether the lease was still there.
+    fn consume(&mut self, number: u32, lease: usize, poison: bool) -> bool {
+        let Some(at) = self.find(number, lease) else { return false };
+        let frame = self.frames.remove(at);
+        self.taken[place(frame.queue)] += u64::from(number) - u64::from(poison);
+        if poison {
+            self.dead.push(Frame { number: 1, ..frame });
+        }
+        true
+    }
+
+    fn requeue(&mut self, queue: QueueName) {
+        for frame in self.dead.extract_if(.., |frame| frame.queue == queue) {
+            self.frames.push(Frame { attempts: 0, losses: 0, state: State::Waiting, ..frame });
+        }
+    }
+
+    fn drop_dead(&mut self, queue: QueueName) {
+        for frame in self.dead.extract_if(.., |frame| frame.queue == queue) {
+            self.dropped[place(queue)] += u64::from(frame.number);
+        }
     }
 
     fn extend(&mut self, number: u32, lease: usize) -> bool {
@@ -205,14 +262,15 @@ impl Model {
             frame.state == State::Waiting && frame.losses > 5 && frame.attempts > MAX_ATTEMPTS
         });
         self.frames = alive;
-        self.dead.extend(Vec::into_iter(dead).map(|frame: Frame| frame.queue));
+        self.dead.extend(Vec::into_iter(dead));
     }
 
-    /// Frames, those in flight, and dead letters.
-    fn depth(&self, queue: QueueName) -> (usize, usize, usize) {
+    /// Frames, those in flight, dead letters and their rows.
+    fn depth(&self, queue: QueueName) -> (usize, usize, usize, u64) {
         let in_queue = || self.frames.iter().filter(|frame| frame.queue == queue);
         let held = in_queue().filter(|frame| matches!(frame.state, State::Held { .. }));
-        (in_queue().count(), held.count(), self.dead.iter().filter(|dead| **dead == queue).count())
+        let dead = || self.dead.iter().filter(|dead| dead.queue == queue);
+        (in_queue().count(), held.count(), dead().count(), dead().map(|dead| u64::from(dead.number)).sum())
     }
 }
 
@@ -225,6 +283,9 @@ struct Both {
     /// Every delivery so far: its receipt, its number and the model's lease.
     deliveries: Vec<(Receipt, u32, usize)>,
     published: u32,
+    /// Where the last frame went, and when.
+    last: Option<(QueueName, u16, u64)>,
+    poisons: u32,
 }
 
 impl Both {
@@ -232,21 +293,40 @@ impl Both {
         let engine = Sqlite::start(Limits::default()).await;
         let queues = engine.queues();
         let holders = (0..HOLDERS).map(|_| queues.holder()).collect();
-        Self { engine, queues, holders, model: Model::default(), deliveries: Vec::new(), published: 0 }
+        let (model, deliveries) = (Model::default(), Vec::new());
+        Self { engine, queues, holders, model, deliveries, published: 0, last: None, poisons: 0 }
     }
 
     async fn act(&mut self, action: Action) {
         match action {
             Action::Publish { ordered, lane } => {
                 self.published += 1;
-                publish(&self.queues, name(ordered), [sized(self.published, lane, 10)]).await;
+                publish(&self.queues, name(ordered), [sized(self.published, lane, BYTES)]).await;
                 self.model.publish(self.published, name(ordered), lane);
+                self.last = Some((name(ordered), lane, self.model.now));
+            }
+            Action::Repeat => {
+                let Some((queue, lane, at)) = self.last else { return };
+                if self.model.now - at < DEDUPE_WINDOW.as_secs() {
+                    publish(&self.queues, queue, [sized(self.published, lane, BYTES)]).await;
+                }
             }
             Action::Receive { ordered, holder, frames } => self.receive(name(ordered), holder, frames).await,
             Action::Settle { back, verdict } => {
                 let Some((receipt, number, lease)) = self.delivery(back) else { return };
                 let answers = self.queues.settle(vec![(receipt, verdict.clone())]).await;
                 assert_eq!(!is_lost(&answers[0]), self.model.settle(number, lease, &verdict), "{answers:?}");
+            }
+            Action::Consume { back, poison } => self.consume(back, poison).await,
+            Action::Requeue { ordered } => {
+                let filter = DeadFilter { queue: Some(name(ordered)), ..DeadFilter::default() };
+                self.queues.requeue(filter, Span::ALL).await.expect("requeued");
+                self.model.requeue(name(ordered));
+            }
+            Action::DropDead { ordered } => {
+                let filter = DeadFilter { queue: Some(name(ordered)), ..DeadFilter::default() };
+                self.queues.drop_dead(filter, Span::ALL).await.expect("dropped");
+                self.model.drop_dead(name(ordered));
             }
             Action::Extend { back } => {
                 let Some((receipt, number, lease)) = self.delivery(back) else { return };
@@ -279,16 +359,44 @@ impl Both {
             .extend(run.into_iter().map(|delivery| (delivery.receipt, delivery.frame.rows, lease)));
     }
 
+    async fn consume(&mut self, back: usize, poison: bool) {
+        let Some((receipt, number, lease)) = self.delivery(back) else { return };
+        let queue = receipt.queue();
+        let consumed = u64::from(number) - u64::from(poison);
+        let mut commit = Commit {
+            receipts: vec![receipt],
+            counts: Some((queue.as_str(), Counts { consumed, ..Counts::default() })),
+            ..Commit::default()
+        };
+        if poison {
+            self.poisons += 1;
+            let lane = self.model.find(number, lease).map_or(0, |at| self.model.frames[at].lane);
+            let frame = EncodedFrame { id: id(1_000_000 + self.poisons), rows: 1, ..sized(1, lane, BYTES) };
+            commit.dead = vec![DeadLetter { queue, frame, attempts: 5, reason: "poison".into() }];
+        }
+        let answer = self.queues.commit(vec![commit]).await.remove(0);
+        assert_eq!(!is_lost(&answer), self.model.consume(number, lease, poison), "{answer:?}");
+    }
+
     fn delivery(&self, back: usize) -> Option<(Receipt, u32, usize)> {
         self.deliveries.iter().rev().nth(back).cloned()
     }
 
     async fn compare(&self) {
+        let audit = self.queues.audit(true).await.expect("audited");
+        assert_eq!(audit.miscounts, []);
         for queue in [Validate, Transform] {
             let depth = self.queues.depth(queue).await.expect("depth");
-            let seen = (depth.frames as usize, depth.in_flight as usize, depth.dead as usize);
+            let seen =
+                (depth.frames as usize, depth.in_flight as usize, depth.dead as usize, depth.dead_rows);
             assert_eq!(seen, self.model.depth(queue), "frames, in flight and dead in {queue}");
-            assert_eq!(depth.bytes, depth.frames * 10, "bytes in {queue}");
+            assert_eq!(depth.bytes, depth.frames * BYTES as u64, "bytes in {queue}");
+            let balance = audit.balances[queue as usize];
+            let (account, place) = (balance.account, place(queue));
+            let counted = (account.entered, account.dropped, balance.taken);
+            let expected = (self.model.entered[place], self.model.dropped[place], self.model.taken[place]);
+            assert_eq!(counted, expected, "entered, dropped and taken of {queue}");
+            assert_eq!(balance.missing(), 0, "{queue}: {account:?}");
         }
     }
 }

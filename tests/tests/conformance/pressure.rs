@@ -13,7 +13,7 @@ use crate::engine::{
     Engine, Limits, await_frames, done, entry, frame, numbers, publish, receipts, receive, settle, sized,
 };
 
-const SMALL: Limits = Limits { queue_bytes_max: 3000, frame_bytes_max: 2000 };
+const SMALL: Limits = Limits { queue_bytes_max: 3000, frame_bytes_max: 2000, dead_bytes_max: 1 << 30 };
 const LONG: Duration = Duration::from_secs(20);
 
 /// Asserts that `waiting` is not done by itself.

@@ -46,6 +46,7 @@ impl Sqlite {
             lease: LEASE,
             queue_bytes_max: self.limits.queue_bytes_max,
             notify_bytes_max: self.limits.queue_bytes_max,
+            notify_dead_bytes_max: self.limits.dead_bytes_max,
             frame_bytes_max: self.limits.frame_bytes_max,
             dedupe_window: DEDUPE_WINDOW,
             max_attempts: MAX_ATTEMPTS,

@@ -11,7 +11,7 @@ use tests::{Child, Site};
 use crate::QUICK;
 
 /// The status and the body of a GET.
-fn get(console: SocketAddr, path: &str) -> (u16, String) {
+pub(crate) fn get(console: SocketAddr, path: &str) -> (u16, String) {
     let mut socket = TcpStream::connect(console).unwrap();
     write!(socket, "GET {path} HTTP/1.1\r\nHost: console\r\nConnection: close\r\n\r\n").unwrap();
     let mut answer = String::new();
@@ -21,7 +21,7 @@ fn get(console: SocketAddr, path: &str) -> (u16, String) {
 }
 
 /// The value of a metric, labels and all.
-fn metric(text: &str, name: &str) -> f64 {
+pub(crate) fn metric(text: &str, name: &str) -> f64 {
     let line = text.lines().find(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(' ')));
     let line = line.unwrap_or_else(|| panic!("there is no {name} in\n{text}"));
     line.rsplit(' ').next().unwrap().parse().unwrap()
@@ -54,6 +54,19 @@ fn metrics_tell_what_became_of_every_row() {
     assert!(rows("validate", "quarantined") > 0.0, "{text}");
     assert_eq!(rows("validate", "consumed") + rows("validate", "quarantined"), messages);
     assert_eq!(metric(&text, "millstream_queue_frames{queue=\"store\"}"), 0.0);
+    assert_eq!(metric(&text, "millstream_queue_entered_rows_total{queue=\"validate\"}"), messages);
+    for stage in ["validate", "transform", "analyze", "alert", "store", "notify"] {
+        assert_eq!(
+            metric(&text, &format!("millstream_books_difference{{stage=\"{stage}\"}}")),
+            0.0,
+            "{stage}"
+        );
+        assert_eq!(
+            metric(&text, &format!("millstream_queue_dead_rows{{queue=\"{stage}\"}}")),
+            0.0,
+            "{stage}"
+        );
+    }
     assert_eq!(metric(&text, "millstream_puback_seconds_count"), messages);
     assert_eq!(metric(&text, "millstream_ingest_frame_rows_sum"), messages);
     let written = metric(&text, "millstream_lake_rows_total{dataset=\"readings\"}");
@@ -70,6 +83,7 @@ fn a_process_is_ready_until_it_is_told_to_stop() {
     let (status, body) = get(console, "/readyz");
     let body: Value = serde_json::from_str(&body).unwrap();
     assert_eq!((status, &body["ready"], &body["checks"]["ingest"]), (200, &Value::Bool(true), &"ok".into()));
+    assert_eq!(body["checks"]["books"], "ok");
     assert_eq!(get(console, "/nothing").0, 404);
     up.terminate();
     up.ended().well();

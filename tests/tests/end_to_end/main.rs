@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
 mod aggregates;
+mod books;
 mod console;
+mod dead;
 mod lake_trouble;
 mod notify;
 mod payloads;

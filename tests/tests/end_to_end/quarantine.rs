@@ -11,7 +11,7 @@ const TOPIC: &str = "devices/pump/telemetry";
 pub(crate) fn publish(site: &Site, messages: &[(&str, Vec<u8>)]) {
     let address = site.address();
     let mut options = MqttOptions::new("odd", address.ip().to_string(), address.port());
-    options.set_keep_alive(Duration::from_secs(30));
+    options.set_keep_alive(Duration::from_secs(30)).set_max_packet_size(1 << 20, 1 << 20);
     let (client, mut connection) = Client::new(options, messages.len());
     for (topic, payload) in messages {
         client.publish(*topic, QoS::AtLeastOnce, false, payload.as_slice()).unwrap();

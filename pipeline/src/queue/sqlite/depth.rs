@@ -24,24 +24,33 @@ impl SqliteQueues {
     /// # Errors
     /// When the file cannot be read.
     pub async fn books(&self) -> Result<BTreeMap<String, Counts>, QueueError> {
-        self.database()
-            .read(|connection| {
-                let mut books = connection.prepare_cached(
-                    "SELECT stage, consumed, quarantined, repeated, filtered, produced, late FROM books",
-                )?;
-                Ok(books.query_map([], stage_counts)?.collect::<Result<_, _>>()?)
-            })
-            .await
+        self.database().read(|connection| Ok(books(connection)?)).await
     }
+}
+
+/// What became of rows so far, by stage.
+pub(super) fn books(connection: &Connection) -> rusqlite::Result<BTreeMap<String, Counts>> {
+    let mut books = connection.prepare_cached(
+        "SELECT stage, consumed, quarantined, repeated, filtered, produced, late FROM books",
+    )?;
+    books.query_map([], stage_counts)?.collect()
 }
 
 fn depth(connection: &Connection, queue: QueueName, lanes: u16, now: i64) -> rusqlite::Result<Depth> {
     let mut depth = connection
-        .prepare_cached("SELECT frames, rows, bytes, dead FROM queue WHERE queue = ?1")?
+        .prepare_cached(
+            "SELECT frames, rows, bytes, dead, dead_rows, dead_bytes FROM queue WHERE queue = ?1",
+        )?
         .query_row([queue as i64], |row| {
-            let (frames, rows, bytes, dead) =
-                (count(row, 0)?, count(row, 1)?, count(row, 2)?, count(row, 3)?);
-            Ok(Depth { frames, rows, bytes, dead, in_flight: 0, oldest_age: None })
+            Ok(Depth {
+                frames: count(row, 0)?,
+                rows: count(row, 1)?,
+                bytes: count(row, 2)?,
+                dead: count(row, 3)?,
+                dead_rows: count(row, 4)?,
+                dead_bytes: count(row, 5)?,
+                ..Depth::default()
+            })
         })?;
     // By line, so that only the frames in flight are visited, and of those that wait the first.
     let mut held = connection.prepare_cached(
@@ -93,6 +102,6 @@ fn stage_counts(row: &Row<'_>) -> rusqlite::Result<(String, Counts)> {
 }
 
 /// Counts never fall below zero; SQLite's integers are signed.
-fn count(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+pub(super) fn count(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
     Ok(row.get::<_, i64>(column)?.max(0).cast_unsigned())
 }

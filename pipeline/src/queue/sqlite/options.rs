@@ -15,6 +15,8 @@ pub struct SqliteOptions {
     pub queue_bytes_max: u64,
     /// Bytes in the queue `notify` above which its oldest frames become dead letters.
     pub notify_bytes_max: u64,
+    /// Bytes of dead letters of `notify` above which the oldest are dropped.
+    pub notify_dead_bytes_max: u64,
     /// The largest frame that is taken.
     pub frame_bytes_max: usize,
     /// For how long a frame id that is published again adds nothing; zero remembers none.
@@ -32,6 +34,7 @@ impl Default for SqliteOptions {
             lease: Duration::from_secs(30),
             queue_bytes_max: 4 << 30,
             notify_bytes_max: 64 << 20,
+            notify_dead_bytes_max: 64 << 20,
             frame_bytes_max: 8 << 20,
             dedupe_window: Duration::from_secs(300),
             max_attempts: 5,

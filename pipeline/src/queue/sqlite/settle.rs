@@ -196,6 +196,7 @@ pub(super) fn keep_dead(
             reason,
             &frame.bytes[..]
         ])?;
-    tally.died(*queue);
+    let bytes = i64::try_from(frame.bytes.len()).unwrap_or(i64::MAX);
+    tally.died(*queue, frame.rows.into(), bytes);
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! What is given up without having been delivered: the oldest frames of a full queue that makes nobody wait, and
-//! those of lanes that are no more. Each time in one pass: who publishes waits for it.
+//! What is given up without having been delivered: the oldest frames of a full queue that makes nobody wait, those of
+//! lanes that are no more, and the oldest dead letters of such a queue. Each time in one pass: who publishes waits for it.
 
 use std::{cmp::Reverse, collections::VecDeque};
 
@@ -7,7 +7,7 @@ use rusqlite::{Connection, params};
 use stages::frame::{Lane, Micros};
 
 use super::{
-    SqliteQueues, line,
+    SqliteQueues, dead, line,
     tally::{Tally, Touched},
 };
 use crate::{
@@ -81,7 +81,27 @@ pub(super) fn shed(
     let mut tally = Tally::default();
     bury(connection, &mut tally, queue, &given_up, FULL, now)?;
     touched.shed = given_up.len() as u64;
-    touched.bytes[queue as usize] = tally.write(connection)?.bytes[queue as usize].or(Some(bytes));
+    let after = tally.write(connection)?;
+    touched.bytes[queue as usize] = after.bytes[queue as usize].or(Some(bytes));
+    touched.dead_bytes[queue as usize] =
+        after.dead_bytes[queue as usize].or(touched.dead_bytes[queue as usize]);
+    Ok(())
+}
+
+/// Throws away the oldest dead letters of `queue` once they hold more than `bytes_max`, where nobody else would.
+pub(super) fn forget(
+    connection: &Connection,
+    touched: &mut Touched,
+    queue: QueueName,
+    bytes_max: u64,
+) -> rusqlite::Result<()> {
+    let Some(bytes) = touched.dead_bytes[queue as usize].filter(|bytes| *bytes > bytes_max) else {
+        return Ok(());
+    };
+    let excess = bytes - (bytes_max - bytes_max / SPARE);
+    let mut tally = Tally::default();
+    touched.forgotten = dead::drop_oldest(connection, &mut tally, queue, excess)?;
+    touched.dead_bytes[queue as usize] = tally.write(connection)?.dead_bytes[queue as usize];
     Ok(())
 }
 

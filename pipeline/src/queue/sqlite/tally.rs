@@ -1,6 +1,6 @@
 //! What one write adds to and takes from the queues, summed up before it is written.
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Row, params};
 
 use crate::queue::QueueName;
 
@@ -17,6 +17,10 @@ struct Change {
     rows: i64,
     bytes: i64,
     dead: i64,
+    dead_rows: i64,
+    dead_bytes: i64,
+    entered: i64,
+    dropped: i64,
 }
 
 /// What a write led to.
@@ -24,17 +28,19 @@ struct Change {
 pub(super) struct Touched {
     /// Bytes in each queue that it touched, after it.
     pub(super) bytes: [Option<u64>; QueueName::ALL.len()],
+    /// Bytes in the dead letters of each, after it.
+    pub(super) dead_bytes: [Option<u64>; QueueName::ALL.len()],
     /// Frames that a full queue gave up.
     pub(super) shed: u64,
+    /// Dead letters that were thrown away for newer ones.
+    pub(super) forgotten: u64,
 }
 
 impl Tally {
-    /// A frame was added.
+    /// A frame was published.
     pub(super) fn added(&mut self, queue: QueueName, rows: i64, bytes: i64) {
-        let change = self.of(queue);
-        change.frames += 1;
-        change.rows += rows;
-        change.bytes += bytes;
+        self.of(queue).entered += rows;
+        self.came(queue, rows, bytes);
     }
 
     /// A frame is gone.
@@ -48,12 +54,41 @@ impl Tally {
     /// A frame is gone, to the dead letters.
     pub(super) fn buried(&mut self, queue: QueueName, rows: i64, bytes: i64) {
         self.removed(queue, rows, bytes);
-        self.died(queue);
+        self.died(queue, rows, bytes);
     }
 
     /// There is one more dead letter.
-    pub(super) fn died(&mut self, queue: QueueName) {
-        self.of(queue).dead += 1;
+    pub(super) fn died(&mut self, queue: QueueName, rows: i64, bytes: i64) {
+        let change = self.of(queue);
+        change.dead += 1;
+        change.dead_rows += rows;
+        change.dead_bytes += bytes;
+    }
+
+    /// A dead letter is a frame of its queue again, which its rows had entered before.
+    pub(super) fn requeued(&mut self, queue: QueueName, rows: i64, bytes: i64) {
+        self.exhumed(queue, rows, bytes);
+        self.came(queue, rows, bytes);
+    }
+
+    /// A dead letter was thrown away.
+    pub(super) fn dropped(&mut self, queue: QueueName, rows: i64, bytes: i64) {
+        self.exhumed(queue, rows, bytes);
+        self.of(queue).dropped += rows;
+    }
+
+    fn came(&mut self, queue: QueueName, rows: i64, bytes: i64) {
+        let change = self.of(queue);
+        change.frames += 1;
+        change.rows += rows;
+        change.bytes += bytes;
+    }
+
+    fn exhumed(&mut self, queue: QueueName, rows: i64, bytes: i64) {
+        let change = self.of(queue);
+        change.dead -= 1;
+        change.dead_rows -= rows;
+        change.dead_bytes -= bytes;
     }
 
     /// Something may be ready to be received that was not before.
@@ -68,19 +103,25 @@ impl Tally {
     }
 
     pub(super) fn write(self, connection: &Connection) -> rusqlite::Result<Touched> {
-        let mut bytes = [None; QueueName::ALL.len()];
+        let (mut bytes, mut dead_bytes) = ([None; QueueName::ALL.len()], [None; QueueName::ALL.len()]);
         let mut statement = connection.prepare_cached(
-            "UPDATE queue SET frames = frames + ?2, rows = rows + ?3, bytes = bytes + ?4, dead = dead + ?5
-             WHERE queue = ?1 RETURNING bytes",
+            "UPDATE queue SET frames = frames + ?2, rows = rows + ?3, bytes = bytes + ?4, dead = dead + ?5,
+                dead_rows = dead_rows + ?6, dead_bytes = dead_bytes + ?7, entered = entered + ?8,
+                dropped = dropped + ?9
+             WHERE queue = ?1 RETURNING bytes, dead_bytes",
         )?;
+        let after = |row: &Row<'_>, column| row.get(column).map(|sum: i64| Some(sum.max(0).cast_unsigned()));
         for queue in QueueName::ALL {
-            let Change { touched, frames, rows, bytes: added, dead } = self.queues[queue as usize];
-            if touched {
-                let change = params![queue as i64, frames, rows, added, dead];
-                let after: i64 = statement.query_row(change, |row| row.get(0))?;
-                bytes[queue as usize] = Some(after.max(0).cast_unsigned());
+            let change = self.queues[queue as usize];
+            if change.touched {
+                let Change { frames, rows, dead, dead_rows, entered, dropped, .. } = change;
+                let (added, dead_added) = (change.bytes, change.dead_bytes);
+                let change =
+                    params![queue as i64, frames, rows, added, dead, dead_rows, dead_added, entered, dropped];
+                (bytes[queue as usize], dead_bytes[queue as usize]) =
+                    statement.query_row(change, |row| Ok((after(row, 0)?, after(row, 1)?)))?;
             }
         }
-        Ok(Touched { bytes, shed: 0 })
+        Ok(Touched { bytes, dead_bytes, shed: 0, forgotten: 0 })
     }
 }

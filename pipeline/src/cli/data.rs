@@ -1,0 +1,41 @@
+//! The data directory that a command looks into.
+
+use std::path::PathBuf;
+
+use anyhow::bail;
+
+use crate::{
+    config::{Config, Overrides},
+    process::{data_file, open_queues},
+    queue::Queues,
+};
+
+/// Which topology, and which data of it.
+#[derive(Debug, clap::Args)]
+pub(super) struct DataArgs {
+    /// The topology file; without it, the built-in default.
+    #[arg(short, long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The directory of the queues.
+    #[arg(long, global = true, value_name = "DIR")]
+    data: Option<PathBuf>,
+}
+
+impl DataArgs {
+    /// The queues that are there.
+    ///
+    /// # Errors
+    /// When there are none, or they cannot be used.
+    pub(super) async fn queues(self) -> anyhow::Result<Queues> {
+        let mut config = Config::load(self.config.as_deref())?;
+        config.apply(Overrides { data: self.data, ..Overrides::default() })?;
+        let file = data_file(&config);
+        if !file.exists() {
+            bail!(
+                "there are no queues in {}: name the directory of a running `up` with --data",
+                file.display()
+            );
+        }
+        Ok(open_queues(&config).await?)
+    }
+}

@@ -1,0 +1,216 @@
+//! Dead letters: looked at, put back into their queues, and thrown away.
+
+use bytes::Bytes;
+use rusqlite::{Connection, Row, params, params_from_iter, types::Value};
+use stages::frame::{FrameId, Lane, Micros};
+
+use super::{SqliteQueues, depth, depth::count, tally::Tally};
+use crate::{
+    database::Durability,
+    queue::{Batch, DeadFilter, KeptLetter, QueueError, QueueName, Span},
+};
+
+/// Letters that one transaction moves: others wait for it.
+const BATCH_LETTERS: u32 = 256;
+/// Their bytes; one is moved however large.
+const BATCH_BYTES: u64 = 8 << 20;
+/// Letters that are read at once.
+const READ_LETTERS: u32 = 10_000;
+
+impl SqliteQueues {
+    /// See [`Queues::dead_letters`](crate::queue::Queues::dead_letters).
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn dead_letters(&self, filter: DeadFilter, span: Span) -> Result<Vec<KeptLetter>, QueueError> {
+        self.database().read(move |connection| Ok(find(connection, &filter, span, READ_LETTERS)?)).await
+    }
+
+    /// See [`Queues::dead_letter`](crate::queue::Queues::dead_letter).
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn dead_letter(&self, letter: i64) -> Result<Option<(KeptLetter, Bytes)>, QueueError> {
+        let read = move |connection: &Connection| {
+            let only = DeadFilter { letters: vec![letter], ..DeadFilter::default() };
+            let Some(kept) = find(connection, &only, Span::ALL, 1)?.pop() else { return Ok(None) };
+            let bytes: Vec<u8> = connection
+                .prepare_cached("SELECT bytes FROM dead WHERE letter = ?1")?
+                .query_row([letter], |row| row.get(0))?;
+            Ok(Some((kept, bytes.into())))
+        };
+        self.database().read(read).await
+    }
+
+    /// See [`Queues::requeue`](crate::queue::Queues::requeue).
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub async fn requeue(&self, filter: DeadFilter, span: Span) -> Result<Batch, QueueError> {
+        let now = self.options().clock.now();
+        let limits = QueueName::ALL.map(|queue| match queue.gives_way() {
+            true => self.options().notify_bytes_max,
+            false => self.options().queue_bytes_max,
+        });
+        let work = move |connection: &Connection, tally: &mut Tally| {
+            let mut held = depth::bytes(connection)?;
+            batch(connection, &filter, span, |batch, kept| {
+                let at = kept.queue as usize;
+                // Nobody else's frame may have to give way; elsewhere a queue takes one as long as it is not full.
+                let after = if kept.queue.gives_way() { held[at] + kept.bytes } else { held[at] + 1 };
+                if after > limits[at] && held[at] > 0 {
+                    batch.no_room[at].add(kept.rows);
+                    return Ok(());
+                }
+                held[at] += kept.bytes;
+                batch.done[at].add(kept.rows);
+                put_back(connection, tally, kept, now)
+            })
+        };
+        self.change(Durability::Fsync, work).await.answer().await.map(|(batch, _)| batch)
+    }
+
+    /// See [`Queues::drop_dead`](crate::queue::Queues::drop_dead).
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub async fn drop_dead(&self, filter: DeadFilter, span: Span) -> Result<Batch, QueueError> {
+        let work = move |connection: &Connection, tally: &mut Tally| {
+            batch(connection, &filter, span, |batch, kept| {
+                batch.done[kept.queue as usize].add(kept.rows);
+                throw_away(connection, tally, kept.letter, kept.queue, (kept.rows, kept.bytes))
+            })
+        };
+        self.change(Durability::Fsync, work).await.answer().await.map(|(batch, _)| batch)
+    }
+}
+
+/// Throws away the oldest dead letters of a queue, of `bytes` bytes; answers how many.
+pub(super) fn drop_oldest(
+    connection: &Connection,
+    tally: &mut Tally,
+    queue: QueueName,
+    bytes: u64,
+) -> rusqlite::Result<u64> {
+    let mut oldest = connection
+        .prepare_cached("SELECT letter, rows, length(bytes) FROM dead WHERE queue = ?1 ORDER BY letter")?;
+    let mut rows = oldest.query([queue as i64])?;
+    let (mut letters, mut sum) = (Vec::new(), 0);
+    while sum < bytes
+        && let Some(row) = rows.next()?
+    {
+        let size = (count(row, 1)?, count(row, 2)?);
+        sum += size.1;
+        letters.push((row.get(0)?, size));
+    }
+    drop(rows);
+    for (letter, size) in &letters {
+        throw_away(connection, tally, *letter, queue, *size)?;
+    }
+    Ok(letters.len() as u64)
+}
+
+/// Deals with as many letters as one transaction may.
+fn batch(
+    connection: &Connection,
+    filter: &DeadFilter,
+    span: Span,
+    mut deal: impl FnMut(&mut Batch, &KeptLetter) -> rusqlite::Result<()>,
+) -> Result<Batch, QueueError> {
+    let (mut batch, mut bytes) = (Batch::default(), 0);
+    for kept in find(connection, filter, span, BATCH_LETTERS)? {
+        bytes += kept.bytes;
+        if batch.last.is_some() && bytes > BATCH_BYTES {
+            break;
+        }
+        batch.last = Some(kept.letter);
+        deal(&mut batch, &kept)?;
+    }
+    Ok(batch)
+}
+
+/// Makes a letter the last frame of its line again, as if it had never failed. Whether its id was published of late does not
+/// matter: it was this frame.
+fn put_back(
+    connection: &Connection,
+    tally: &mut Tally,
+    kept: &KeptLetter,
+    now: Micros,
+) -> rusqlite::Result<()> {
+    let KeptLetter { letter, queue, lane, .. } = kept;
+    let (rows, bytes) = (kept.rows.cast_signed(), kept.bytes.cast_signed());
+    let frame = params![*queue as i64, queue.line(*lane), lane.0, kept.frame.0, rows, bytes, now];
+    let seq = connection
+        .prepare_cached(
+            "INSERT INTO frame (queue, line, lane, id, rows, bytes, published_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        )?
+        .insert(frame)?;
+    connection
+        .prepare_cached("INSERT INTO body (seq, bytes) SELECT ?1, bytes FROM dead WHERE letter = ?2")?
+        .execute(params![seq, letter])?;
+    connection.prepare_cached("DELETE FROM dead WHERE letter = ?1")?.execute([letter])?;
+    tally.requeued(*queue, rows, bytes);
+    Ok(())
+}
+
+fn throw_away(
+    connection: &Connection,
+    tally: &mut Tally,
+    letter: i64,
+    queue: QueueName,
+    (rows, bytes): (u64, u64),
+) -> rusqlite::Result<()> {
+    connection.prepare_cached("DELETE FROM dead WHERE letter = ?1")?.execute([letter])?;
+    tally.dropped(queue, rows.cast_signed(), bytes.cast_signed());
+    Ok(())
+}
+
+/// Letters by number, at most `limit`.
+fn find(
+    connection: &Connection,
+    filter: &DeadFilter,
+    span: Span,
+    limit: u32,
+) -> rusqlite::Result<Vec<KeptLetter>> {
+    let DeadFilter { letters, queue, reason, since, until } = filter;
+    let (mut clauses, mut values) = (Vec::new(), Vec::new());
+    let mut must = |clause: &'static str, value: Option<Value>| {
+        if let Some(value) = value {
+            clauses.push(clause);
+            values.push(value);
+        }
+    };
+    must("letter > ?", Some(span.after.into()));
+    must("letter <= ?", Some(span.up_to.into()));
+    let numbers: Vec<String> = letters.iter().map(i64::to_string).collect();
+    let numbers = (!letters.is_empty()).then(|| format!("[{}]", numbers.join(",")).into());
+    must("letter IN (SELECT value FROM json_each(?))", numbers);
+    must("queue = ?", queue.map(|queue| (queue as i64).into()));
+    must("instr(reason, ?) > 0", reason.clone().map(Value::from));
+    must("died_at >= ?", since.map(Value::from));
+    must("died_at < ?", until.map(Value::from));
+    let sql = format!(
+        "SELECT letter, queue, lane, id, rows, length(bytes), published_at, attempts, reason, died_at
+         FROM dead WHERE {} ORDER BY letter LIMIT {limit}",
+        clauses.join(" AND ")
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    statement.query_map(params_from_iter(values), kept)?.collect()
+}
+
+fn kept(row: &Row<'_>) -> rusqlite::Result<KeptLetter> {
+    let number = row.get(1)?;
+    let queue = QueueName::numbered(number).ok_or(rusqlite::Error::IntegralValueOutOfRange(1, number))?;
+    Ok(KeptLetter {
+        letter: row.get(0)?,
+        queue,
+        lane: Lane(row.get(2)?),
+        frame: FrameId(row.get(3)?),
+        rows: count(row, 4)?,
+        bytes: count(row, 5)?,
+        published_at: row.get(6)?,
+        attempts: row.get(7)?,
+        reason: row.get(8)?,
+        died_at: row.get(9)?,
+    })
+}

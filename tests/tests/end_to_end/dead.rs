@@ -1,0 +1,112 @@
+//! A message that cannot be dealt with is set aside alone, and comes back when somebody wants it to.
+
+use std::io::Write;
+
+use flate2::{Compression, write::GzEncoder};
+use serde_json::Value;
+use tests::{Child, Ended, Site, lake, until};
+
+use crate::quarantine::publish;
+
+const TOPIC: &str = "devices/pump/telemetry";
+/// Metrics of the message that is too large once it is readings.
+const MANY: usize = 9000;
+
+/// Messages of pump, as few bytes as possible; readings of one message in frames of at most so many bytes.
+fn topology(frame_bytes_max: usize) -> String {
+    format!(
+        "ingest: {{ linger_ms: 300, frame_bytes_max: 32768, listener: {{ packet_bytes_max: 32768 }} }}
+queues: {{ frame_bytes_max: {frame_bytes_max}, max_attempts: 2 }}
+store: {{ age_secs: 1, age_secs_max: 1 }}
+topics:
+  - pattern: devices/{{device}}/telemetry
+    payload: {{ encoding: gzip }}
+    transform: {{ preset: device_sim }}
+"
+    )
+}
+
+fn message(second: usize, metrics: usize) -> Vec<u8> {
+    let metrics: Vec<String> =
+        (0..metrics).map(|metric| format!("\"m{metric}\":{}.3", metric % 40)).collect();
+    let text = format!(
+        "{{\"device_id\":\"pump\",\"ts\":\"2026-01-01T00:00:{second:02}Z\",\"seq\":{second},\"metrics\":{{{}}}}}",
+        metrics.join(",")
+    );
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
+    gzip.write_all(text.as_bytes()).unwrap();
+    gzip.finish().unwrap()
+}
+
+fn dead(site: &Site, arguments: &[&str]) -> Ended {
+    let mut command = site.millstream("dead");
+    command.args(arguments);
+    Child::start(command).ended()
+}
+
+/// How many readings there are of which second, and how many of these are different.
+fn readings(site: &Site) -> Vec<(u64, u64, u64)> {
+    let rows = lake::query(
+        &site.lake(),
+        "SELECT seq, count(*) AS rows, count(DISTINCT metric) AS metrics FROM 'readings/**/*.parquet' GROUP BY seq
+         ORDER BY seq",
+    );
+    let count = |row: &Value, column: &str| row[column].as_u64().unwrap();
+    rows.iter().map(|row| (count(row, "seq"), count(row, "rows"), count(row, "metrics"))).collect()
+}
+
+fn assert_balanced(site: &Site) {
+    let mut command = site.millstream("queues");
+    command.args(["--check", "--json"]);
+    let told = Child::start(command).ended().well().json();
+    assert_eq!(told["balance"]["balanced"], true, "{told}");
+}
+
+#[test]
+fn a_message_that_fails_is_set_aside_alone_and_comes_back_once() {
+    let site = Site::new(&topology(32_768));
+    let up = site.up();
+    let large = message(2, MANY);
+    let messages =
+        [(TOPIC, message(0, 3)), (TOPIC, message(1, 3)), (TOPIC, large.clone()), (TOPIC, message(3, 3))];
+    publish(&site, &messages);
+    until("a message is dead", || site.queues()["queues"]["transform"]["dead"] == 1);
+    site.wait_until_dry();
+    assert_eq!(readings(&site), [(0, 3, 3), (1, 3, 3), (3, 3, 3)], "the good ones went on");
+    assert_balanced(&site);
+    let told = dead(&site, &["list", "--json"]).well().json();
+    let group = &told["groups"][0];
+    assert_eq!((&group["queue"], &group["rows"]), (&"transform".into(), &1.into()), "{told}");
+    let letter = group["letter"].to_string();
+    let shown = dead(&site, &["show", &letter, "--json"]).well().json();
+    assert!(shown["reason"].as_str().unwrap().contains("frame_bytes_max"), "{shown}");
+    assert_eq!(shown["content"]["kind"], "messages");
+    assert_eq!(shown["content"]["rows"][0]["topic"], TOPIC, "{shown}");
+
+    // As long as nothing has changed it fails again.
+    let said = dead(&site, &["requeue", "--all", "--queue", "transform"]).well().out;
+    assert_eq!(said, ["requeued 1 dead letter with 1 row: transform 1"]);
+    until("it is dead again", || {
+        let queue = &site.queues()["queues"]["transform"];
+        queue["dead"] == 1 && queue["frames"] == 0
+    });
+    assert_balanced(&site);
+    let said = dead(&site, &["show", &letter]).with(1).err.join("\n");
+    assert!(said.contains(&format!("there is no dead letter {letter}")), "it is another letter now: {said}");
+    up.terminate();
+    up.ended().well();
+
+    site.configure(&topology(1 << 20));
+    let up = site.up();
+    dead(&site, &["requeue", "--all"]).well();
+    until("the message is in the lake", || {
+        site.wait_until_dry();
+        readings(&site).len() == 4
+    });
+    let all = (2, MANY as u64, MANY as u64);
+    assert_eq!(readings(&site), [(0, 3, 3), (1, 3, 3), all, (3, 3, 3)], "each row once");
+    assert_eq!(dead(&site, &["requeue", "--all"]).well().out, ["requeued 0 dead letters with 0 rows"]);
+    assert_balanced(&site);
+    up.terminate();
+    up.ended().well();
+}
