@@ -17,7 +17,7 @@ use super::{DatabaseError, Owner, Registration};
 pub(super) const APPLICATION: i32 = 0x4d49_4c4c;
 
 /// `PRAGMA user_version` of the file. Another layout of the tables is another version.
-pub(super) const FORMAT: i32 = 2;
+pub(super) const FORMAT: i32 = 3;
 
 /// The tables of every module.
 const SCHEMA: &str = include_str!("schema.sql");

@@ -1,4 +1,4 @@
--- Every table of the data file, format version 2. Times are microseconds since 1970, UTC.
+-- Every table of the data file, format version 3. Times are microseconds since 1970, UTC.
 
 -- Single numbers: the last owner id given out, the number of ingest runs, the number of lanes (0 = not yet fixed).
 CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
@@ -118,3 +118,7 @@ CREATE TABLE roll_frame (
     roll  TEXT NOT NULL,
     PRIMARY KEY (frame, roll)
 ) WITHOUT ROWID;
+
+-- Messages of the quarantine that were published again, and how often: of the rows that the lake has of one, those wait that
+-- were replayed no less often.
+CREATE TABLE replayed (message INTEGER PRIMARY KEY, replays INTEGER NOT NULL) WITHOUT ROWID;
