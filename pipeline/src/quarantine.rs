@@ -9,6 +9,8 @@ mod filter;
 mod reader;
 mod replay;
 mod replayed;
+#[cfg(test)]
+mod tests;
 
 use std::{io, path::PathBuf};
 
