@@ -8,7 +8,7 @@ use std::{
 use serde_json::{Map, Value, json};
 use stages::plan::Counts;
 
-use crate::process::Part;
+use crate::{process::Part, quarantine};
 
 /// The counts of each stage, by its name.
 pub(super) type Books = BTreeMap<String, Counts>;
@@ -37,7 +37,7 @@ pub(super) fn table(books: &Books, out: &mut impl Write) -> io::Result<()> {
         write!(out, " {cell:>11}")?;
     }
     writeln!(out)?;
-    for stage in Part::ALL.map(Part::as_str) {
+    for stage in Part::ALL.into_iter().map(Part::as_str).chain([quarantine::STAGE]) {
         let Some(counts) = books.get(stage) else { continue };
         let Counts { consumed, quarantined, repeated, filtered, produced, late } = counts;
         write!(out, "{stage:<10}")?;

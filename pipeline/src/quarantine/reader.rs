@@ -1,13 +1,17 @@
 //! Reads rows, a few at a time.
 
-use std::{collections::VecDeque, fs::File, path::PathBuf};
+use std::{collections::VecDeque, fs::File, path::PathBuf, sync::Arc};
 
 use arrow_array::RecordBatch;
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use arrow_select::filter::filter_record_batch;
 use parquet::{
     arrow::{
         ProjectionMask,
-        arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder},
+        arrow_reader::{
+            ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
+            ParquetRecordBatchReaderBuilder,
+        },
     },
     errors::ParquetError,
     file::{metadata::RowGroupMetaData, statistics::Statistics},
@@ -159,7 +163,11 @@ impl Batches {
     }
 
     fn read(&self, file: File) -> Result<ParquetRecordBatchReader, ParquetError> {
-        let mut builder = ParquetRecordBatchReaderBuilder::try_new(file)?.with_batch_size(self.take.rows());
+        let as_written = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())?;
+        let options = ArrowReaderOptions::new().with_schema(with_repeated_texts(as_written.schema()));
+        let metadata = ArrowReaderMetadata::try_new(Arc::clone(as_written.metadata()), options)?;
+        let mut builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata)
+            .with_batch_size(self.take.rows());
         if let Some(columns) = self.take.columns() {
             let mask = ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied());
             builder = builder.with_projection(mask);
@@ -181,4 +189,15 @@ impl Batches {
             _ => true,
         }
     }
+}
+
+/// A schema whose columns of text are read as dictionaries, as frames have them, whoever wrote the file.
+fn with_repeated_texts(schema: &Schema) -> SchemaRef {
+    let fields = schema.fields().iter().map(|field| match field.data_type() {
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => {
+            Field::new_dictionary(field.name(), DataType::Int32, DataType::Utf8, field.is_nullable()).into()
+        }
+        _ => Arc::clone(field),
+    });
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }

@@ -287,3 +287,40 @@ fn what_cannot_be_done_is_told() {
     let since = run(&site, &["list", "--since", "yesterday"]).with(2).err.join("\n");
     assert!(since.contains("write it as 2026-01-31T12:00:00Z"), "{since}");
 }
+
+#[test]
+fn rows_without_the_newest_columns_come_back_too() {
+    let site = site();
+    refuse(&site, 100);
+    // As a tool that is not ours writes them, which knows neither dictionaries nor what is new.
+    let files = lake::query(&site.lake(), "SELECT file FROM glob('quarantine/**/*.parquet')");
+    let files: Vec<_> = files.iter().map(|row| row["file"].as_str().unwrap()).collect();
+    let directory = files[0].rsplit_once('/').unwrap().0;
+    let columns = "* EXCLUDE (replays, schema_version)";
+    let copy = format!(
+        "COPY (SELECT {columns} FROM read_parquet('quarantine/**/*.parquet', hive_partitioning = false))
+         TO '{directory}/0.parquet' (COMPRESSION zstd)"
+    );
+    lake::query(&site.lake(), &copy);
+    for file in files {
+        fs::remove_file(site.lake().join(file)).unwrap();
+    }
+    // Beside rows that have them.
+    refuse(&site, 10);
+    let listed = ask(&site, &["list"]);
+    let name = |schema: usize| &listed["schema"]["top"][schema]["name"];
+    assert_eq!(
+        (&listed["rows"], name(0), name(1)),
+        (&json!(110), &json!("state.json"), &json!("state.json, version 1"))
+    );
+    let shown = ask(&site, &["show", "--limit", "1"]);
+    assert_eq!(
+        (&shown["replays"], &shown["schema_version"], &shown["payload_as"]),
+        (&json!(0), &json!(null), &json!("text"))
+    );
+    assert_eq!(shown["errors"][0]["pointer"], "/metrics/t");
+
+    write(&site, "state.json", SECOND);
+    assert_eq!(ask(&site, &["replay", "--rate", "0"])["replayed"], 110);
+    assert_eq!(ask(&site, &["replay", "--rate", "0"])["replayed"], 0);
+}
