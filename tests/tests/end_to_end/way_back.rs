@@ -324,3 +324,39 @@ fn rows_without_the_newest_columns_come_back_too() {
     assert_eq!(ask(&site, &["replay", "--rate", "0"])["replayed"], 110);
     assert_eq!(ask(&site, &["replay", "--rate", "0"])["replayed"], 0);
 }
+
+#[test]
+fn a_replay_waits_while_the_queue_is_full() {
+    let site = site();
+    site.configure(&format!("{TOPOLOGY}{QUICK}queues: {{ queue_bytes_max: 1048576, frame_bytes_max: 1048576 }}\n"));
+    // Digits that no compression makes much smaller than half.
+    let mut digits = 1_u64;
+    let mut noise = || {
+        digits = digits.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        format!("{digits:016x}")
+    };
+    let messages: Vec<_> = (0..1_500)
+        .map(|seq| {
+            let noise: String = (0..200).map(|_| noise()).collect();
+            let payload =
+                json!({ "ts": "2026-01-01T00:00:00Z", "metrics": { "t": 20.5 }, "seq": seq, "noise": noise });
+            ("devices/pump".to_owned(), payload.to_string().into_bytes())
+        })
+        .collect();
+    let up = site.up();
+    publish_all(&site, &messages);
+    up.terminate();
+    up.ended().well();
+
+    write(&site, "state.json", SECOND);
+    let replay = Child::start(command_with(&site, "millstream.yaml", &["replay", "--rate", "0", "--json"]));
+    replay.says("the queue validate is full");
+    let waiting = site.queues()["queues"]["validate"]["rows"].as_u64().unwrap();
+    assert!((1..1_500).contains(&waiting), "{waiting}");
+    let up = site.up();
+    assert_eq!(replay.ended().well().json()["replayed"], 1_500);
+    site.wait_until_dry();
+    up.terminate();
+    up.ended().well();
+    assert_eq!(count(&site, "'readings/**/*.parquet'"), 1_500);
+}
