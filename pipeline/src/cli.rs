@@ -6,6 +6,7 @@ mod data;
 mod dead;
 mod demo;
 mod passwd;
+mod quarantine;
 mod queues;
 mod serve;
 
@@ -52,6 +53,7 @@ enum Command {
     Check(check::CheckArgs),
     Queues(queues::QueuesArgs),
     Dead(dead::DeadArgs),
+    Quarantine(quarantine::QuarantineArgs),
     Passwd(passwd::PasswdArgs),
 }
 
@@ -80,6 +82,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::check(&args, out).map_err(anyhow::Error::from),
         Command::Queues(args) => runtime.block_on(queues::queues(args, out)),
         Command::Dead(args) => runtime.block_on(dead::dead(args, out)),
+        Command::Quarantine(args) => runtime.block_on(quarantine::quarantine(args, out)),
         Command::Passwd(args) => passwd::passwd(&args, out),
     };
     match ended {

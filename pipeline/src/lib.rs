@@ -15,6 +15,7 @@ pub mod lake;
 pub mod meter;
 pub mod notify;
 pub mod process;
+pub mod quarantine;
 pub mod queue;
 pub mod reload;
 pub mod route;

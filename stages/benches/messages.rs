@@ -107,6 +107,7 @@ fn frame(payloads: &[String]) -> Frame {
             received_at,
             client_id: "c",
             properties: &[],
+            replays: 0,
         });
     }
     rows.finish(header()).unwrap()

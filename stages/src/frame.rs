@@ -23,7 +23,7 @@ pub use self::{
     codec::{FORMAT_VERSION, decode, encode},
     columns::Strings,
     messages::{Message, Messages, MessagesBuilder, Properties},
-    quarantine::{Fault, Quarantine, QuarantineBuilder, Refusal},
+    quarantine::{Fault, Quarantine, QuarantineBuilder, Refusal, complete as complete_quarantine},
     readings::{Reading, Readings, ReadingsBuilder, Scores, TAG_PREFIX},
 };
 
@@ -206,6 +206,17 @@ impl FrameId {
         }
         hash.update(&config.to_le_bytes());
         hash.update(&index.to_le_bytes());
+        Self(hash.digest128().to_be_bytes())
+    }
+
+    /// The id of a frame of messages that come back, each with how often it did then.
+    pub fn replayed(messages: impl IntoIterator<Item = (u64, u32)>) -> Self {
+        let mut hash = Xxh3::new();
+        hash.update(b"replay");
+        for (message, replays) in messages {
+            hash.update(&message.to_le_bytes());
+            hash.update(&replays.to_le_bytes());
+        }
         Self(hash.digest128().to_be_bytes())
     }
 

@@ -11,6 +11,7 @@ pub mod frame;
 pub mod payload;
 pub mod plan;
 mod refused;
+pub mod replay;
 pub mod stage;
 pub mod store;
 pub mod topic;

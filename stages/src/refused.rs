@@ -20,8 +20,15 @@ pub(crate) struct Refused {
     pub(crate) reason: &'static str,
     /// What is wrong where; empty when the reason says it all.
     pub(crate) errors: Vec<Fault>,
-    /// The id of the schema the message was checked against.
-    pub(crate) schema: Option<String>,
+    /// The schema the message was checked against.
+    pub(crate) schema: Option<Against>,
+}
+
+/// Which schema it was.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Against {
+    pub(crate) id: String,
+    pub(crate) version: String,
 }
 
 impl Refused {
@@ -95,6 +102,10 @@ impl<'a> Refusals<'a> {
             self.bytes = 0;
         }
         let Some(frame) = self.frames.last_mut() else { return };
+        let (schema, schema_version) = match &refused.schema {
+            Some(Against { id, version }) => (Some(id.as_str()), Some(version.as_str())),
+            None => (self.messages.schema(row), self.messages.schema_version(row)),
+        };
         let refusal = Refusal {
             message: self.messages.message(row),
             topic: self.messages.topics().get(row).unwrap_or_default(),
@@ -104,8 +115,10 @@ impl<'a> Refusals<'a> {
             properties: &self.messages.properties(row),
             stage: self.stage,
             reason: refused.reason,
-            schema: refused.schema.as_deref().or(self.messages.schema(row)),
+            schema,
             errors: &refused.errors,
+            schema_version,
+            replays: self.messages.replays(row),
         };
         frame.append(&refusal);
         self.bytes += bytes(&refusal);

@@ -209,6 +209,11 @@ pub struct TopicMatch<'a> {
 }
 
 impl<'a> TopicMatch<'a> {
+    /// What the lane of a message follows from: the capture `device`, or the topic where there is none.
+    pub fn device_or_topic(&self) -> &'a str {
+        self.capture("device").unwrap_or(self.topic)
+    }
+
     /// What the topic says for the capture `name`; none when the pattern has no such capture.
     pub fn capture(&self, name: &str) -> Option<&'a str> {
         let levels = self.levels.iter().zip(self.topic.split('/'));

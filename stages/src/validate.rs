@@ -136,18 +136,24 @@ impl Validate {
         Ok(number)
     }
 
-    /// The rows that passed, each with the id of its schema.
+    /// The rows that passed, each with id and version of its schema.
     fn passed(
         &self,
         rows: &RecordBatch,
         schema: &[Option<usize>],
         passed: Vec<bool>,
     ) -> Result<RecordBatch, FrameError> {
-        let ids = StringArray::from_iter_values(self.schemas.iter().map(|schema| &schema.id));
         let keys = schema.iter().map(|number| number.and_then(|number| i32::try_from(number).ok()));
-        let column = DictionaryArray::<Int32Type>::try_new(keys.collect::<Int32Array>(), Arc::new(ids))?;
+        let keys: Int32Array = keys.collect();
         let mut columns = rows.columns().to_vec();
-        columns[rows.schema().index_of("schema")?] = Arc::new(column);
+        let mut fill = |name, texts: StringArray| -> Result<(), FrameError> {
+            let column = DictionaryArray::<Int32Type>::try_new(keys.clone(), Arc::new(texts))?;
+            columns[rows.schema_ref().index_of(name)?] = Arc::new(column);
+            Ok(())
+        };
+        let against = || self.schemas.iter().map(|schema| &schema.against);
+        fill("schema", StringArray::from_iter_values(against().map(|against| &against.id)))?;
+        fill("schema_version", StringArray::from_iter_values(against().map(|against| &against.version)))?;
         let rows = RecordBatch::try_new(rows.schema(), columns)?;
         if passed.iter().all(|passed| *passed) {
             return Ok(rows);
@@ -167,7 +173,7 @@ fn config_hash(
         hash.update(pattern.as_str().as_bytes());
         hash.update(&[0]);
         if let Some(schema) = number.and_then(|number| schemas.get(number)) {
-            hash.update(schema.id.as_bytes());
+            hash.update(schema.against.id.as_bytes());
             hash.update(&schema.hash.to_le_bytes());
         }
         hash.update(&[0]);

@@ -7,7 +7,7 @@ use std::{
 
 use arrow_array::{
     Array, ArrayRef, BinaryArray, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray,
-    UInt64Array,
+    UInt32Array, UInt64Array,
     cast::AsArray,
     types::{Int64Type, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType},
 };
@@ -112,11 +112,17 @@ pub(super) fn for_each_reading(directory: &Path, mut each: impl FnMut(&Reading<'
 
 /// Calls `each` for every row of the dataset at `directory`, which need not exist.
 pub(super) fn for_each_refused(directory: &Path, mut each: impl FnMut(&Refused<'_>)) -> Result<(), SimError> {
-    for_each_batch(directory, &["topic", "payload", "reason"], |batch| {
+    for_each_batch(directory, &["topic", "payload", "reason", "replays"], |batch| {
         let topics = strings(batch, "topic")?.ok_or("no column topic")?;
         let payloads = bytes(batch, "payload")?.ok_or("no column payload")?;
         let reasons = strings(batch, "reason")?.ok_or("no column reason")?;
+        let replays: Option<UInt32Array> =
+            column(batch, "replays", |array| array.as_primitive_opt().cloned())?;
         for row in 0..batch.num_rows() {
+            // Of a message that was refused again after a replay the first row is there already.
+            if replays.as_ref().is_some_and(|replays| replays.is_valid(row) && replays.value(row) > 0) {
+                continue;
+            }
             each(&Refused {
                 topic: topics.value(row),
                 payload: payloads.value(row),

@@ -3,7 +3,7 @@ use std::{collections::BTreeMap, fs, path::Path, sync::Arc};
 use arrow_array::{
     ArrayRef, BinaryArray, BooleanArray, DictionaryArray, Float64Array, Int64Array, LargeStringArray,
     RecordBatch, StringArray, StringViewArray, TimestampMicrosecondArray, TimestampMillisecondArray,
-    UInt64Array, types::Int32Type,
+    UInt32Array, UInt64Array, types::Int32Type,
 };
 use parquet::arrow::ArrowWriter;
 use tempfile::TempDir;
@@ -46,6 +46,8 @@ struct Case {
     published: u64,
     readings: Vec<Row>,
     quarantine: Vec<(String, &'static str)>,
+    /// Rows of messages that came back from there, and were refused once more.
+    refused_again: Vec<(String, &'static str)>,
 }
 
 impl Case {
@@ -56,6 +58,7 @@ impl Case {
             published: 0,
             readings: Vec::new(),
             quarantine: Vec::new(),
+            refused_again: Vec::new(),
         }
     }
 
@@ -96,7 +99,13 @@ impl Case {
         write(&lake.join("readings/date=2026-01-02/b.parquet"), readings_of_another_writer(second));
         fs::write(lake.join("readings/.tmp-c.parquet"), "half a file").unwrap();
         if !self.quarantine.is_empty() {
-            write(&lake.join("quarantine/date=2026-01-01/q.parquet"), quarantine(&self.quarantine));
+            write(&lake.join("quarantine/date=2026-01-01/q.parquet"), quarantine(&self.quarantine, None));
+        }
+        if !self.refused_again.is_empty() {
+            write(
+                &lake.join("quarantine/date=2026-01-01/r.parquet"),
+                quarantine(&self.refused_again, Some(1)),
+            );
         }
         let result = verify(&ledger, &lake).unwrap();
         let Verification { stored, quarantined, repeated, unacknowledged_absent, missing, .. } = result;
@@ -144,14 +153,17 @@ fn readings_of_another_writer(rows: &[Row]) -> RecordBatch {
     RecordBatch::try_from_iter(columns.into_iter().chain(others)).unwrap()
 }
 
-fn quarantine(rows: &[(String, &'static str)]) -> RecordBatch {
+fn quarantine(rows: &[(String, &'static str)], replays: Option<u32>) -> RecordBatch {
     let topics: DictionaryArray<Int32Type> = rows.iter().map(|_| "t").collect();
+    let replays: Option<ArrayRef> =
+        replays.map(|replays| Arc::new(UInt32Array::from(vec![replays; rows.len()])) as _);
     let columns: [(&str, ArrayRef); 3] = [
         ("topic", Arc::new(topics)),
         ("payload", Arc::new(BinaryArray::from_iter_values(rows.iter().map(|(payload, _)| payload)))),
         ("reason", Arc::new(StringArray::from_iter_values(rows.iter().map(|(_, reason)| reason)))),
     ];
-    RecordBatch::try_from_iter(columns).unwrap()
+    RecordBatch::try_from_iter(columns.into_iter().chain(replays.map(|replays| ("replays", replays))))
+        .unwrap()
 }
 
 fn write(path: &Path, batch: RecordBatch) {
@@ -279,6 +291,18 @@ fn the_quarantine_is_an_answer_too() {
     let result = case.verify();
     assert_eq!(problems(&result), [1, 0, 0, 0]);
     assert!(result.examples[0].detail.contains(r#"payload "{""#), "{result}");
+}
+
+#[test]
+fn a_message_that_came_back_from_the_quarantine_is_there_once() {
+    let mut case = Case::stored(2);
+    // It is stored, after it was refused; another one was refused again.
+    case.refuse(&payload(1), "schema");
+    case.send("{", true);
+    case.refuse("{", "not_json");
+    case.refused_again.push(("{".to_owned(), "not_json"));
+    let result = case.verify();
+    assert_eq!((result.stored, result.quarantined, problems(&result)), (2, 1, [0; 4]));
 }
 
 #[test]

@@ -10,6 +10,7 @@ use stages::plan::Counts;
 
 use crate::{
     process::Part,
+    quarantine,
     queue::{Account, Audit, Balance},
 };
 
@@ -40,7 +41,7 @@ pub(super) fn table(books: &Books, out: &mut impl Write) -> io::Result<()> {
         write!(out, " {cell:>11}")?;
     }
     writeln!(out)?;
-    for stage in Part::ALL.map(Part::as_str) {
+    for stage in Part::ALL.into_iter().map(Part::as_str).chain([quarantine::STAGE]) {
         let Some(counts) = books.get(stage) else { continue };
         let Counts { consumed, quarantined, repeated, filtered, produced, late } = counts;
         write!(out, "{stage:<10}")?;

@@ -41,6 +41,20 @@ impl Files {
         validate(&self.topology, &self.folder).map_err(|findings| self.errors(findings))
     }
 
+    /// validate, as if every topic had the JSON Schema in the file with this absolute path.
+    ///
+    /// # Errors
+    /// Why the schema cannot be used.
+    pub fn validate_with(&self, schema: &Path) -> Result<Validate, String> {
+        let mut topics = self.topology.topics.clone();
+        for topic in &mut topics {
+            topic.schema = Some(schema.to_string_lossy().into_owned());
+        }
+        Validate::new(&topics, &schemas(&self.folder)).map_err(|mistakes| {
+            mistakes.into_iter().map(|mistake| mistake.message).next().unwrap_or_default()
+        })
+    }
+
     /// transform, with the device table as it is now.
     ///
     /// # Errors
@@ -61,10 +75,14 @@ impl Files {
 
 /// The stage validate of a topology in `folder`.
 pub(super) fn validate(topology: &Topology, folder: &Path) -> Result<Validate, Vec<Finding>> {
-    let schemas = Schemas::new(folder.to_string_lossy(), |path: &str| {
+    Validate::new(&topology.topics, &schemas(folder)).map_err(of_topics)
+}
+
+/// The schema files that paths in `folder` lead to.
+fn schemas(folder: &Path) -> Schemas {
+    Schemas::new(folder.to_string_lossy(), |path: &str| {
         read_file(Path::new(path)).map_err(|error| error.to_string())
-    });
-    Validate::new(&topology.topics, &schemas).map_err(of_topics)
+    })
 }
 
 /// The stage transform of a topology in `folder`.

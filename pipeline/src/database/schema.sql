@@ -126,3 +126,7 @@ CREATE TABLE roll_frame (
     roll  TEXT NOT NULL,
     PRIMARY KEY (frame, roll)
 ) WITHOUT ROWID;
+
+-- Messages of the quarantine that were published again, and how often: of the rows that the lake has of one, those wait that
+-- were replayed no less often.
+CREATE TABLE replayed (message INTEGER PRIMARY KEY, replays INTEGER NOT NULL) WITHOUT ROWID;

@@ -112,7 +112,7 @@ impl Packer {
     pub(super) fn slot(&self, topic: &str) -> Slot {
         let lanes = self.options.lanes;
         match self.topics.find(topic) {
-            Some(found) => Slot(Lane::of(found.capture("device").unwrap_or(topic), lanes).0),
+            Some(found) => Slot(Lane::of(found.device_or_topic(), lanes).0),
             None => Slot(lanes),
         }
     }

@@ -38,6 +38,12 @@ pub enum QueueError {
         /// How many lanes there are.
         lanes: u16,
     },
+    /// Another replay of the quarantine was faster; nothing was published.
+    #[error("message {message} was replayed by another run meanwhile")]
+    Replayed {
+        /// Which message.
+        message: u64,
+    },
     /// The state of the lane is further on: another holder has it.
     #[error(
         "state {number} of {stage} in lane {lane} does not follow {last}: another holder has moved it on"
@@ -88,7 +94,7 @@ impl QueueError {
     /// to a holder that has loaded the lane's state.
     pub fn class(&self) -> Class {
         match self {
-            Self::Lost { .. } | Self::Fenced { .. } => Class::Retry,
+            Self::Lost { .. } | Self::Fenced { .. } | Self::Replayed { .. } => Class::Retry,
             Self::TooLarge { .. } | Self::Lane { .. } => Class::Dead,
             Self::State { .. } | Self::Lanes { .. } => Class::Fatal,
             Self::Database(error) => error.class(),

@@ -19,10 +19,14 @@ use arrow_schema::{Metadata, Schema};
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{Frame, FrameError, Header, Lane};
+use super::{
+    Frame, FrameError, Header, Kind, Lane, columns, messages::schema_of_messages,
+    quarantine::schema_of_quarantine,
+};
 
-/// The version that [`encode`] writes and [`decode`] reads.
-pub const FORMAT_VERSION: u32 = 1;
+/// The version that [`encode`] writes. [`decode`] also reads version 1, in which *messages* and *quarantine* had neither
+/// `schema_version` nor `replays`: queues keep their frames over an upgrade.
+pub const FORMAT_VERSION: u32 = 2;
 
 /// How an Arrow IPC stream ends: a continuation marker and a length of 0.
 const END_OF_STREAM: [u8; 8] = [0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0];
@@ -57,7 +61,7 @@ pub fn encode(frame: &Frame) -> Result<Vec<u8>, FrameError> {
 ///
 /// # Errors
 /// When the bytes are damaged or no Arrow IPC stream, a header value is missing or unusable, the version
-/// is another one, or there is not exactly one record batch.
+/// is none of those, or there is not exactly one record batch.
 pub fn decode(bytes: &[u8]) -> Result<Frame, FrameError> {
     let stream = checked(bytes)?;
     // Arrow's reader panics on some streams that no writer of Arrow makes.
@@ -77,7 +81,7 @@ fn checked(bytes: &[u8]) -> Result<&[u8], FrameError> {
 fn read(bytes: &[u8]) -> Result<Frame, FrameError> {
     let mut batches = StreamReader::try_new(bytes, None)?;
     let schema = batches.schema();
-    let header = header(schema.metadata())?;
+    let (version, header) = header(schema.metadata())?;
     let rows = batches.next().ok_or(FrameError::Batches)??;
     if batches.next().is_some() {
         return Err(FrameError::Batches);
@@ -87,7 +91,17 @@ fn read(bytes: &[u8]) -> Result<Frame, FrameError> {
     // A tick has no column to count rows by.
     let count = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
     let rows = RecordBatch::try_new_with_options(bare, rows.columns().to_vec(), &count)?;
+    let rows = if version < FORMAT_VERSION { upgraded(header.kind, rows)? } else { rows };
     Ok(Frame { header, rows })
+}
+
+/// Rows of version 1 as this version has them.
+fn upgraded(kind: Kind, rows: RecordBatch) -> Result<RecordBatch, FrameError> {
+    match kind {
+        Kind::Messages => columns::complete(&rows, &schema_of_messages()),
+        Kind::Quarantine => columns::complete(&rows, &schema_of_quarantine()),
+        Kind::Readings | Kind::Aggregates | Kind::Alerts | Kind::Tick => Ok(rows),
+    }
 }
 
 fn metadata(header: &Header) -> Metadata {
@@ -105,19 +119,21 @@ fn metadata(header: &Header) -> Metadata {
     metadata
 }
 
-fn header(metadata: &Metadata) -> Result<Header, FrameError> {
+/// The version, and the header.
+fn header(metadata: &Metadata) -> Result<(u32, Header), FrameError> {
     let version: u32 = value(metadata, VERSION)?;
-    if version != FORMAT_VERSION {
+    if !(1..=FORMAT_VERSION).contains(&version) {
         return Err(FrameError::Header { key: VERSION, value: version.to_string() });
     }
-    Ok(Header {
+    let header = Header {
         id: value(metadata, ID)?,
         kind: value(metadata, KIND)?,
         lane: Lane(value(metadata, LANE)?),
         created_at: value(metadata, CREATED_AT)?,
         epoch: value(metadata, EPOCH)?,
         trace: metadata.get(TRACE).cloned(),
-    })
+    };
+    Ok((version, header))
 }
 
 fn value<T: FromStr>(metadata: &Metadata, key: &'static str) -> Result<T, FrameError> {

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use arrow_array::{
-    Array, DictionaryArray, RecordBatch, StringArray, builder::StringDictionaryBuilder, types::Int32Type,
+    Array, ArrayRef, DictionaryArray, RecordBatch, RecordBatchOptions, StringArray, UInt32Array,
+    builder::StringDictionaryBuilder, new_null_array, types::Int32Type,
 };
-use arrow_schema::{DataType, Field, TimeUnit};
+use arrow_schema::{DataType, Field, Schema, TimeUnit};
 
 use super::{Frame, FrameError, Kind};
 
@@ -35,6 +36,23 @@ pub(super) fn properties(name: &str) -> Field {
     Field::new(name, DataType::Map(Arc::new(entries), false), true)
 }
 
+/// The columns of `schema`, by name. One that `rows` do not have is 0 where it is a number, and null otherwise.
+pub(super) fn complete(rows: &RecordBatch, schema: &Schema) -> Result<RecordBatch, FrameError> {
+    let count = rows.num_rows();
+    let columns = schema.fields().iter().map(|field| -> (Field, ArrayRef) {
+        let Ok(found) = rows.schema_ref().index_of(field.name()) else {
+            return match field.data_type() {
+                DataType::UInt32 => (field.as_ref().clone(), Arc::new(UInt32Array::from(vec![0; count]))),
+                other => (field.as_ref().clone().with_nullable(true), new_null_array(other, count)),
+            };
+        };
+        (rows.schema_ref().field(found).clone(), Arc::clone(rows.column(found)))
+    });
+    let (fields, columns): (Vec<_>, Vec<_>) = columns.unzip();
+    let options = RecordBatchOptions::new().with_row_count(Some(count));
+    Ok(RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options)?)
+}
+
 /// The rows of a frame as those of one kind.
 #[derive(Debug)]
 pub(super) struct Columns<'a> {
@@ -50,6 +68,11 @@ impl<'a> Columns<'a> {
             return Err(FrameError::Header { key: "kind", value: frame.header.kind.to_string() });
         }
         Ok(Self { kind, rows: &frame.rows })
+    }
+
+    /// Rows that are known to be of a kind.
+    pub(super) fn of_rows(rows: &'a RecordBatch, kind: Kind) -> Self {
+        Self { kind, rows }
     }
 
     /// The column `name` as an array of type `T`.

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use arrow_array::{
-    Array, BinaryArray, MapArray, RecordBatch, StringArray, TimestampMicrosecondArray, UInt64Array,
+    Array, BinaryArray, MapArray, RecordBatch, StringArray, TimestampMicrosecondArray, UInt32Array,
+    UInt64Array,
     builder::{
-        BinaryBuilder, MapBuilder, MapFieldNames, StringBuilder, TimestampMicrosecondBuilder, UInt64Builder,
+        BinaryBuilder, MapBuilder, MapFieldNames, StringBuilder, TimestampMicrosecondBuilder, UInt32Builder,
+        UInt64Builder,
     },
 };
 use arrow_buffer::ArrowNativeType;
@@ -34,6 +36,8 @@ pub struct Message<'a> {
     pub client_id: &'a str,
     /// Its MQTT 5 properties.
     pub properties: &'a [(String, String)],
+    /// How often it came back from the quarantine: 0 as a device sent it.
+    pub replays: u32,
 }
 
 /// Collects messages, column by column, into a frame.
@@ -44,6 +48,7 @@ pub struct MessagesBuilder {
     received_at: TimestampMicrosecondBuilder,
     client_id: Repeated,
     properties: MapBuilder<StringBuilder, StringBuilder>,
+    replays: UInt32Builder,
     bytes: usize,
 }
 
@@ -56,6 +61,7 @@ impl Default for MessagesBuilder {
             received_at: TimestampMicrosecondBuilder::new().with_timezone("UTC"),
             client_id: Repeated::new(),
             properties: properties_builder(),
+            replays: UInt32Builder::new(),
             bytes: 0,
         }
     }
@@ -70,6 +76,7 @@ impl MessagesBuilder {
         self.received_at.append_value(row.received_at);
         self.client_id.append_value(row.client_id);
         append_properties(&mut self.properties, row.properties);
+        self.replays.append_value(row.replays);
         self.bytes += row.payload.len() + ROW_BYTES;
         self.bytes +=
             row.properties.iter().map(|(key, value)| key.len() + value.len() + PROPERTY_BYTES).sum::<usize>();
@@ -93,8 +100,11 @@ impl MessagesBuilder {
         self.bytes = 0;
         let topic = self.topic.finish();
         let rows = self.message.values_slice().len();
-        let mut schema = Repeated::new();
-        schema.append_nulls(rows);
+        let unchecked = || {
+            let mut column = Repeated::new();
+            column.append_nulls(rows);
+            Arc::new(column.finish())
+        };
         let columns: Vec<Arc<dyn Array>> = vec![
             Arc::new(self.message.finish()),
             Arc::new(topic),
@@ -102,19 +112,21 @@ impl MessagesBuilder {
             Arc::new(self.received_at.finish()),
             Arc::new(self.client_id.finish()),
             Arc::new(self.properties.finish()),
-            Arc::new(schema.finish()),
+            unchecked(),
+            unchecked(),
+            Arc::new(self.replays.finish()),
         ];
         Ok(Frame { header, rows: RecordBatch::try_new(Arc::new(schema_of_messages()), columns)? })
     }
 }
 
-/// What a row takes beside payload and properties: its number, its time, and its share of topic and client.
-const ROW_BYTES: usize = 40;
+/// What a row takes beside payload and properties: its number, its time, its replays, and its share of topic and client.
+const ROW_BYTES: usize = 44;
 
 /// What a property takes beside its text.
 const PROPERTY_BYTES: usize = 48;
 
-fn schema_of_messages() -> Schema {
+pub(super) fn schema_of_messages() -> Schema {
     Schema::new(vec![
         Field::new("message", DataType::UInt64, false),
         columns::repeated("topic", false),
@@ -123,6 +135,8 @@ fn schema_of_messages() -> Schema {
         columns::repeated("client_id", false),
         columns::properties("properties"),
         columns::repeated("schema", true),
+        columns::repeated("schema_version", true),
+        Field::new("replays", DataType::UInt32, false),
     ])
 }
 
@@ -136,6 +150,8 @@ pub struct Messages<'a> {
     client_id: Strings<'a>,
     properties: &'a MapArray,
     schema: Strings<'a>,
+    schema_version: Strings<'a>,
+    replays: &'a UInt32Array,
 }
 
 impl<'a> Messages<'a> {
@@ -151,6 +167,8 @@ impl<'a> Messages<'a> {
             client_id: columns.strings("client_id")?,
             properties: columns.get("properties")?,
             schema: columns.strings("schema")?,
+            schema_version: columns.strings("schema_version")?,
+            replays: columns.get("replays")?,
         })
     }
 
@@ -196,27 +214,44 @@ impl<'a> Messages<'a> {
 
     /// [`Messages::properties`], borrowed.
     pub fn property_pairs(&self, row: usize) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
-        let rows = if self.properties.is_null(row) {
-            0..0
-        } else {
-            let offsets = self.properties.value_offsets();
-            offsets[row].as_usize()..offsets[row + 1].as_usize()
-        };
-        let keys: Option<&StringArray> = self.properties.keys().as_any().downcast_ref();
-        let values: Option<&StringArray> = self.properties.values().as_any().downcast_ref();
-        let columns = keys.zip(values).filter(|_| !rows.is_empty());
-        columns.into_iter().flat_map(move |(keys, values)| {
-            let text = |column: &'a StringArray, entry| {
-                if column.is_valid(entry) { column.value(entry) } else { "" }
-            };
-            rows.clone().map(move |entry| (text(keys, entry), text(values, entry)))
-        })
+        property_pairs(self.properties, row)
     }
 
     /// The id of the schema that `row` was checked against, once it was.
     pub fn schema(&self, row: usize) -> Option<&'a str> {
         self.schema.get(row)
     }
+
+    /// The version of that schema.
+    pub fn schema_version(&self, row: usize) -> Option<&'a str> {
+        self.schema_version.get(row)
+    }
+
+    /// [`Message::replays`] of `row`.
+    pub fn replays(&self, row: usize) -> u32 {
+        self.replays.value(row)
+    }
+}
+
+/// The properties in `row` of their column.
+pub(super) fn property_pairs<'a>(
+    properties: &'a MapArray,
+    row: usize,
+) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
+    let rows = if properties.is_null(row) {
+        0..0
+    } else {
+        let offsets = properties.value_offsets();
+        offsets[row].as_usize()..offsets[row + 1].as_usize()
+    };
+    let keys: Option<&StringArray> = properties.keys().as_any().downcast_ref();
+    let values: Option<&StringArray> = properties.values().as_any().downcast_ref();
+    let columns = keys.zip(values).filter(|_| !rows.is_empty());
+    columns.into_iter().flat_map(move |(keys, values)| {
+        let text =
+            |column: &'a StringArray, entry| if column.is_valid(entry) { column.value(entry) } else { "" };
+        rows.clone().map(move |entry| (text(keys, entry), text(values, entry)))
+    })
 }
 
 pub(super) fn properties_builder() -> MapBuilder<StringBuilder, StringBuilder> {

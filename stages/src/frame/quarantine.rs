@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use arrow_array::{
-    Array, ArrayRef, BinaryArray, ListArray, RecordBatch, StringArray, StructArray,
-    TimestampMicrosecondArray, UInt64Array,
+    Array, ArrayRef, BinaryArray, ListArray, MapArray, RecordBatch, StringArray, StructArray,
+    TimestampMicrosecondArray, UInt32Array, UInt64Array,
     builder::{
         BinaryBuilder, ListBuilder, MapBuilder, StringBuilder, StructBuilder, TimestampMicrosecondBuilder,
-        UInt64Builder,
+        UInt32Builder, UInt64Builder,
     },
 };
 use arrow_schema::{DataType, Field, Fields, Schema};
@@ -15,7 +15,7 @@ use arrow_schema::{DataType, Field, Fields, Schema};
 use super::{
     Frame, FrameError, Header, Kind, Micros,
     columns::{self, Columns, Repeated, Strings},
-    messages::{append_properties, properties_builder},
+    messages::{Properties, append_properties, properties_builder, property_pairs},
 };
 
 /// One thing that is wrong with a message.
@@ -52,6 +52,10 @@ pub struct Refusal<'a> {
     pub schema: Option<&'a str>,
     /// What is wrong, at most ten faults.
     pub errors: &'a [Fault],
+    /// The version of that schema.
+    pub schema_version: Option<&'a str>,
+    /// [`Message::replays`](super::Message::replays).
+    pub replays: u32,
 }
 
 /// Collects refused messages, column by column, into a frame.
@@ -66,6 +70,8 @@ pub struct QuarantineBuilder {
     reason: Repeated,
     schema: Repeated,
     errors: ListBuilder<StructBuilder>,
+    schema_version: Repeated,
+    replays: UInt32Builder,
 }
 
 impl Default for QuarantineBuilder {
@@ -82,6 +88,8 @@ impl Default for QuarantineBuilder {
             reason: Repeated::new(),
             schema: Repeated::new(),
             errors: ListBuilder::new(errors).with_field(error_field()),
+            schema_version: Repeated::new(),
+            replays: UInt32Builder::new(),
         }
     }
 }
@@ -102,6 +110,8 @@ impl QuarantineBuilder {
             self.append_fault(fault);
         }
         self.errors.append(true);
+        self.schema_version.append_option(row.schema_version);
+        self.replays.append_value(row.replays);
     }
 
     fn append_fault(&mut self, fault: &Fault) {
@@ -135,6 +145,8 @@ impl QuarantineBuilder {
             Arc::new(self.reason.finish()),
             Arc::new(self.schema.finish()),
             Arc::new(self.errors.finish()),
+            Arc::new(self.schema_version.finish()),
+            Arc::new(self.replays.finish()),
         ];
         Ok(Frame { header, rows: RecordBatch::try_new(Arc::new(schema_of_quarantine()), columns)? })
     }
@@ -151,7 +163,7 @@ fn error_field() -> Field {
     Field::new("item", DataType::Struct(fault_fields()), false)
 }
 
-fn schema_of_quarantine() -> Schema {
+pub(super) fn schema_of_quarantine() -> Schema {
     Schema::new(vec![
         Field::new("message", DataType::UInt64, false),
         columns::repeated("topic", false),
@@ -163,7 +175,18 @@ fn schema_of_quarantine() -> Schema {
         columns::repeated("reason", false),
         columns::repeated("schema", true),
         Field::new("errors", DataType::List(Arc::new(error_field())), false),
+        columns::repeated("schema_version", true),
+        Field::new("replays", DataType::UInt32, false),
     ])
+}
+
+/// Rows of the lake as those of a *quarantine* frame: what an older version of this program did not write yet, and what
+/// was not asked for, is empty.
+///
+/// # Errors
+/// When a column cannot be made, which no documented one is.
+pub fn complete(rows: &RecordBatch) -> Result<RecordBatch, FrameError> {
+    columns::complete(rows, &schema_of_quarantine())
 }
 
 /// The rows of a *quarantine* frame.
@@ -173,26 +196,45 @@ pub struct Quarantine<'a> {
     topic: Strings<'a>,
     payload: &'a BinaryArray,
     received_at: &'a TimestampMicrosecondArray,
+    client_id: Strings<'a>,
+    properties: &'a MapArray,
     stage: Strings<'a>,
     reason: Strings<'a>,
     schema: Strings<'a>,
     errors: &'a ListArray,
+    schema_version: Strings<'a>,
+    replays: &'a UInt32Array,
 }
 
 impl<'a> Quarantine<'a> {
     /// # Errors
     /// When the frame is of another kind or lacks a column.
     pub fn of(frame: &'a Frame) -> Result<Self, FrameError> {
-        let columns = Columns::of(frame, Kind::Quarantine)?;
+        Self::of_columns(&Columns::of(frame, Kind::Quarantine)?)
+    }
+
+    /// The same of rows that [`complete`] has made.
+    ///
+    /// # Errors
+    /// When a column is of another type.
+    pub fn of_rows(rows: &'a RecordBatch) -> Result<Self, FrameError> {
+        Self::of_columns(&Columns::of_rows(rows, Kind::Quarantine))
+    }
+
+    fn of_columns(columns: &Columns<'a>) -> Result<Self, FrameError> {
         Ok(Self {
             message: columns.get("message")?,
             topic: columns.strings("topic")?,
             payload: columns.get("payload")?,
             received_at: columns.get("received_at")?,
+            client_id: columns.strings("client_id")?,
+            properties: columns.get("properties")?,
             stage: columns.strings("stage")?,
             reason: columns.strings("reason")?,
             schema: columns.strings("schema")?,
             errors: columns.get("errors")?,
+            schema_version: columns.strings("schema_version")?,
+            replays: columns.get("replays")?,
         })
     }
 
@@ -226,6 +268,16 @@ impl<'a> Quarantine<'a> {
         self.received_at.value(row)
     }
 
+    /// [`Refusal::client_id`] of `row`.
+    pub fn client_id(&self, row: usize) -> &'a str {
+        self.client_id.get(row).unwrap_or_default()
+    }
+
+    /// [`Refusal::properties`] of `row`.
+    pub fn properties(&self, row: usize) -> Properties {
+        property_pairs(self.properties, row).map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+    }
+
     /// [`Refusal::stage`] of `row`.
     pub fn stage(&self, row: usize) -> &'a str {
         self.stage.get(row).unwrap_or_default()
@@ -239,6 +291,16 @@ impl<'a> Quarantine<'a> {
     /// [`Refusal::schema`] of `row`.
     pub fn schema(&self, row: usize) -> Option<&'a str> {
         self.schema.get(row)
+    }
+
+    /// [`Refusal::schema_version`] of `row`.
+    pub fn schema_version(&self, row: usize) -> Option<&'a str> {
+        self.schema_version.get(row)
+    }
+
+    /// [`Refusal::replays`] of `row`.
+    pub fn replays(&self, row: usize) -> u32 {
+        if self.replays.is_valid(row) { self.replays.value(row) } else { 0 }
     }
 
     /// [`Refusal::errors`] of `row`.

@@ -1,3 +1,5 @@
+use arrow_array::{ArrayRef, UInt32Array, new_null_array};
+use arrow_schema::DataType;
 use proptest::{collection::vec, option, prelude::*};
 
 use super::*;
@@ -24,6 +26,7 @@ fn messages() -> Frame {
             received_at: 1_700_000_000_000_001,
             client_id: "a",
             properties,
+            replays: 0,
         });
     }
     builder.finish(header(Kind::Messages)).unwrap()
@@ -119,9 +122,19 @@ fn quarantine() -> Frame {
         reason: "schema",
         schema: Some("builtin:device_sim"),
         errors: &[fault("/metrics/a"), fault("/metrics/b")],
+        schema_version: Some("1.2"),
+        replays: 3,
     };
     builder.append(&refusal);
-    builder.append(&Refusal { reason: "not_json", schema: None, errors: &[], properties: &[], ..refusal });
+    builder.append(&Refusal {
+        reason: "not_json",
+        schema: None,
+        errors: &[],
+        properties: &[],
+        schema_version: None,
+        replays: 0,
+        ..refusal
+    });
     builder.finish(header(Kind::Quarantine)).unwrap()
 }
 
@@ -147,6 +160,56 @@ fn golden_files_pin_the_bytes_of_each_kind() {
     }
 }
 
+/// `frame` as it is read from what version 1 wrote of it: without the columns that came with version 2.
+#[track_caller]
+fn check_version_1(mut frame: Frame, dropped: &[(&str, ArrayRef)]) {
+    let path = format!("{}/src/frame/golden/v1/{}.arrow", env!("CARGO_MANIFEST_DIR"), frame.header.kind);
+    let mut columns = frame.rows.columns().to_vec();
+    for (name, default) in dropped {
+        columns[frame.rows.schema_ref().index_of(name).unwrap()] = Arc::clone(default);
+    }
+    if !dropped.is_empty() {
+        frame.rows = RecordBatch::try_new(frame.rows.schema(), columns).unwrap();
+    }
+    let old = decode(&std::fs::read(&path).unwrap()).unwrap();
+    assert_eq!(old, frame, "{path} reads as another frame");
+    // So frames of both versions are joined into one run.
+    assert_eq!(old.rows.schema(), frame.rows.schema());
+}
+
+#[test]
+fn frames_of_version_1_are_read_with_what_they_lack() {
+    let none = || new_null_array(&DataType::Dictionary(DataType::Int32.into(), DataType::Utf8.into()), 2);
+    let zeros = || -> ArrayRef { Arc::new(UInt32Array::from(vec![0; 2])) };
+    let tick = Frame::tick(Lane(2), 1_767_225_600_000_000);
+    for frame in [readings(), aggregates(), alerts(), tick] {
+        check_version_1(frame, &[]);
+    }
+    check_version_1(messages(), &[]);
+    check_version_1(quarantine(), &[("schema_version", none()), ("replays", zeros())]);
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/frame/golden/v1/quarantine.arrow");
+    let old = decode(&std::fs::read(path).unwrap()).unwrap();
+    let rows = Quarantine::of(&old).unwrap();
+    assert_eq!(
+        (rows.schema(0), rows.schema_version(0), rows.replays(0)),
+        (Some("builtin:device_sim"), None, 0)
+    );
+    assert_eq!((rows.errors(0).len(), rows.payload(1)), (2, &b"\xffnot json"[..]));
+}
+
+#[test]
+fn rows_of_the_lake_need_not_have_every_column() {
+    let frame = quarantine();
+    let columns = ["message", "topic", "received_at", "stage", "reason", "schema", "client_id"];
+    let columns: Vec<_> =
+        columns.iter().map(|name| frame.rows.schema_ref().index_of(name).unwrap()).collect();
+    let rows = complete_quarantine(&frame.rows.project(&columns).unwrap()).unwrap();
+    let rows = Quarantine::of_rows(&rows).unwrap();
+    assert_eq!((rows.len(), rows.message(1), rows.reason(1)), (2, 9, "not_json"));
+    assert_eq!((rows.payload(0), rows.properties(0), rows.errors(0)), (&b""[..], vec![], vec![]));
+    assert_eq!((rows.schema_version(0), rows.replays(0)), (None, 0));
+}
+
 #[test]
 fn rows_are_read_as_they_were_appended() {
     let frame = messages();
@@ -154,7 +217,7 @@ fn rows_are_read_as_they_were_appended() {
     assert_eq!(rows.payload(1), b"\xff\x00");
     assert_eq!(rows.properties(0), [("content-type".to_owned(), "application/json".to_owned())]);
     assert_eq!(rows.properties(1), []);
-    assert_eq!((rows.client_id(0), rows.schema(0)), ("a", None));
+    assert_eq!((rows.client_id(0), rows.schema(0), rows.replays(0)), ("a", None, 0));
 
     let frame = readings();
     let rows = Readings::of(&frame).unwrap();
@@ -165,6 +228,8 @@ fn rows_are_read_as_they_were_appended() {
     let frame = quarantine();
     let rows = Quarantine::of(&frame).unwrap();
     assert_eq!((rows.reason(0), rows.schema(0)), ("schema", Some("builtin:device_sim")));
+    assert_eq!((rows.schema_version(0), rows.replays(0), rows.replays(1)), (Some("1.2"), 3, 0));
+    assert_eq!((rows.client_id(0), rows.properties(0).len(), rows.properties(1).len()), ("a", 1, 0));
     assert_eq!(rows.errors(0).len(), 2);
     assert_eq!(rows.errors(0)[1].pointer, "/metrics/b");
     assert_eq!((rows.reason(1), rows.schema(1), rows.errors(1).len()), ("not_json", None, 0));
@@ -265,6 +330,7 @@ proptest! {
                 received_at: 0,
                 client_id: "",
                 properties: &[],
+                replays: 0,
             });
         }
         let frame = builder.finish(header(Kind::Messages)).unwrap();

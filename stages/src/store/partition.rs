@@ -35,6 +35,25 @@ impl Partition {
     pub fn contains(&self, ts: Micros) -> bool {
         self.start <= ts && ts < self.end
     }
+
+    /// What a directory with this name holds, as [`Granularity::directory`] names them, whatever the granularity;
+    /// `around` is that of the directory it lies in. None for any other name.
+    pub fn named(name: &str, around: Option<Self>) -> Option<Self> {
+        let (key, value) = name.split_once('=')?;
+        let day = |text: &str| {
+            let date = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?;
+            Some(date.and_time(NaiveTime::MIN).and_utc().timestamp_micros())
+        };
+        match key {
+            "month" => Some(Granularity::Month.partition(day(&format!("{value}-01"))?)),
+            "date" => Some(Granularity::Day.partition(day(value)?)),
+            "hour" => {
+                let hour: Micros = value.parse().ok().filter(|hour| (0..24).contains(hour))?;
+                Some(Granularity::Hour.partition(around?.start + hour * HOUR))
+            }
+            _ => None,
+        }
+    }
 }
 
 impl Granularity {

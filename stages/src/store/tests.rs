@@ -34,6 +34,8 @@ fn check_directory(granularity: Granularity, ts: &str, expected: &str) {
     let partition = granularity.partition(micros(ts));
     assert!(partition.contains(micros(ts)), "{ts} is in {partition:?}");
     assert_eq!(granularity.directory(partition), expected);
+    let named = expected.split('/').fold(None, |around, name| Partition::named(name, around));
+    assert_eq!(named, Some(partition), "{expected} is read back");
 }
 
 #[test]

@@ -32,6 +32,7 @@ fn frame(messages: &[(&str, &str)]) -> Frame {
             received_at: RECEIVED,
             client_id: "c",
             properties: &[],
+            replays: 0,
         });
     }
     let id = FrameId::ingested(1, 1);

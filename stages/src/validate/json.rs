@@ -24,7 +24,7 @@ pub(super) fn check(payload: &[u8]) -> Result<(), Refused> {
 
 /// Whether `payload` is JSON that keeps to `schema`.
 pub(super) fn check_schema(payload: &[u8], schema: &Schema) -> Result<(), Refused> {
-    let refused = |refused| Refused { schema: Some(schema.id.clone()), ..refused };
+    let refused = |refused| Refused { schema: Some(schema.against.clone()), ..refused };
     let document: Value = parse(payload).map_err(refused)?;
     // Most messages are in order, and finding that out is faster than collecting faults.
     if schema.validator.is_valid(&document) {

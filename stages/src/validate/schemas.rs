@@ -13,6 +13,8 @@ use jsonschema::{
 use serde_json::Value;
 use xxhash_rust::xxh3::Xxh3;
 
+use crate::refused::Against;
+
 /// The JSON Schema (draft 2020-12) of the messages that `device-sim` sends.
 pub const DEVICE_SIM_SCHEMA: &str = include_str!("device_sim.json");
 
@@ -42,8 +44,9 @@ pub struct Schemas {
 /// A schema ready to check messages.
 #[derive(Debug)]
 pub(super) struct Schema {
-    /// Its `$id`, or its name in the config when it has none.
-    pub(super) id: String,
+    /// Its `$id`, or its name in the config when it has none; and its own `version` where that is a text or a number, or
+    /// else the beginning of `hash`.
+    pub(super) against: Against,
     pub(super) validator: Validator,
     /// Changes when the text of the schema, or of a file it refers to, does.
     pub(super) hash: u64,
@@ -85,7 +88,13 @@ impl Schemas {
             hash.update(text.as_bytes());
             hash.update(&[0]);
         }
-        Ok(Schema { id: id.unwrap_or(name).to_owned(), validator, hash: hash.digest() })
+        let hash = hash.digest();
+        let version = match document.get("version") {
+            Some(Value::String(version)) => version.clone(),
+            Some(Value::Number(version)) => version.to_string(),
+            _ => format!("{:08x}", hash >> 32),
+        };
+        Ok(Schema { against: Against { id: id.unwrap_or(name).to_owned(), version }, validator, hash })
     }
 
     fn path(&self, name: &str) -> String {

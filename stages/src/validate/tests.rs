@@ -15,7 +15,15 @@ fn frame(messages: &[(&str, &[u8])]) -> Frame {
     for (number, (topic, payload)) in (0..).zip(messages) {
         let properties = [("unit".to_owned(), "Cel".to_owned())];
         let properties = if number % 2 == 0 { &properties[..] } else { &[] };
-        rows.append(&Message { message: number, topic, payload, received_at: 7, client_id: "c", properties });
+        rows.append(&Message {
+            message: number,
+            topic,
+            payload,
+            received_at: 7,
+            client_id: "c",
+            properties,
+            replays: number as u32,
+        });
     }
     let id = FrameId::ingested(1, 1);
     let trace = Some("00-trace".to_owned());
@@ -196,6 +204,26 @@ fn a_ref_beside_an_id_is_looked_for_beside_the_file() {
     assert_eq!(passed.schema(0), Some("https://example.com/v1/t.json"));
 }
 
+/// The version of `schema`, as messages have it that pass and that are refused.
+#[track_caller]
+fn check_version(schema: &Value, expected: impl Fn(&str) -> bool) {
+    let plan = with_schema(schema).plan(&frame(&[("t", b"{}"), ("t", b"1")])).unwrap();
+    let passed = Messages::of(port(&plan, Port::Next).unwrap()).unwrap();
+    let refused = Quarantine::of(port(&plan, Port::Refused).unwrap()).unwrap();
+    let versions = [passed.schema_version(0), refused.schema_version(0)].map(Option::unwrap);
+    assert!(versions.iter().all(|version| expected(version)), "{versions:?}");
+}
+
+#[test]
+fn messages_carry_the_version_of_their_schema() {
+    check_version(&json!({ "type": "object", "version": "2.1-rc" }), |version| version == "2.1-rc");
+    check_version(&json!({ "type": "object", "version": 7 }), |version| version == "7");
+    // It may mean anything there.
+    let hashed = |version: &str| version.len() == 8 && version.bytes().all(|byte| byte.is_ascii_hexdigit());
+    check_version(&json!({ "type": "object", "version": { "const": 1 } }), hashed);
+    check_version(&json!({ "type": "object" }), hashed);
+}
+
 #[test]
 fn every_mistake_is_told_at_once() {
     let topics = [
@@ -293,6 +321,8 @@ fn passed_messages_go_on_as_they_came() {
         assert_eq!(passed.topics().get(row), before.topics().get(origin));
         assert_eq!(passed.properties(row), before.properties(origin));
         assert_eq!(passed.schema(row), schema);
+        assert_eq!(passed.schema_version(row).is_some(), schema.is_some());
+        assert_eq!(passed.replays(row), before.replays(origin));
     }
 
     let refused = Quarantine::of(port(&plan, Port::Refused).unwrap()).unwrap();
@@ -300,6 +330,7 @@ fn passed_messages_go_on_as_they_came() {
     assert_eq!(row(0), (2, "n/b", "schema", Some("n.json")));
     assert_eq!(row(1), (3, "o", "no_pattern", None));
     assert_eq!(refused.payload(0), b"{}");
+    assert_eq!((refused.replays(0), refused.replays(1)), (2, 3), "a message keeps how often it came back");
     let properties = |frame: &Frame, row| frame.rows.column_by_name("properties").unwrap().slice(row, 1);
     assert_eq!(&properties(port(&plan, Port::Refused).unwrap(), 0), &properties(&input, 2));
 }

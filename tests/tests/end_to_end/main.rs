@@ -14,6 +14,7 @@ mod reload;
 mod replay;
 mod stages;
 mod stopping;
+mod way_back;
 
 /// The defaults, but rows are in the lake within a second.
 const QUICK: &str = "store: { age_secs: 1, age_secs_max: 1 }\n";

@@ -22,6 +22,7 @@ pub(super) fn frame(messages: &[(&str, &str)]) -> Frame {
             received_at: 1_767_225_600_000_000,
             client_id: "",
             properties: &[],
+            replays: 0,
         });
     }
     let header = Header {

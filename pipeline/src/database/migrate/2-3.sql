@@ -44,3 +44,5 @@ UPDATE queue SET carried = entered + (SELECT entered FROM queue WHERE queue = 3)
     - coalesce((SELECT sum(quarantined) FROM books), 0)
 WHERE queue = 4;
 DROP TABLE reader;
+
+CREATE TABLE replayed (message INTEGER PRIMARY KEY, replays INTEGER NOT NULL) WITHOUT ROWID;

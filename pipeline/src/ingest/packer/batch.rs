@@ -55,7 +55,15 @@ impl Rows {
         let Incoming { topic, payload, received_at, client_id, properties } = *row;
         match self {
             Self::Messages(_, builder) => {
-                builder.append(&Message { message, topic, payload, received_at, client_id, properties });
+                builder.append(&Message {
+                    message,
+                    topic,
+                    payload,
+                    received_at,
+                    client_id,
+                    properties,
+                    replays: 0,
+                });
             }
             Self::Refused(builder) => builder.append(&Refusal {
                 message,
@@ -68,6 +76,8 @@ impl Rows {
                 reason: "no_pattern",
                 schema: None,
                 errors: &[],
+                schema_version: None,
+                replays: 0,
             }),
         }
     }

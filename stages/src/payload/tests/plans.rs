@@ -35,6 +35,7 @@ fn frame(messages: &[Sent]) -> Frame {
             received_at,
             client_id: "c",
             properties: &properties,
+            replays: 0,
         });
     }
     let id = FrameId::ingested(1, 1);
