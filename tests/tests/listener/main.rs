@@ -15,6 +15,7 @@ mod raw;
 mod refusing;
 mod server;
 mod sessions;
+mod sharing;
 mod starting;
 mod tls;
 mod users;
