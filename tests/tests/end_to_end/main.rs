@@ -10,6 +10,7 @@ mod payloads;
 mod quarantine;
 mod reload;
 mod replay;
+mod sleeping;
 mod stages;
 mod stopping;
 
