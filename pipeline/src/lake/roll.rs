@@ -138,7 +138,11 @@ fn planned_at(name: &str) -> Option<Micros> {
 
 /// Takes away the staging directories of rolls that were planned before `before` and have no intent: their workers
 /// were killed before they could commit it. One that is only asleep stages its roll anew.
-pub(super) async fn remove_orphans(lake: &Lake, database: &Database, before: Micros) -> Result<(), LakeError> {
+pub(super) async fn remove_orphans(
+    lake: &Lake,
+    database: &Database,
+    before: Micros,
+) -> Result<(), LakeError> {
     let looking = lake.clone();
     let mut staged = spawn_blocking(move || looking.staged()).await??;
     staged.retain(|roll| planned_at(roll).is_some_and(|at| at < before));

@@ -85,7 +85,12 @@ pub(super) fn keep(connection: &Connection, session: i64, owner: Owner) -> rusql
 }
 
 /// The client of a session has gone from `owner`; not if it is at another process by now.
-pub(super) fn expire(connection: &Connection, session: i64, owner: Owner, at: Micros) -> rusqlite::Result<()> {
+pub(super) fn expire(
+    connection: &Connection,
+    session: i64,
+    owner: Owner,
+    at: Micros,
+) -> rusqlite::Result<()> {
     connection
         .prepare_cached("UPDATE session SET expires_at = ?3 WHERE session = ?1 AND owner = ?2")?
         .execute((session, owner.0, at))
