@@ -13,6 +13,7 @@ mod not_durable;
 mod pressure;
 mod raw;
 mod refusing;
+mod resending;
 mod server;
 mod sessions;
 mod sharing;
