@@ -28,7 +28,7 @@ fn fleet(site: &Site) -> Child {
 
 /// Puts `child` to sleep at a moment when it holds frames of `queue`, if one is named, and nobody else does, but not
 /// the data file: in the middle of a commit everybody would have to wait for it.
-fn put_to_sleep(site: &Site, child: &Child, queue: Option<&str>) {
+pub(crate) fn put_to_sleep(site: &Site, child: &Child, queue: Option<&str>) {
     let file = Connection::open(site.data().join("millstream.db")).unwrap();
     file.busy_timeout(Duration::from_millis(200)).unwrap();
     until("it sleeps with frames in its hands", || {
