@@ -1,4 +1,5 @@
 use std::{
+    fs,
     io::{BufRead, BufReader, Read},
     process::{self, Command, Stdio},
     sync::{Arc, Condvar, Mutex},
@@ -6,9 +7,9 @@ use std::{
     time::Instant,
 };
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
-use crate::{PATIENCE, POLL};
+use crate::{PATIENCE, POLL, until};
 
 /// A running program; dropping it kills it.
 pub struct Child {
@@ -93,6 +94,40 @@ impl Child {
     /// Asks it to read its files again.
     pub fn hang_up(&self) {
         self.signal(Signal::HUP);
+    }
+
+    /// Puts it to sleep; to the others it is as if it hung.
+    ///
+    /// # Panics
+    /// When it does not fall asleep.
+    pub fn stop(&self) {
+        self.signal(Signal::STOP);
+        until("a process sleeps", || self.has_stopped());
+    }
+
+    /// Wakes it.
+    pub fn go_on(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    /// Whether it has fallen asleep; says so once for each time.
+    pub fn has_stopped(&self) -> bool {
+        let pid = WaitId::Pid(Pid::from_child(&self.process));
+        let stopped = waitid(pid, WaitIdOptions::STOPPED | WaitIdOptions::NOHANG);
+        // It fails for one that has ended.
+        stopped.is_ok_and(|status| status.is_some())
+    }
+
+    /// The most memory that it has had at once so far, in bytes (`VmHWM`, so on Linux).
+    ///
+    /// # Panics
+    /// When it has ended.
+    pub fn memory_peak(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.process.id());
+        let status = fs::read_to_string(&path).unwrap_or_else(|error| panic!("cannot read {path}: {error}"));
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = peak.and_then(|peak| peak.trim().strip_suffix(" kB")).expect("a peak in kB");
+        1024 * kib.parse::<u64>().expect("a number")
     }
 
     fn signal(&self, signal: Signal) {

@@ -149,7 +149,8 @@ impl Site {
         Child::start(command).ended().well().json()
     }
 
-    fn ledger(&self) -> PathBuf {
+    /// What the fleet has sent.
+    pub fn ledger(&self) -> PathBuf {
         self.path("ledger.jsonl")
     }
 

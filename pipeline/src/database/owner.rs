@@ -33,7 +33,7 @@ impl Registration {
         Ok(Self { owner, directory: directory.into(), _lock: lock })
     }
 
-    pub(super) fn owner(&self) -> Owner {
+    pub(crate) fn owner(&self) -> Owner {
         self.owner
     }
 

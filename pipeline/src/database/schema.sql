@@ -93,11 +93,12 @@ CREATE TABLE books (
 ) WITHOUT ROWID;
 
 -- MQTT sessions of the listener. The number of a session never comes again: a client that begins anew has
--- another one. expires_at is NULL while the client is connected.
+-- another one. expires_at is NULL while the client is connected; owner is the process that serves it then.
 CREATE TABLE session (
     session    INTEGER PRIMARY KEY AUTOINCREMENT,
     client_id  TEXT NOT NULL UNIQUE,
-    expires_at INTEGER
+    expires_at INTEGER,
+    owner      INTEGER
 );
 
 -- Packet ids of messages of QoS 2 that were taken and are not released yet.

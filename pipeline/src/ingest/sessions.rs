@@ -24,15 +24,17 @@ use super::{
     now,
     packer::{Packer, Ticket},
 };
-use crate::database::{Database, DatabaseError, Durability};
+use crate::database::{Database, DatabaseError, Durability, Owner, Registration};
 
-/// Sessions past their time are removed at the start and each time so many clients have connected.
+/// Sessions past their time are removed, and those of dead processes begin to expire, at the start and each time
+/// so many clients have connected.
 const PURGE_EVERY: u64 = 1024;
 
 /// All sessions of this data directory.
 pub(super) struct Sessions {
     database: Database,
     sessions_max: u32,
+    expiry_secs_max: u32,
     clients: Arc<Clients>,
     begun: AtomicU64,
 }
@@ -90,7 +92,7 @@ impl From<rusqlite::Error> for BeginError {
 }
 
 impl Sessions {
-    /// Sessions whose connection was open when the last process ended are kept from now on for
+    /// Sessions whose clients were connected to a process that is dead are kept from now on for
     /// `expiry_secs_max`: how long exactly each was to be kept died with it.
     pub(super) async fn open(
         database: Database,
@@ -98,19 +100,17 @@ impl Sessions {
         sessions_max: u32,
         expiry_secs_max: u32,
     ) -> Result<Self, DatabaseError> {
-        let now = now();
-        let adopt = move |connection: &Connection| {
-            table::adopt(connection, table::after(now, expiry_secs_max))?;
-            table::purge(connection, now)
-        };
-        database.write(Durability::Fsync, adopt).await?;
+        let (now, registration) = (now(), database.registration());
+        let tidy = move |connection: &Connection| tidy(connection, &registration, now, expiry_secs_max);
+        database.write(Durability::Fsync, tidy).await?;
         let clients = Arc::new(Clients { packer, register: Mutex::default() });
-        Ok(Self { database, sessions_max, clients, begun: AtomicU64::new(0) })
+        Ok(Self { database, sessions_max, expiry_secs_max, clients, begun: AtomicU64::new(0) })
     }
 
     /// Makes the caller the one connection of this client: closes another one, waits for its end, and
     /// answers whether there was a session to take up. `clean` begins a new one; with an expiry of 0
-    /// it ends with the connection.
+    /// it ends with the connection. A connection of the client to another process is not closed, but has no
+    /// say about the session any more.
     pub(super) async fn begin(
         &self,
         client_id: &str,
@@ -127,17 +127,19 @@ impl Sessions {
         let purges = key % PURGE_EVERY == PURGE_EVERY - 1;
         // Before the database is asked: what becomes durable in between is found there.
         let left = self.clients.left_by(client_id, purges);
-        let (asked, now, sessions_max) = (client_id.to_owned(), now(), self.sessions_max);
+        let (asked, now, registration) = (client_id.to_owned(), now(), self.database.registration());
+        let (sessions_max, expiry_secs_max) = (self.sessions_max, self.expiry_secs_max);
         let write = move |connection: &Connection| {
             if purges {
-                table::purge(connection, now)?;
+                tidy(connection, &registration, now, expiry_secs_max)?;
             }
+            let owner = registration.owner();
             let resumed = if clean { None } else { table::find(connection, &asked, now)? };
             let packets = match resumed {
                 Some(session) => table::packets(connection, session)?,
                 None => Vec::new(),
             };
-            let kept = settle(connection, &asked, resumed, expiry_secs > 0, sessions_max, now)?;
+            let kept = settle(connection, &asked, owner, resumed, expiry_secs > 0, sessions_max, now)?;
             Ok::<_, BeginError>((resumed, kept, packets))
         };
         let (resumed, kept, packets) = self.database.write(Durability::Fsync, write).await?;
@@ -178,6 +180,7 @@ impl Sessions {
 fn settle(
     connection: &Connection,
     client_id: &str,
+    owner: Owner,
     resumed: Option<i64>,
     outlives: bool,
     sessions_max: u32,
@@ -186,7 +189,7 @@ fn settle(
     if let Some(session) = resumed
         && outlives
     {
-        table::keep(connection, session)?;
+        table::keep(connection, session, owner)?;
         return Ok(Some(session));
     }
     table::forget(connection, client_id)?;
@@ -201,7 +204,18 @@ fn settle(
             return Err(BeginError::Full(sessions_max));
         }
     }
-    Ok(Some(table::create(connection, client_id)?))
+    Ok(Some(table::create(connection, client_id, owner)?))
+}
+
+/// Sessions of dead processes begin to expire, and those past their time are removed.
+fn tidy(
+    connection: &Connection,
+    registration: &Registration,
+    now: Micros,
+    expiry_secs_max: u32,
+) -> Result<(), DatabaseError> {
+    table::adopt(connection, registration, table::after(now, expiry_secs_max))?;
+    table::purge(connection, now)
 }
 
 impl Clients {
@@ -253,15 +267,13 @@ impl Session {
     /// The connection is over: from now on the session's time runs, `expiry_secs` if the client has
     /// changed its mind.
     pub(super) async fn end(self, expiry_secs: Option<u32>) {
-        if self.expiry_secs == 0 {
-            return;
-        }
-        let (client_id, now) = (self.client_id.clone(), now());
+        let Some(session) = self.session else { return };
+        let (owner, now) = (self.database.owner(), now());
         let expiry_secs = expiry_secs.unwrap_or(self.expiry_secs);
         let write = move |connection: &Connection| -> Result<(), DatabaseError> {
             match expiry_secs {
-                0 => table::forget(connection, &client_id)?,
-                _ => table::expire(connection, &client_id, table::after(now, expiry_secs))?,
+                0 => table::give_up(connection, session, owner)?,
+                _ => table::expire(connection, session, owner, table::after(now, expiry_secs))?,
             }
             Ok(())
         };

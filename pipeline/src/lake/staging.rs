@@ -12,6 +12,8 @@ use super::{LakeError, LakeMeters};
 
 /// Where files are written before they have a name. Readers pass over names with a leading dot.
 const STAGING: &str = ".staging";
+/// The end of the name of a staging directory that was taken away.
+const FENCED: &str = ".fenced";
 
 /// A lake in a local directory.
 #[derive(Debug, Clone)]
@@ -77,10 +79,19 @@ impl Lake {
         Ok(Staging { lake: self.clone(), directory, published: Vec::new() })
     }
 
+    /// What is in the place out of sight: the rolls that are staged, or were and are fenced.
+    pub(super) fn staged(&self) -> Result<Vec<String>, LakeError> {
+        let staging = self.root.join(STAGING);
+        let entries = fs::read_dir(&staging).map_err(LakeError::io("list", &staging))?;
+        let names = entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
+        let names = names.collect::<io::Result<Vec<String>>>().map_err(LakeError::io("list", &staging))?;
+        Ok(names.into_iter().map(|name| name.trim_end_matches(FENCED).to_owned()).collect())
+    }
+
     /// Takes the staging directory of a roll away: from here on nobody can link a file out of it.
     pub(super) fn fence(&self, roll: &str) -> Result<(), LakeError> {
         let directory = self.root.join(STAGING).join(roll);
-        let fenced = directory.with_extension("fenced");
+        let fenced = self.root.join(STAGING).join(format!("{roll}{FENCED}"));
         match fs::rename(&directory, &fenced) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(LakeError::io("rename", &directory)(error))

@@ -1,5 +1,8 @@
 //! The store worker: collects frames, and now and then rolls them into files.
 
+#[cfg(test)]
+mod tests;
+
 use std::{mem, sync::Arc, time::Duration};
 
 use stages::{
@@ -30,6 +33,8 @@ use crate::{
 /// How long to wait before a failed roll is tried again: at first, and at most.
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(10);
+/// How old a staging directory without an intent is before it is taken for one that a killed worker left.
+const ORPHAN_AGE: Duration = Duration::from_secs(3600);
 /// How long to wait for a frame: with nothing in hand, and before a flush.
 const IDLE: Duration = Duration::from_secs(1);
 const FLUSH_IDLE: Duration = Duration::from_millis(20);
@@ -93,11 +98,19 @@ impl Store {
     /// # Errors
     /// Only what will not work again in this process.
     pub async fn run(mut self) -> Result<(), LakeError> {
+        let before = clock::now().saturating_sub(clock::micros(ORPHAN_AGE));
+        if let Err(error) = roll::remove_orphans(&self.lake, self.queues.database(), before).await {
+            warn!(%error, "what killed workers left in the lake's staging directory stays until the next start");
+        }
         while *self.mode.borrow_and_update() != Mode::Stop {
             let deliveries = self.receive().await?;
             let idle = deliveries.is_empty();
-            self.admit(deliveries).await?;
             self.leases.extend_if_due().await;
+            if self.leases.has_lost() {
+                // What was just received is none of it, even if it was before.
+                self.let_go().await?;
+            }
+            self.admit(deliveries).await?;
             if self.is_full() {
                 self.age = self.options.age;
                 self.roll().await?;
@@ -173,10 +186,15 @@ impl Store {
     async fn refuse(&self, refused: Vec<(Receipt, String)>) -> Result<(), LakeError> {
         for (receipt, reason) in refused {
             warn!(frame = %receipt.frame(), reason, "store cannot read a frame; it is now a dead letter");
-            for answer in self.queues.settle(vec![(receipt, Verdict::Dead(reason))]).await {
-                // What cannot be settled now comes again when its lease ends.
-                answer.or_else(|error| if error.class() == Class::Fatal { Err(error) } else { Ok(()) })?;
-            }
+            self.settle(vec![(receipt, Verdict::Dead(reason))]).await?;
+        }
+        Ok(())
+    }
+
+    /// What cannot be settled now comes again when its lease ends.
+    async fn settle(&self, verdicts: Vec<(Receipt, Verdict)>) -> Result<(), LakeError> {
+        for answer in self.queues.settle(verdicts).await {
+            answer.or_else(|error| if error.class() == Class::Fatal { Err(error) } else { Ok(()) })?;
         }
         Ok(())
     }
@@ -220,8 +238,8 @@ impl Store {
         while let Err(failure) = self.try_roll().await {
             match failure {
                 Failure::Again(LakeError::Queue(QueueError::Lost { .. })) => {
-                    warn!("frames went to another worker while they were written, which goes on with them");
-                    break;
+                    warn!("frames were lost while they were written: who has them now goes on with them");
+                    return self.let_go().await;
                 }
                 Failure::Again(LakeError::Queue(error)) if error.class() == Class::Fatal => {
                     return Err(error.into());
@@ -233,10 +251,23 @@ impl Store {
                 }
             }
         }
+        self.forget();
+        Ok(())
+    }
+
+    /// Gives back, uncounted, what is still its own of frames of which some are lost: all are handed out again, to
+    /// whoever asks next.
+    async fn let_go(&mut self) -> Result<(), LakeError> {
+        let held = self.leases.held().iter().cloned();
+        let back = held.map(|receipt| (receipt, Verdict::Later(Duration::ZERO))).collect();
+        self.forget();
+        self.settle(back).await
+    }
+
+    fn forget(&mut self) {
         self.leases.clear();
         self.collection = Collection::default();
         (self.rows, self.due) = (0, None);
-        Ok(())
     }
 
     /// Waits before the lake is tried again, and says why the first time.

@@ -1,6 +1,6 @@
 //! Keeps the leases on what a worker has in hand for as long as it works on it.
 
-use std::{future::Future, pin::pin, time::Duration};
+use std::{future::Future, mem, pin::pin, time::Duration};
 
 use tokio::time::{Instant, sleep_until};
 
@@ -12,13 +12,14 @@ pub(crate) struct Leases {
     held: Vec<Receipt>,
     every: Duration,
     next: Instant,
+    lost: bool,
 }
 
 impl Leases {
     /// No leases yet.
     pub(crate) fn new(queues: Queues) -> Self {
         let every = queues.lease() / 3;
-        Self { queues, held: Vec::new(), every, next: Instant::now() + every }
+        Self { queues, held: Vec::new(), every, next: Instant::now() + every, lost: false }
     }
 
     /// What is held.
@@ -37,6 +38,12 @@ impl Leases {
     /// Lets go of all: they are settled, or lost.
     pub(crate) fn clear(&mut self) {
         self.held.clear();
+        self.lost = false;
+    }
+
+    /// Whether some of what is held is known to be lost.
+    pub(crate) fn has_lost(&self) -> bool {
+        self.lost
     }
 
     /// When the leases want to be extended.
@@ -70,7 +77,7 @@ impl Leases {
         let lost = |answer: &Result<(), QueueError>| matches!(answer, Err(QueueError::Lost { .. }));
         let answers = self.queues.extend(self.held.clone()).await;
         let count = answers.iter().filter(|answer| lost(answer)).count();
-        if count > 0 {
+        if count > 0 && !mem::replace(&mut self.lost, true) {
             tracing::warn!(
                 frames = count,
                 "leases were lost: this worker was stopped for longer than lease_secs"

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
 mod aggregates;
+mod backlog;
 mod books;
 mod console;
 mod dead;
@@ -12,6 +13,7 @@ mod payloads;
 mod quarantine;
 mod reload;
 mod replay;
+mod sleeping;
 mod stages;
 mod stopping;
 mod way_back;

@@ -11,6 +11,8 @@ use rumqttc::{Client, Event, MqttOptions, Packet, QoS};
 use serde_json::Value;
 use tests::{Answer, Child, PATIENCE, Post, Site, Webhook, lake, until};
 
+use crate::sleeping::put_to_sleep;
+
 const OVENS: usize = 20;
 
 /// Somebody asks for alerts of ovens; `more` are keys of the webhook `ops`.
@@ -318,4 +320,30 @@ fn notify_alone_says_that_nobody_is_to_be_told() {
     command.arg("notify");
     let ended = Child::start(command).ended().with(1);
     assert!(ended.err.iter().any(|line| line.contains("name a webhook under notify.webhooks")), "{ended:?}");
+}
+
+#[test]
+fn a_notify_that_slept_through_its_lease_loses_no_alert() {
+    let site = site(|site| topology(site, ", concurrency_max: 1") + "queues: { lease_secs: 1 }\n");
+    let slow = Answer { after: Duration::from_millis(20), ..200.into() };
+    let webhook = Webhook::start(site.webhook(0), move |_, _| slow);
+    let rest = site.run(&["ingest", "validate", "transform", "analyze", "alert", "store"]);
+    let sleeper = site.run(&["notify"]);
+    publish(&site, 0..OVENS, 0, 90.0);
+    webhook.until_taken(OVENS / 4);
+    put_to_sleep(&site, &sleeper, Some("notify"));
+    let other = site.run(&["notify"]);
+    publish(&site, 0..OVENS, 1, 20.0);
+    // Those that the sleeper holds are among them, once its leases have ended.
+    until("the other one delivers all", || taken(&webhook.posts()).len() == 2 * OVENS);
+    sleeper.go_on();
+    stop(other);
+    publish(&site, 0..OVENS, 2, 90.0);
+    site.wait_until_dry();
+    for process in [rest, sleeper] {
+        stop(process);
+    }
+    let transitions = transitions(&site);
+    assert_eq!(transitions.len(), 3 * OVENS);
+    assert_eq!(taken(&webhook.posts()), transitions);
 }

@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use rumqttc::{Client, Event, MqttOptions, Packet, QoS};
 use tests::{PATIENCE, Site, lake};
@@ -9,7 +9,11 @@ const TOPIC: &str = "devices/pump/telemetry";
 
 /// Publishes each message and waits until all are acknowledged.
 pub(crate) fn publish(site: &Site, messages: &[(&str, Vec<u8>)]) {
-    let address = site.address();
+    publish_to(site.address(), messages);
+}
+
+/// The same, to any address.
+pub(crate) fn publish_to(address: SocketAddr, messages: &[(&str, Vec<u8>)]) {
     let mut options = MqttOptions::new("odd", address.ip().to_string(), address.port());
     options.set_keep_alive(Duration::from_secs(30)).set_max_packet_size(1 << 20, 1 << 20);
     let (client, mut connection) = Client::new(options, messages.len());

@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension};
 use stages::frame::Micros;
 
 use super::PacketKey;
-use crate::database::DatabaseError;
+use crate::database::{DatabaseError, Owner, Registration};
 
 /// What has become of messages of QoS 2 since the last commit.
 #[derive(Debug, Default)]
@@ -66,23 +66,42 @@ pub(super) fn count(connection: &Connection) -> rusqlite::Result<i64> {
     connection.prepare_cached("SELECT count(*) FROM session")?.query_row([], |row| row.get(0))
 }
 
-/// Begins the session of a client that has none, and answers its number.
-pub(super) fn create(connection: &Connection, client_id: &str) -> rusqlite::Result<i64> {
-    connection.prepare_cached("INSERT INTO session (client_id) VALUES (?1)")?.insert([client_id])
+/// Begins the session of a client that has none and is served by `owner`, and answers its number.
+pub(super) fn create(connection: &Connection, client_id: &str, owner: Owner) -> rusqlite::Result<i64> {
+    connection
+        .prepare_cached("INSERT INTO session (client_id, owner) VALUES (?1, ?2)")?
+        .insert((client_id, owner.0))
 }
 
-/// A session whose client is back does not expire.
-pub(super) fn keep(connection: &Connection, session: i64) -> rusqlite::Result<()> {
+/// A session whose client is back does not expire, and is that of `owner` from now on.
+pub(super) fn keep(connection: &Connection, session: i64, owner: Owner) -> rusqlite::Result<()> {
     connection
-        .prepare_cached("UPDATE session SET expires_at = NULL WHERE session = ?1 AND expires_at IS NOT NULL")?
-        .execute([session])
+        .prepare_cached(
+            "UPDATE session SET expires_at = NULL, owner = ?2
+             WHERE session = ?1 AND (expires_at IS NOT NULL OR owner IS NOT ?2)",
+        )?
+        .execute((session, owner.0))
         .map(drop)
 }
 
-pub(super) fn expire(connection: &Connection, client_id: &str, at: Micros) -> rusqlite::Result<()> {
+/// The client of a session has gone from `owner`; not if it is at another process by now.
+pub(super) fn expire(
+    connection: &Connection,
+    session: i64,
+    owner: Owner,
+    at: Micros,
+) -> rusqlite::Result<()> {
     connection
-        .prepare_cached("UPDATE session SET expires_at = ?2 WHERE client_id = ?1")?
-        .execute((client_id, at))
+        .prepare_cached("UPDATE session SET expires_at = ?3 WHERE session = ?1 AND owner = ?2")?
+        .execute((session, owner.0, at))
+        .map(drop)
+}
+
+/// The client of a session has gone from `owner` for good; not if it is at another process by now.
+pub(super) fn give_up(connection: &Connection, session: i64, owner: Owner) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("DELETE FROM session WHERE session = ?1 AND owner = ?2")?
+        .execute((session, owner.0))
         .map(drop)
 }
 
@@ -91,9 +110,20 @@ pub(super) fn forget(connection: &Connection, client_id: &str) -> rusqlite::Resu
     connection.prepare_cached("DELETE FROM session WHERE client_id = ?1")?.execute([client_id]).map(drop)
 }
 
-/// Sessions that were open when the last process ended expire at this time.
-pub(super) fn adopt(connection: &Connection, expires_at: Micros) -> Result<(), DatabaseError> {
-    connection.execute("UPDATE session SET expires_at = ?1 WHERE expires_at IS NULL", [expires_at])?;
+/// Sessions whose clients were connected to a process that is dead expire at this time.
+pub(super) fn adopt(
+    connection: &Connection,
+    registration: &Registration,
+    expires_at: Micros,
+) -> Result<(), DatabaseError> {
+    let mut owners = connection.prepare("SELECT DISTINCT owner FROM session WHERE expires_at IS NULL")?;
+    let owners: Vec<Option<u32>> = owners.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    let mut adopt =
+        connection.prepare("UPDATE session SET expires_at = ?1 WHERE expires_at IS NULL AND owner IS ?2")?;
+    // Where none is noted, a version wrote it that allowed one process.
+    for owner in owners.into_iter().filter(|owner| owner.is_none_or(|id| registration.is_dead(Owner(id)))) {
+        adopt.execute((expires_at, owner))?;
+    }
     Ok(())
 }
 
