@@ -2,6 +2,7 @@
 
 mod books;
 mod check;
+mod compact;
 mod demo;
 mod passwd;
 mod queues;
@@ -49,6 +50,7 @@ enum Command {
     Run(serve::RunArgs),
     Check(check::CheckArgs),
     Queues(queues::QueuesArgs),
+    Compact(compact::CompactArgs),
     Passwd(passwd::PasswdArgs),
 }
 
@@ -76,6 +78,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => runtime.block_on(serve::run(args)),
         Command::Check(args) => check::check(&args, out).map_err(anyhow::Error::from),
         Command::Queues(args) => runtime.block_on(queues::queues(args, out)),
+        Command::Compact(args) => runtime.block_on(compact::compact(args, out)),
         Command::Passwd(args) => passwd::passwd(&args, out),
     };
     match ended {
