@@ -17,6 +17,8 @@ mod listing;
 mod merge;
 mod swap;
 mod task;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashSet,
-    fs::{self, DirEntry},
+    fs::{self, Metadata},
     io,
     os::unix::fs::MetadataExt,
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -29,11 +29,15 @@ pub(super) fn sweep(lake: &Lake, rolls: &HashSet<String>) -> Result<(), LakeErro
     for entry in entries {
         let entry = entry.map_err(LakeError::io("list", &staging))?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        let removed = if name.starts_with(swap::PREFIX) {
-            is_older(&entry, GRACE).then(|| fs::remove_dir_all(entry.path()))
+        let Ok(metadata) = entry.metadata() else { continue };
+        let removed = if !metadata.is_dir() {
+            None
+        } else if name.starts_with(swap::PREFIX) {
+            is_past(moved(&metadata), GRACE).then(|| fs::remove_dir_all(entry.path()))
         } else if is_roll(&name) && !rolls.contains(&name) {
+            let emptied = metadata.modified().is_ok_and(|emptied| is_past(emptied, ORPHANED));
             // Refused where there is a file in it.
-            is_older(&entry, ORPHANED).then(|| fs::remove_dir(entry.path()))
+            emptied.then(|| fs::remove_dir(entry.path()))
         } else {
             None
         };
@@ -52,14 +56,16 @@ pub(super) fn sweep(lake: &Lake, rolls: &HashSet<String>) -> Result<(), LakeErro
     Ok(())
 }
 
-/// Whether the last change of a directory, such as being exchanged, is so long ago; or to come, by a clock that was set.
-fn is_older(entry: &DirEntry, age: Duration) -> bool {
-    let Ok(metadata) = entry.metadata() else { return false };
+/// When a directory was last moved, such as by being exchanged.
+fn moved(metadata: &Metadata) -> SystemTime {
     let seconds = u64::try_from(metadata.ctime()).unwrap_or_default();
     let nanos = u32::try_from(metadata.ctime_nsec()).unwrap_or_default();
-    let changed = UNIX_EPOCH + Duration::new(seconds, nanos);
-    let since = SystemTime::now().duration_since(changed).unwrap_or_else(|error| error.duration());
-    metadata.is_dir() && since >= age
+    UNIX_EPOCH + Duration::new(seconds, nanos)
+}
+
+/// Whether `instant` is so long ago; or to come, by a clock that was set.
+fn is_past(instant: SystemTime, age: Duration) -> bool {
+    SystemTime::now().duration_since(instant).unwrap_or_else(|error| error.duration()) >= age
 }
 
 /// Whether a roll may be called so: 14 digits of time, a dash, 8 of its frames.
