@@ -56,12 +56,17 @@ fn a_reader_sees_each_row_once_through_a_hundred_compactions_and_kills() {
     let (writer, reader, dashboard) =
         (Writer::start(&site), Reader::start(&site.lake()), lake::watch(&site.lake()));
     dashboard.says("watching");
-    let mut merged = BTreeSet::new();
+    let (mut merged, mut others) = (BTreeSet::new(), Vec::new());
     for life in LIVES {
         sleep(Duration::from_millis(life));
         store.kill();
+        // Whatever intents are open now, somebody merges; and is killed with the next store.
+        let by_hand = Child::start(site.millstream("compact"));
+        sleep(Duration::from_millis(life / 2));
         note_merged(&site.lake(), &mut merged);
         store = run(&site, program("millstream"));
+        others.push(by_hand);
+        others.drain(..others.len() - 1).for_each(Child::kill);
     }
     for (hit, moment) in MOMENTS.iter().enumerate() {
         store.kill();

@@ -93,7 +93,10 @@ fn large_payloads_come_through_byte_for_byte() {
     let files = [file(0), file(500), file(1000)];
     let merged = merged(directory.path(), Dataset::Quarantine, &files);
     let all = concat_batches(&files[0].schema(), &files).unwrap();
-    let order = store::arrange(Dataset::Quarantine, Granularity::Day, &[all.clone()]).unwrap().remove(0).1;
+    let order = store::arrange(Dataset::Quarantine, Granularity::Day, std::slice::from_ref(&all))
+        .unwrap()
+        .remove(0)
+        .1;
     let expected = arrow_select::interleave::interleave_record_batch(&[&all], &order).unwrap();
     for (column, field) in expected.schema().fields().iter().enumerate() {
         assert_eq!(merged.column(column).to_data(), expected.column(column).to_data(), "{field}");
