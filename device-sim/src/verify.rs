@@ -9,12 +9,15 @@
 mod books;
 mod lake;
 
-use std::{collections::BTreeMap, fmt, path::Path};
+use std::{collections::BTreeMap, fmt, io, path::Path};
 
 use serde::Serialize;
 
 use crate::SimError;
 use books::Books;
+
+/// How often a lake is read from the start when a file of it has gone since it was listed.
+const TRIES_MAX: u32 = 10;
 
 /// How many examples of each problem are kept.
 const EXAMPLES_MAX: usize = 10;
@@ -114,6 +117,21 @@ impl Verification {
 /// [`SimError::File`], [`SimError::Line`] and [`SimError::Lake`] for what cannot be read, [`SimError::Usage`] if `lake`
 /// is no lake.
 pub fn verify(ledger: &Path, lake: &Path) -> Result<Verification, SimError> {
+    let mut tries = 1;
+    loop {
+        match verify_once(ledger, lake) {
+            // Since it was listed, the file was merged with others.
+            Err(SimError::File { source, .. })
+                if source.kind() == io::ErrorKind::NotFound && lake.is_dir() && tries < TRIES_MAX =>
+            {
+                tries += 1;
+            }
+            verified => return verified,
+        }
+    }
+}
+
+fn verify_once(ledger: &Path, lake: &Path) -> Result<Verification, SimError> {
     let mut books = Books::read(ledger)?;
     lake::check(lake)?;
     lake::for_each_reading(&lake.join("readings"), |row| books.reading(row))?;

@@ -2,6 +2,7 @@
 
 mod books;
 mod check;
+mod compact;
 mod data;
 mod dead;
 mod demo;
@@ -54,6 +55,7 @@ enum Command {
     Queues(queues::QueuesArgs),
     Dead(dead::DeadArgs),
     Quarantine(quarantine::QuarantineArgs),
+    Compact(compact::CompactArgs),
     Passwd(passwd::PasswdArgs),
 }
 
@@ -83,6 +85,7 @@ pub fn main() -> ExitCode {
         Command::Queues(args) => runtime.block_on(queues::queues(args, out)),
         Command::Dead(args) => runtime.block_on(dead::dead(args, out)),
         Command::Quarantine(args) => runtime.block_on(quarantine::quarantine(args, out)),
+        Command::Compact(args) => runtime.block_on(compact::compact(args, out)),
         Command::Passwd(args) => passwd::passwd(&args, out),
     };
     match ended {

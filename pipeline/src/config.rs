@@ -37,8 +37,8 @@ pub use self::{
     sense::Stages,
     subscriber::{SubscriberConfig, SubscriberTls, Version},
     topology::{
-        ConsoleConfig, Engine, IngestConfig, Listen, ListenerConfig, QueuesConfig, StoreConfig, TlsConfig,
-        Topology,
+        CompactConfig, ConsoleConfig, Engine, IngestConfig, Listen, ListenerConfig, QueuesConfig,
+        StoreConfig, TlsConfig, Topology,
     },
     yaml::Place,
 };

@@ -9,12 +9,17 @@
 //! 3. Each file is written in the staging directory, synced, then linked to its name; a link never replaces.
 //! 4. One commit settles the frames and removes the intent.
 //!
+//! Step 3 goes by a lock that is shared by all who link, and held alone for a moment by who exchanges a partition: see
+//! [`Compactor`], which merges small files.
+//!
 //! Whoever is later handed a frame that an intent names first resolves that intent: it
 //! renames the roll's staging directory, after which a worker that was only asleep can link nothing
 //! more, sees which files are there, and leaves their rows out when it writes the frame's others.
 
 mod collection;
+mod compact;
 mod intents;
+mod lock;
 mod meters;
 mod parquet;
 mod roll;
@@ -22,7 +27,8 @@ mod staging;
 mod store;
 
 pub use self::{
-    meters::{DatasetStats, LakeMeters},
+    compact::{CompactTask, CompactedPartition, Compactor, GRACE, Intents, Pass, Surroundings, read_intents},
+    meters::{CompactStats, DatasetStats, LakeMeters},
     staging::Lake,
     store::{Mode, Store, StoreOptions},
 };
@@ -36,6 +42,34 @@ pub enum LakeError {
         /// What was tried.
         action: &'static str,
         /// With which file or directory.
+        path: String,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// Files cannot be linked while a partition is exchanged, which takes milliseconds unless its process is stopped.
+    #[error(
+        "no file can be linked into the lake: a process that merges files holds {path}, and does not go on; wake it, or \
+         end it"
+    )]
+    Locked {
+        /// The lock.
+        path: String,
+    },
+    /// Somebody else merges files.
+    #[error("{by} merges files in this lake just now; it holds {path}")]
+    Busy {
+        /// The lock.
+        path: String,
+        /// Who.
+        by: String,
+    },
+    /// The file system cannot exchange directories.
+    #[error(
+        "the file system of {path} cannot exchange two directories: {source}; small files stay as they are, and \
+         `compact: {{ every_secs: 0 }}` says so"
+    )]
+    Exchange {
+        /// The directory that was to be exchanged.
         path: String,
         /// What the system says.
         source: std::io::Error,
@@ -55,6 +89,12 @@ pub enum LakeError {
 }
 
 impl LakeError {
+    /// Whether it says nothing about other directories: this one is gone, or is another user's.
+    fn is_of_one_place(&self) -> bool {
+        use std::io::ErrorKind::{NotFound, PermissionDenied};
+        matches!(self, Self::Io { source, .. } if matches!(source.kind(), NotFound | PermissionDenied))
+    }
+
     fn io(action: &'static str, path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.display().to_string();
         move |source| Self::Io { action, path, source }

@@ -2,6 +2,8 @@
 //!
 //! The Parquet files themselves, and when to write them, are the business of the shell.
 
+mod compact;
+mod keys;
 mod partition;
 #[cfg(test)]
 mod tests;
@@ -16,7 +18,11 @@ use arrow_schema::Schema;
 use arrow_select::filter::filter_record_batch;
 use xxhash_rust::xxh3::Xxh3;
 
-pub use self::partition::{Granularity, Partition};
+pub use self::{
+    compact::{CompactOptions, StoredFile, merged_name, merges},
+    keys::Keys,
+    partition::{Granularity, Partition},
+};
 use crate::frame::{FrameError, Kind, Micros};
 
 /// The name of the stage: in ids, books and logs.

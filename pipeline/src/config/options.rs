@@ -5,7 +5,7 @@ use std::{path::Path, time::Duration};
 use super::{Config, ListenerConfig, TlsConfig, resolved};
 use crate::{
     ingest::{Faces, IngestError, ListenerOptions, PackerOptions, TlsOptions},
-    lake::StoreOptions,
+    lake::{Compactor, Lake, StoreOptions},
     queue::SqliteOptions,
     worker::TickOptions,
 };
@@ -85,6 +85,18 @@ impl Config {
             age: secs(store.age_secs),
             age_max: secs(store.age_secs_max),
         }
+    }
+
+    /// Who merges small files of `lake`; with `thorough`, all that can be merged.
+    pub fn compactor(&self, lake: Lake, thorough: bool) -> Compactor {
+        let compact = &self.topology.compact;
+        let files_min = if thorough { 2 } else { size(compact.files_min.into()) };
+        Compactor::new(lake, files_min, compact.file_bytes_max, thorough)
+    }
+
+    /// How often the lake is looked through for small files, if ever.
+    pub fn compact_every(&self) -> Option<Duration> {
+        Some(secs(self.topology.compact.every_secs)).filter(|every| !every.is_zero())
     }
 }
 

@@ -51,6 +51,8 @@ pub struct Topology {
     pub notify: NotifyConfig,
     /// How rows become Parquet files.
     pub store: StoreConfig,
+    /// How small files of the lake are merged.
+    pub compact: CompactConfig,
     /// Where the pipeline can be looked at.
     pub console: ConsoleConfig,
 }
@@ -74,6 +76,7 @@ impl Default for Topology {
             alert: AlertConfig::default(),
             notify: NotifyConfig::default(),
             store: StoreConfig::default(),
+            compact: CompactConfig::default(),
             console: ConsoleConfig::default(),
         }
     }
@@ -266,6 +269,27 @@ impl Default for StoreConfig {
             age_secs: 10,
             age_secs_max: 60,
         }
+    }
+}
+
+/// How small files of a partition become large ones, where store runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct CompactConfig {
+    /// How often the lake is looked through for small files, in seconds; 0 for never.
+    #[schemars(range(max = 604_800))]
+    pub every_secs: u32,
+    /// How many small files of a partition are merged at the least, unless they fill one.
+    #[schemars(range(min = 2, max = 64))]
+    pub files_min: u32,
+    /// The size that no merged file exceeds, in bytes; files of less than half of it are small.
+    #[schemars(range(min = 1_048_576))]
+    pub file_bytes_max: u64,
+}
+
+impl Default for CompactConfig {
+    fn default() -> Self {
+        Self { every_secs: 60, files_min: 8, file_bytes_max: 128 * MIB }
     }
 }
 

@@ -160,6 +160,30 @@ impl Snapshot {
             "Bytes of Parquet written.",
             Some(Unit::Bytes),
             of_datasets(|written| written.bytes),
+        )?;
+        out.counters(
+            "compact_partitions",
+            "Partitions whose small files were merged.",
+            None,
+            of_datasets(|written| written.compact.partitions),
+        )?;
+        out.counters(
+            "compact_files",
+            "Files that were merged.",
+            None,
+            of_datasets(|written| written.compact.files),
+        )?;
+        out.counters(
+            "compact_rows",
+            "Rows in files that were merged.",
+            None,
+            of_datasets(|written| written.compact.rows),
+        )?;
+        out.counters(
+            "compact_written",
+            "Bytes of merged Parquet files.",
+            Some(Unit::Bytes),
+            of_datasets(|written| written.compact.bytes),
         )
     }
 }

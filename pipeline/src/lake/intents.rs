@@ -5,7 +5,7 @@
 use rusqlite::{Connection, OptionalExtension, Result, params};
 use stages::{frame::FrameId, store::Partition};
 
-use super::collection::GroupKey;
+use super::{Intents, collection::GroupKey};
 
 /// A file of a roll: the rows of one partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,6 +82,15 @@ pub(super) fn written(database: &Connection, frame: FrameId, key: GroupKey) -> R
     )?;
     let partition = |row: &rusqlite::Row<'_>| Ok(Partition { start: row.get(0)?, end: row.get(1)? });
     find.query_map(params![frame.0, key.to_string()], partition)?.collect()
+}
+
+/// Everything that any intent names, finished or not.
+pub(super) fn all(database: &Connection) -> Result<Intents> {
+    let mut paths = database.prepare_cached("SELECT path FROM roll_file")?;
+    let paths = paths.query_map([], |row| row.get(0))?.collect::<Result<_>>()?;
+    let mut rolls = database.prepare_cached("SELECT roll FROM roll")?;
+    let rolls = rolls.query_map([], |row| row.get(0))?.collect::<Result<_>>()?;
+    Ok(Intents { paths, rolls })
 }
 
 /// Whether `roll` is still the caller's to finish.

@@ -13,6 +13,15 @@ struct Written {
     files: AtomicU64,
     rows: AtomicU64,
     bytes: AtomicU64,
+    compact: Compacted,
+}
+
+#[derive(Debug, Default)]
+struct Compacted {
+    partitions: AtomicU64,
+    files: AtomicU64,
+    rows: AtomicU64,
+    bytes: AtomicU64,
 }
 
 /// What was written of one dataset.
@@ -26,6 +35,21 @@ pub struct DatasetStats {
     pub rows: u64,
     /// Their size.
     pub bytes: u64,
+    /// What compaction has done with these and others.
+    pub compact: CompactStats,
+}
+
+/// What compaction has done in one dataset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CompactStats {
+    /// How often a partition got other files.
+    pub partitions: u64,
+    /// Files that became parts of others.
+    pub files: u64,
+    /// Rows in them.
+    pub rows: u64,
+    /// The size of what they became.
+    pub bytes: u64,
 }
 
 impl LakeMeters {
@@ -38,6 +62,16 @@ impl LakeMeters {
         }
     }
 
+    /// A partition has got merged files of so many bytes in the place of `files`.
+    pub(super) fn compacted(&self, dataset: Dataset, files: u64, rows: u64, bytes: u64) {
+        if let Some((_, Written { compact, .. })) = self.entries().find(|(known, _)| *known == dataset) {
+            compact.partitions.fetch_add(1, Relaxed);
+            compact.files.fetch_add(files, Relaxed);
+            compact.rows.fetch_add(rows, Relaxed);
+            compact.bytes.fetch_add(bytes, Relaxed);
+        }
+    }
+
     /// What was written since the start of this process.
     pub fn stats(&self) -> Vec<DatasetStats> {
         let stats = |(dataset, written): (Dataset, &Written)| DatasetStats {
@@ -45,6 +79,12 @@ impl LakeMeters {
             files: written.files.load(Relaxed),
             rows: written.rows.load(Relaxed),
             bytes: written.bytes.load(Relaxed),
+            compact: CompactStats {
+                partitions: written.compact.partitions.load(Relaxed),
+                files: written.compact.files.load(Relaxed),
+                rows: written.compact.rows.load(Relaxed),
+                bytes: written.compact.bytes.load(Relaxed),
+            },
         };
         self.entries().map(stats).collect()
     }

@@ -3,7 +3,7 @@
 use std::{fs::File, io::BufWriter};
 
 use arrow_array::RecordBatch;
-use arrow_schema::{DataType, Schema};
+use arrow_schema::{DataType, Schema, SchemaRef};
 use arrow_select::interleave::interleave_record_batch;
 use parquet::{
     arrow::ArrowWriter,
@@ -22,6 +22,9 @@ use super::LakeError;
 /// Rows that are gathered at once: enough to amortise the call, little enough to stay in the cache.
 const GATHERED_ROWS: usize = 16_384;
 
+/// A merged file is written in groups of rows of no more than this, encoded, so that memory stays bounded.
+const GROUP_BYTES: usize = 64 << 20;
+
 /// Writes the rows that `order` picks from `batches`, in that order, as one file. The file is
 /// complete, but not synced, on return.
 pub(super) fn write(
@@ -32,14 +35,44 @@ pub(super) fn write(
 ) -> Result<File, LakeError> {
     let batches: Vec<&RecordBatch> = batches.iter().collect();
     let Some(schema) = batches.first().map(|batch| batch.schema()) else { return Ok(file) };
-    let properties = properties(dataset, &schema)?;
-    let mut writer = ArrowWriter::try_new(BufWriter::new(file), schema, Some(properties))?;
+    let mut writer = Writer::new(file, dataset, schema)?;
     for picked in order.chunks(GATHERED_ROWS) {
-        let rows = interleave_record_batch(&batches, picked).map_err(ParquetError::from)?;
-        writer.write(&rows)?;
+        writer.write(&batches, picked)?;
     }
-    let buffered = writer.into_inner()?;
-    Ok(buffered.into_inner().map_err(|error| ParquetError::from(error.into_error()))?)
+    writer.finish()
+}
+
+/// A file that is written piece by piece.
+pub(super) struct Writer(ArrowWriter<BufWriter<File>>);
+
+impl Writer {
+    pub(super) fn new(file: File, dataset: Dataset, schema: SchemaRef) -> Result<Self, LakeError> {
+        let properties = properties(dataset, &schema)?;
+        Ok(Self(ArrowWriter::try_new(BufWriter::new(file), schema, Some(properties))?))
+    }
+
+    /// Appends the rows that `order` picks from `batches`.
+    pub(super) fn write(
+        &mut self,
+        batches: &[&RecordBatch],
+        order: &[(usize, usize)],
+    ) -> Result<(), LakeError> {
+        if order.is_empty() {
+            return Ok(());
+        }
+        let rows = interleave_record_batch(batches, order).map_err(ParquetError::from)?;
+        self.0.write(&rows)?;
+        if self.0.in_progress_size() >= GROUP_BYTES {
+            self.0.flush()?;
+        }
+        Ok(())
+    }
+
+    /// The file, which is complete now, but not synced.
+    pub(super) fn finish(self) -> Result<File, LakeError> {
+        let buffered = self.0.into_inner()?;
+        Ok(buffered.into_inner().map_err(|error| ParquetError::from(error.into_error()))?)
+    }
 }
 
 fn properties(dataset: Dataset, schema: &Schema) -> Result<WriterProperties, LakeError> {

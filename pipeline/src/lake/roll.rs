@@ -128,37 +128,6 @@ impl Roll {
     }
 }
 
-/// When the roll of this name was planned; none if it is no roll's.
-fn planned_at(name: &str) -> Option<Micros> {
-    let (time, id) = name.split_once('-')?;
-    let is_hex = |text: &str| text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let is_ours = (time.len(), id.len()) == (14, 8) && is_hex(time) && is_hex(id);
-    Micros::from_str_radix(time, 16).ok().filter(|_| is_ours)
-}
-
-/// Takes away the staging directories of rolls that were planned before `before` and have no intent: their workers
-/// were killed before they could commit it. One that is only asleep stages its roll anew.
-pub(super) async fn remove_orphans(
-    lake: &Lake,
-    database: &Database,
-    before: Micros,
-) -> Result<(), LakeError> {
-    let looking = lake.clone();
-    let mut staged = spawn_blocking(move || looking.staged()).await??;
-    staged.retain(|roll| planned_at(roll).is_some_and(|at| at < before));
-    let look = move |database: &rusqlite::Connection| {
-        let mut orphans = Vec::new();
-        for roll in staged {
-            if !intents::is_open(database, &roll)? {
-                orphans.push(roll);
-            }
-        }
-        Ok::<_, QueueError>(orphans)
-    };
-    let (orphans, lake) = (database.read(look).await?, lake.clone());
-    spawn_blocking(move || orphans.iter().try_for_each(|roll| lake.fence(roll))).await?
-}
-
 /// Closes an interrupted roll: afterwards its files are those returned, and no other ever.
 pub(super) async fn resolve(
     lake: &Lake,

@@ -6,14 +6,16 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
-use super::{LakeError, LakeMeters};
+use super::{LakeError, LakeMeters, lock};
 
 /// Where files are written before they have a name. Readers pass over names with a leading dot.
 const STAGING: &str = ".staging";
-/// The end of the name of a staging directory that was taken away.
-const FENCED: &str = ".fenced";
+
+/// How long a file that is to be linked waits for a partition to be exchanged.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A lake in a local directory.
 #[derive(Debug, Clone)]
@@ -36,6 +38,11 @@ impl Lake {
     /// Its directory.
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// The directory in it that readers pass over.
+    pub(super) fn staging(&self) -> PathBuf {
+        self.root.join(STAGING)
     }
 
     /// What this process has written into it.
@@ -72,26 +79,17 @@ impl Lake {
 
     /// A place out of sight for the files of one roll.
     pub(super) fn stage(&self, roll: &str) -> Result<Staging, LakeError> {
-        let directory = self.root.join(STAGING).join(roll);
-        let staging = self.root.join(STAGING);
+        let staging = self.staging();
+        let directory = staging.join(roll);
         fs::create_dir_all(&staging).map_err(LakeError::io("create", &staging))?;
         fs::create_dir(&directory).map_err(LakeError::io("create", &directory))?;
         Ok(Staging { lake: self.clone(), directory, published: Vec::new() })
     }
 
-    /// What is in the place out of sight: the rolls that are staged, or were and are fenced.
-    pub(super) fn staged(&self) -> Result<Vec<String>, LakeError> {
-        let staging = self.root.join(STAGING);
-        let entries = fs::read_dir(&staging).map_err(LakeError::io("list", &staging))?;
-        let names = entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
-        let names = names.collect::<io::Result<Vec<String>>>().map_err(LakeError::io("list", &staging))?;
-        Ok(names.into_iter().map(|name| name.trim_end_matches(FENCED).to_owned()).collect())
-    }
-
     /// Takes the staging directory of a roll away: from here on nobody can link a file out of it.
     pub(super) fn fence(&self, roll: &str) -> Result<(), LakeError> {
-        let directory = self.root.join(STAGING).join(roll);
-        let fenced = self.root.join(STAGING).join(format!("{roll}{FENCED}"));
+        let directory = self.staging().join(roll);
+        let fenced = directory.with_extension("fenced");
         match fs::rename(&directory, &fenced) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(LakeError::io("rename", &directory)(error))
@@ -122,6 +120,11 @@ impl Staging {
     pub(super) fn publish(&mut self, name: &str, file: &File, path: &str) -> Result<(), LakeError> {
         let (from, to) = (self.directory.join(name), self.lake.root.join(path));
         file.sync_all().map_err(LakeError::io("sync", &from))?;
+        let lock = self.lake.staging().join(lock::LINKS);
+        let held = lock::shared(&lock, PATIENCE).map_err(LakeError::io("lock", &lock))?;
+        if held.is_none() {
+            return Err(LakeError::Locked { path: lock.display().to_string() });
+        }
         if let Some(directory) = to.parent() {
             fs::create_dir_all(directory).map_err(LakeError::io("create", directory))?;
         }
@@ -175,7 +178,7 @@ mod tests {
         staging.publish("0", &file, FINAL).unwrap();
         staging.sync().unwrap();
         assert_eq!(fs::read(root.path().join(FINAL)).unwrap(), b"rows");
-        assert_eq!(fs::read_dir(root.path().join(STAGING)).unwrap().count(), 0);
+        assert!(!root.path().join(STAGING).join("roll").exists());
     }
 
     #[test]

@@ -33,8 +33,6 @@ use crate::{
 /// How long to wait before a failed roll is tried again: at first, and at most.
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(10);
-/// How old a staging directory without an intent is before it is taken for one that a killed worker left.
-const ORPHAN_AGE: Duration = Duration::from_secs(3600);
 /// How long to wait for a frame: with nothing in hand, and before a flush.
 const IDLE: Duration = Duration::from_secs(1);
 const FLUSH_IDLE: Duration = Duration::from_millis(20);
@@ -98,10 +96,6 @@ impl Store {
     /// # Errors
     /// Only what will not work again in this process.
     pub async fn run(mut self) -> Result<(), LakeError> {
-        let before = clock::now().saturating_sub(clock::micros(ORPHAN_AGE));
-        if let Err(error) = roll::remove_orphans(&self.lake, self.queues.database(), before).await {
-            warn!(%error, "what killed workers left in the lake's staging directory stays until the next start");
-        }
         while *self.mode.borrow_and_update() != Mode::Stop {
             let deliveries = self.receive().await?;
             let idle = deliveries.is_empty();

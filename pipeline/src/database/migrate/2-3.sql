@@ -46,3 +46,6 @@ WHERE queue = 4;
 DROP TABLE reader;
 
 CREATE TABLE replayed (message INTEGER PRIMARY KEY, replays INTEGER NOT NULL) WITHOUT ROWID;
+
+-- Sessions tell which process serves their client.
+ALTER TABLE session ADD COLUMN owner INTEGER;

@@ -1,5 +1,4 @@
 use std::{
-    collections::BTreeSet,
     fs::{self, File},
     path::Path,
     sync::{
@@ -21,9 +20,8 @@ use tokio::{
 
 use super::{Mode, Store, StoreOptions};
 use crate::{
-    clock,
     database::Database,
-    lake::{Lake, intents},
+    lake::Lake,
     queue::{Clock, Depth, EncodedFrame, Publish, QueueName, SqliteOptions, SqliteQueues},
 };
 
@@ -125,30 +123,6 @@ fn rows(directory: &Path) -> i64 {
         }
     };
     seen.map(count).sum()
-}
-
-#[tokio::test]
-async fn what_a_killed_worker_staged_without_an_intent_is_removed_at_the_next_start() {
-    let bench = Bench::new().await;
-    let staging = bench.lake().join(".staging");
-    let now = clock::now();
-    let (long_ago, just_now) = (now - 3_700_000_000, now - 60_000_000);
-    let name = |at: i64, end: &str| format!("{at:014x}-0123{end}");
-    let (orphan, fenced) = (name(long_ago, "4567"), name(long_ago, "89ab.fenced"));
-    let (intended, recent) = (name(long_ago, "cdef"), name(just_now, "4567"));
-    for directory in [&orphan, &fenced, &intended, &recent, &"somebody-elses".to_owned()] {
-        fs::create_dir_all(staging.join(directory)).unwrap();
-        fs::write(staging.join(directory).join("0"), "half a file").unwrap();
-    }
-    let roll = intended.clone();
-    let open = move |database: &rusqlite::Connection| Ok(intents::open(database, &roll, &[], &[])?);
-    bench.queues.while_held(Vec::new(), open).await.unwrap();
-
-    bench.start();
-    bench.publish(1).await;
-    bench.until("it has started", |depth| depth.in_flight == 1).await;
-    let left = fs::read_dir(&staging).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    assert_eq!(left.collect::<BTreeSet<_>>(), [intended, recent, "somebody-elses".to_owned()].into());
 }
 
 #[tokio::test]

@@ -1,0 +1,136 @@
+//! Compaction by itself, beside a store worker.
+
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use stages::store::Dataset;
+use tokio::{
+    runtime::Handle,
+    sync::watch,
+    task::{JoinError, spawn_blocking},
+    time::timeout,
+};
+use tracing::{debug, info, warn};
+
+use super::{Compactor, GRACE, Intents, Pass, Surroundings};
+use crate::{
+    database::Database,
+    lake::{LakeError, intents},
+    queue::QueueError,
+};
+
+/// So many troubles are remembered, to be told of once.
+const TOLD_MAX: usize = 1000;
+
+/// Looks through a lake again and again.
+pub struct CompactTask {
+    compactor: Arc<Mutex<Compactor>>,
+    database: Database,
+    every: Duration,
+    stop: watch::Receiver<bool>,
+    /// What was told of already.
+    told: HashSet<String>,
+}
+
+impl CompactTask {
+    /// Looks `every` so often, and ends when `stop` becomes true, or nobody can say so any more.
+    pub fn new(
+        compactor: Compactor,
+        database: Database,
+        every: Duration,
+        stop: watch::Receiver<bool>,
+    ) -> Self {
+        let compactor = Arc::new(Mutex::new(compactor));
+        Self { compactor, database, every, stop, told: HashSet::new() }
+    }
+
+    /// Works until it is stopped, or the lake turns out to be none that can be compacted.
+    ///
+    /// # Errors
+    /// By a bug.
+    pub async fn run(mut self) -> Result<(), JoinError> {
+        let mut pause = self.every;
+        while self.waits(pause).await {
+            pause = self.every;
+            let passed = self.in_thread(|compactor, world| compactor.pass(&Dataset::ALL, world)).await?;
+            match passed {
+                Ok(pass) => {
+                    let left_old = !pass.partitions.is_empty();
+                    self.tell(pass);
+                    if left_old && self.every > GRACE {
+                        if !self.waits(GRACE).await {
+                            break;
+                        }
+                        pause -= GRACE;
+                        let swept = self.in_thread(|compactor, world| compactor.sweep(world)).await?;
+                        swept.unwrap_or_else(|error| self.warn(error.to_string()));
+                    }
+                }
+                Err(error @ LakeError::Exchange { .. }) => {
+                    warn!(%error, "files are not merged by themselves");
+                    break;
+                }
+                Err(error @ LakeError::Busy { .. }) => debug!(%error, "looked at by somebody else"),
+                Err(error) => self.warn(format!("small files stay for now: {error}")),
+            }
+        }
+        Ok(())
+    }
+
+    /// Pauses. False if it is time to end.
+    async fn waits(&mut self, pause: Duration) -> bool {
+        timeout(pause, self.stop.wait_for(|stop| *stop)).await.is_err()
+    }
+
+    /// Has `work` done by the compactor where it may block.
+    async fn in_thread<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Compactor, &Surroundings<'_>) -> Result<T, LakeError> + Send + 'static,
+    ) -> Result<Result<T, LakeError>, JoinError> {
+        let (compactor, database, stop) =
+            (Arc::clone(&self.compactor), self.database.clone(), self.stop.clone());
+        let runtime = Handle::current();
+        spawn_blocking(move || {
+            let mut compactor = compactor.lock().unwrap_or_else(PoisonError::into_inner);
+            // Who is gone does not want it any more either.
+            let is_stopping = || *stop.borrow() || stop.has_changed().is_err();
+            let intents = || runtime.block_on(read_intents(&database));
+            work(&mut compactor, &Surroundings { intents: &intents, is_stopping: &is_stopping })
+        })
+        .await
+    }
+
+    fn tell(&mut self, pass: Pass) {
+        for done in &pass.partitions {
+            info!(
+                partition = done.partition,
+                files = done.merged,
+                rows = done.rows,
+                "small files were merged"
+            );
+        }
+        pass.troubles.into_iter().for_each(|trouble| self.warn(trouble));
+    }
+
+    /// Tells what goes wrong, once.
+    fn warn(&mut self, trouble: String) {
+        if self.told.len() >= TOLD_MAX {
+            self.told.clear();
+        }
+        if self.told.insert(trouble.clone()) {
+            warn!("{trouble}");
+        }
+    }
+}
+
+/// What the data file says of the lake's files now.
+///
+/// # Errors
+/// When it cannot be read.
+pub async fn read_intents(database: &Database) -> Result<Intents, LakeError> {
+    let read = |database: &rusqlite::Connection| Ok::<_, QueueError>(intents::all(database)?);
+    Ok(database.read(read).await?)
+}
