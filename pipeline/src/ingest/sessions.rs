@@ -24,7 +24,10 @@ use super::{
     now,
     packer::{Packer, Ticket},
 };
-use crate::database::{Database, DatabaseError, Durability};
+use crate::{
+    database::{Database, DatabaseError, Durability},
+    failpoint::fail_point,
+};
 
 /// Sessions past their time are removed at the start and each time so many clients have connected.
 const PURGE_EVERY: u64 = 1024;
@@ -140,7 +143,9 @@ impl Sessions {
             let kept = settle(connection, &asked, resumed, expiry_secs > 0, sessions_max, now)?;
             Ok::<_, BeginError>((resumed, kept, packets))
         };
+        fail_point!("session_before");
         let (resumed, kept, packets) = self.database.write(Durability::Fsync, write).await?;
+        fail_point!("session_after");
         session.session = kept;
         session.unreleased.extend(packets.into_iter().map(|packet_id| (packet_id, None)));
         self.clients.lock().left.remove(client_id);

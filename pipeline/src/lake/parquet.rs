@@ -18,6 +18,7 @@ use parquet::{
 use stages::store::Dataset;
 
 use super::LakeError;
+use crate::failpoint::fail_point;
 
 /// Rows that are gathered at once: enough to amortise the call, little enough to stay in the cache.
 const GATHERED_ROWS: usize = 16_384;
@@ -38,6 +39,9 @@ pub(super) fn write(
         let rows = interleave_record_batch(&batches, picked).map_err(ParquetError::from)?;
         writer.write(&rows)?;
     }
+    // What is left then is the footer.
+    writer.flush()?;
+    fail_point!("file_half");
     let buffered = writer.into_inner()?;
     Ok(buffered.into_inner().map_err(|error| ParquetError::from(error.into_error()))?)
 }
