@@ -1,14 +1,14 @@
 use std::{
     io::{BufRead, BufReader, Read},
-    process::{self, Command, Stdio},
+    process::{self, Command, ExitStatus, Stdio},
     sync::{Arc, Condvar, Mutex},
     thread,
     time::Instant,
 };
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
-use crate::{PATIENCE, POLL};
+use crate::{PATIENCE, POLL, until};
 
 /// A running program; dropping it kills it.
 pub struct Child {
@@ -77,11 +77,16 @@ impl Child {
 
     /// Whether it still runs.
     pub fn is_running(&mut self) -> bool {
-        self.process.try_wait().expect("a child of ours").is_none()
+        self.exit().is_none()
     }
 
     /// Ends it as a power cut would, as far as it can tell.
     pub fn kill(mut self) {
+        self.end();
+    }
+
+    /// The same, of one that still has something to say.
+    pub fn kill_now(&mut self) {
         self.end();
     }
 
@@ -93,6 +98,38 @@ impl Child {
     /// Asks it to read its files again.
     pub fn hang_up(&self) {
         self.signal(Signal::HUP);
+    }
+
+    /// Puts it to sleep; to the others it is as if it hung.
+    ///
+    /// # Panics
+    /// When it does not fall asleep.
+    pub fn stop(&self) {
+        self.signal(Signal::STOP);
+        until("a process sleeps", || self.has_stopped());
+    }
+
+    /// Wakes it.
+    pub fn go_on(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    /// Whether it has fallen asleep; says so once for each time.
+    pub fn has_stopped(&self) -> bool {
+        let pid = WaitId::Pid(Pid::from_child(&self.process));
+        let stopped = waitid(pid, WaitIdOptions::STOPPED | WaitIdOptions::NOHANG);
+        // It fails for one that has ended.
+        stopped.is_ok_and(|status| status.is_some())
+    }
+
+    /// How it has ended, if it has.
+    pub fn exit(&mut self) -> Option<ExitStatus> {
+        self.process.try_wait().expect("a child of ours")
+    }
+
+    /// What it has said on standard error so far.
+    pub fn said(&self) -> Vec<String> {
+        self.err.text()
     }
 
     fn signal(&self, signal: Signal) {
