@@ -20,6 +20,11 @@ use crate::{Child, Mosquitto, PATIENCE, Site, Webhook, until};
 /// How long the fleet waits for acknowledgements once it has published all.
 const FLEET_DRAIN: Duration = Duration::from_secs(60);
 
+/// The default ones but those that are refused. What a broker sends again the fleet knows nothing of, and what is
+/// refused has no identity by which it could be known again: it is in the quarantine as often as it came.
+const FAULTS_BEHIND_BROKER: &str =
+    "repeat=0.005,disorder=0.005,late=0.002,silence=0.0005,spike=0.001,drift=0.0002,stuck=0.0002";
+
 /// What came of a round.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Books {
@@ -82,7 +87,7 @@ pub(super) fn run(plan: &Plan, site: &Site, events: &Events) -> Books {
 fn topology(plan: &Plan, site: &Site, broker: Option<&Mosquitto>) -> String {
     let ingest = broker.map_or(String::new(), |broker| {
         let (url, version) = (broker.url("mqtt"), plan.mqtt);
-        format!("ingest: {{ subscriber: {{ broker: '{url}', version: '{version}', reconnect_secs_max: 1 }} }}\n")
+        format!("ingest: {{ subscriber: {{ broker: '{url}', version: {version}, reconnect_secs_max: 1 }} }}\n")
     });
     let (webhook, lease_secs, partition) = (site.webhook(0), plan.lease.as_secs(), plan.partition);
     format!(
@@ -97,7 +102,8 @@ fn topology(plan: &Plan, site: &Site, broker: Option<&Mosquitto>) -> String {
 fn fleet(plan: &Plan, site: &Site, broker: Option<&Mosquitto>) -> Child {
     let mut fleet = crate::program("device-sim");
     let address = broker.map_or_else(|| format!("mqtt://{}", site.address()), |broker| broker.url("mqtt"));
-    fleet.args(["run", "--json", "--faults", "default", "--devices", "50"]);
+    let faults = if broker.is_some() { FAULTS_BEHIND_BROKER } else { "default" };
+    fleet.args(["run", "--json", "--faults", faults, "--devices", "50"]);
     fleet.arg("--broker").arg(address).arg("--ledger").arg(site.ledger());
     fleet.args(["--mqtt", plan.mqtt]).arg("--qos").arg(plan.qos.to_string());
     fleet.arg("--rate").arg(plan.rate.to_string());
