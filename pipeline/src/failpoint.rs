@@ -17,6 +17,8 @@ pub enum Passer {
     ListenerQos2,
     /// The subscriber of a broker.
     Subscriber,
+    /// A stage between two queues.
+    Stage,
     /// A stage with state: analyze and alert.
     Stateful,
     /// The store worker.
@@ -26,7 +28,7 @@ pub enum Passer {
 }
 
 /// Every moment there is, and who comes by it.
-pub const FAIL_POINTS: [(&str, Passer); 28] = [
+pub const FAIL_POINTS: [(&str, Passer); 29] = [
     // A group commit: what is in it is in the log, but counts only once that is fsynced.
     ("commit_before", Passer::Writer),
     ("commit_after", Passer::Writer),
@@ -42,6 +44,8 @@ pub const FAIL_POINTS: [(&str, Passer); 28] = [
     ("pubcomp_after", Passer::ListenerQos2),
     ("subscriber_ack_before", Passer::Subscriber),
     ("subscriber_ack_after", Passer::Subscriber),
+    // A run is planned, and its commit not handed in.
+    ("step_before", Passer::Stage),
     // Inside the transaction in which a snapshot takes the place of deltas.
     ("snapshot_before", Passer::Stateful),
     ("snapshot_after", Passer::Stateful),

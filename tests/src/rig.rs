@@ -48,12 +48,14 @@ pub struct Failure {
 pub fn run(plan: &Plan) -> Ended {
     let (site, events) = (Site::new(""), Events::default());
     let round = AssertUnwindSafe(|| round::run(plan, &site, &events));
-    let outcome = catch_unwind(round).map_err(|panic| Failure { what: said(&*panic), directory: site.keep() });
+    let outcome =
+        catch_unwind(round).map_err(|panic| Failure { what: said(&*panic), directory: site.keep() });
     Ended { events, outcome }
 }
 
 /// The words of a panic.
 fn said(panic: &(dyn Any + Send)) -> String {
     let said = panic.downcast_ref::<&str>().map(|said| (*said).to_owned());
-    said.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic without words".to_owned())
+    said.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "a panic without words".to_owned())
 }

@@ -184,7 +184,9 @@ impl Site {
 pub fn program(name: &str) -> Command {
     let path = programs().join(name);
     let build = match name {
-        "millstream-failpoints" => "cargo build --release -p tests --features failpoints --bin millstream-failpoints",
+        "millstream-failpoints" => {
+            "cargo build --release -p tests --features failpoints --bin millstream-failpoints"
+        }
         _ => "cargo build --release --workspace --bins",
     };
     assert!(path.is_file(), "there is no {}: build it with `{build}`, or run tests/run.sh", path.display());

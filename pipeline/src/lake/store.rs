@@ -207,7 +207,12 @@ impl Store {
                         "a worker was interrupted while it wrote; its files are looked through"
                     );
                     match roll::resolve(&self.lake, self.queues.database(), interrupted).await {
-                        Err(error @ LakeError::Io { .. }) => self.back_off(&mut backoff, &error).await,
+                        Err(LakeError::Queue(error)) if error.class() != Class::Retry => {
+                            return Err(error.into());
+                        }
+                        Err(error @ (LakeError::Io { .. } | LakeError::Queue(_))) => {
+                            self.back_off(&mut backoff, &error).await;
+                        }
                         resolved => drop(resolved?),
                     }
                 }

@@ -28,19 +28,23 @@ pub(super) struct Victim<'a> {
 }
 
 impl Victim<'_> {
-    /// Starts it for the first time, and waits until it works.
+    /// Starts it, and waits until it works.
     ///
     /// # Panics
     /// When it does not come up.
     pub(super) fn start(&self) -> Child {
         let child = Child::start(self.site.millstream(self.command()).with(self));
+        self.wait_until_ready(&child);
+        child
+    }
+
+    fn wait_until_ready(&self, child: &Child) {
         let ready = match (self.process.stage, self.plan.broker_restarts.is_empty()) {
             (None, false) => "subscribed to ",
             (None | Some("ingest"), true) => "listening on mqtt://",
             _ => "running",
         };
         child.says(ready);
-        child
     }
 
     /// Strikes it until `until`; returns the life that is not to end.
@@ -52,12 +56,16 @@ impl Victim<'_> {
         for (number, life) in self.process.lives.iter().enumerate() {
             let child = first.take().unwrap_or_else(|| Child::start(self.command_of(life)));
             match self.live(child, life, number, until) {
-                Some(untouched) => return untouched,
+                Some(untouched) => {
+                    // Before that a signal to stop in order would kill it.
+                    self.wait_until_ready(&untouched);
+                    return untouched;
+                }
                 None if Instant::now() >= until => break,
                 None => sleep(life.down),
             }
         }
-        Child::start(self.site.millstream(self.command()).with(self))
+        self.start()
     }
 
     /// One life to its end. One that may go on when the time is over is given back.

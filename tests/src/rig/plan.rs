@@ -144,7 +144,8 @@ impl Plan {
         let moments = self.moments(stage);
         let mut lives: Vec<Life> = Vec::with_capacity(LIVES);
         for number in 0..LIVES {
-            let within_roll = lives.last().and_then(|life| life.fail_point).is_some_and(FailPoint::leaves_a_roll);
+            let within_roll =
+                lives.last().and_then(|life| life.fail_point).is_some_and(FailPoint::leaves_a_roll);
             let fail_point = if within_roll && rng.random_bool(0.4) {
                 Some(FailPoint::draw("fence_after", rng))
             } else {
@@ -186,6 +187,7 @@ impl Plan {
             Passer::ListenerQos1 => listens && self.qos == 1,
             Passer::ListenerQos2 => listens && self.qos == 2,
             Passer::Subscriber => self.mode == Mode::BehindBroker,
+            Passer::Stage => ["validate", "transform", "analyze", "alert"].into_iter().any(runs),
             Passer::Stateful => runs("analyze") || runs("alert"),
             Passer::Store => runs("store"),
             Passer::Notify => runs("notify"),
@@ -199,7 +201,7 @@ impl FailPoint {
     fn draw(name: &'static str, rng: &mut Rng) -> Self {
         let hits = match name.split('_').next() {
             Some("puback" | "pubrec" | "pubcomp" | "subscriber") => 200,
-            Some("commit") => 40,
+            Some("commit" | "step") => 40,
             Some("fence") => 1,
             _ => 3,
         };
@@ -209,7 +211,9 @@ impl FailPoint {
     /// Whether who dies here leaves a roll behind that somebody has to resolve.
     fn leaves_a_roll(self) -> bool {
         let within = |(name, passer): &(&str, Passer)| {
-            *passer == Passer::Store && !["intent_before", "settle_after"].contains(name) && *name == self.name
+            *passer == Passer::Store
+                && !["intent_before", "settle_after"].contains(name)
+                && *name == self.name
         };
         !self.stop && FAIL_POINTS.iter().any(within)
     }
@@ -285,7 +289,8 @@ mod tests {
     fn every_moment_is_drawn_sooner_or_later() {
         let plans = (0..60).map(|round| Plan::draw(1, round));
         let lives = plans.flat_map(|plan| plan.processes).flat_map(|process| process.lives);
-        let drawn: Vec<_> = lives.filter_map(|life| life.fail_point).map(|fail_point| fail_point.name).collect();
+        let drawn: Vec<_> =
+            lives.filter_map(|life| life.fail_point).map(|fail_point| fail_point.name).collect();
         for (name, _) in FAIL_POINTS {
             assert!(drawn.contains(&name), "{name}");
         }

@@ -171,8 +171,7 @@ fn rows_of(file: File) -> anyhow::Result<Vec<u64>> {
     let reader = SerializedFileReader::new(file)?;
     let schema = reader.metadata().file_metadata().schema();
     let kept = schema.get_fields().iter().filter(|field| IDENTITY.contains(&field.name()));
-    let projection =
-        Type::group_type_builder(schema.name()).with_fields(kept.cloned().collect()).build()?;
+    let projection = Type::group_type_builder(schema.name()).with_fields(kept.cloned().collect()).build()?;
     let mut rows = Vec::new();
     for row in reader.get_row_iter(Some(projection))? {
         let mut hasher = DefaultHasher::new();

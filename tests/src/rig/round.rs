@@ -87,7 +87,9 @@ pub(super) fn run(plan: &Plan, site: &Site, events: &Events) -> Books {
 fn topology(plan: &Plan, site: &Site, broker: Option<&Mosquitto>) -> String {
     let ingest = broker.map_or(String::new(), |broker| {
         let (url, version) = (broker.url("mqtt"), plan.mqtt);
-        format!("ingest: {{ subscriber: {{ broker: '{url}', version: {version}, reconnect_secs_max: 1 }} }}\n")
+        format!(
+            "ingest: {{ subscriber: {{ broker: '{url}', version: {version}, reconnect_secs_max: 1 }} }}\n"
+        )
     });
     let (webhook, lease_secs, partition) = (site.webhook(0), plan.lease.as_secs(), plan.partition);
     format!(
