@@ -100,13 +100,18 @@ impl Child {
         self.signal(Signal::HUP);
     }
 
-    /// Puts it to sleep; to the others it is as if it hung.
+    /// Puts it to sleep: to the others it is as if it hung. False if it has ended before.
     ///
     /// # Panics
     /// When it does not fall asleep.
-    pub fn stop(&self) {
+    pub fn stop(&mut self) -> bool {
         self.signal(Signal::STOP);
-        until("a process sleeps", || self.has_stopped());
+        let mut asleep = false;
+        until("a process sleeps or has ended", || {
+            asleep = self.has_stopped();
+            asleep || self.exit().is_some()
+        });
+        asleep
     }
 
     /// Wakes it.

@@ -87,9 +87,10 @@ impl Victim<'_> {
             }
             if stop_after.is_some_and(|after| started.elapsed() >= after) {
                 stop_after = None;
-                child.stop();
-                self.events.stopped();
-                kill_at = self.nap(&child, life);
+                if child.stop() {
+                    self.events.stopped();
+                    kill_at = self.nap(&child, life);
+                }
             }
             let now = Instant::now();
             if now >= until && at.is_none() {

@@ -161,7 +161,7 @@ impl Plan {
     fn draw_life(&self, stage: Option<&str>, fail_point: Option<FailPoint>, rng: &mut Rng) -> Life {
         let kill_after = match (fail_point, rng.random_range(0..8)) {
             // It is to come by, unless it never does.
-            (Some(_), _) => millis(rng, 1200, 2500),
+            (Some(_), _) => millis(rng, 2000, 3500),
             // In its first moment.
             (None, 0) => millis(rng, 0, 100),
             // With more processes each is struck less often, or nothing would go on at all.
@@ -200,10 +200,10 @@ impl FailPoint {
     /// Somewhere in the first second or so of a process.
     fn draw(name: &'static str, rng: &mut Rng) -> Self {
         let hits = match name.split('_').next() {
-            Some("puback" | "pubrec" | "pubcomp" | "subscriber") => 200,
-            Some("commit" | "step") => 40,
+            Some("puback" | "pubrec" | "pubcomp" | "subscriber") => 100,
+            Some("commit" | "step") => 20,
             Some("fence") => 1,
-            _ => 3,
+            _ => 2,
         };
         Self { name, hit: rng.random_range(1..=hits), stop: rng.random_bool(0.2) }
     }

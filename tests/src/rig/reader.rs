@@ -180,3 +180,68 @@ fn rows_of(file: File) -> anyhow::Result<Vec<u64>> {
     }
     Ok(rows)
 }
+
+#[cfg(test)]
+mod tests {
+    use parquet::{
+        data_type::Int64Type, file::writer::SerializedFileWriter, schema::parser::parse_message_type,
+    };
+
+    use super::*;
+
+    /// A file whose rows differ by their sequence number.
+    fn write(path: &Path, seqs: &[i64]) {
+        let schema = parse_message_type("message schema { REQUIRED INT64 seq; }").unwrap();
+        let file = File::create(path).unwrap();
+        let mut writer = SerializedFileWriter::new(file, Arc::new(schema), Arc::default()).unwrap();
+        let mut group = writer.next_row_group().unwrap();
+        let mut column = group.next_column().unwrap().unwrap();
+        column.typed::<Int64Type>().write_batch(seqs, None, None).unwrap();
+        column.close().unwrap();
+        group.close().unwrap();
+        writer.close().unwrap();
+    }
+
+    /// What a reader says that has looked at a lake before and after a change.
+    fn look_twice(change: impl FnOnce(&Path)) -> Result<usize, String> {
+        let lake = tempfile::tempdir().unwrap();
+        let partition = lake.path().join("date=2026-01-01");
+        fs::create_dir(&partition).unwrap();
+        write(&partition.join("a.parquet"), &[1, 2]);
+        write(&partition.join("b.parquet"), &[3]);
+        let mut known = Known::default();
+        known.look(lake.path()).unwrap();
+        change(&partition);
+        known.look(lake.path()).map_err(|error| error.to_string())?;
+        Ok(known.rows.len())
+    }
+
+    #[test]
+    fn a_file_more_has_other_rows() {
+        assert_eq!(look_twice(|partition| write(&partition.join("c.parquet"), &[4])), Ok(4));
+        let said = look_twice(|partition| write(&partition.join("c.parquet"), &[4, 2])).unwrap_err();
+        assert!(said.ends_with("is there twice"), "{said}");
+    }
+
+    #[test]
+    fn a_row_that_is_gone_is_told() {
+        let said = look_twice(|partition| fs::remove_file(partition.join("b.parquet")).unwrap());
+        assert_eq!(said, Err("1 of 3 rows are there no more".to_owned()));
+    }
+
+    #[test]
+    fn files_that_are_merged_keep_their_rows() {
+        let merged = look_twice(|partition| {
+            fs::remove_file(partition.join("a.parquet")).unwrap();
+            fs::remove_file(partition.join("b.parquet")).unwrap();
+            write(&partition.join("c.parquet"), &[3, 2, 1]);
+        });
+        assert_eq!(merged, Ok(3));
+    }
+
+    #[test]
+    fn half_a_file_is_told() {
+        let said = look_twice(|partition| fs::write(partition.join("c.parquet"), "PAR1").unwrap());
+        assert!(said.unwrap_err().starts_with("cannot read "));
+    }
+}
