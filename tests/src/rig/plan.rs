@@ -97,6 +97,9 @@ const LIVES: usize = 64;
 
 const STAGES: [&str; 7] = ["ingest", "validate", "transform", "analyze", "alert", "store", "notify"];
 
+/// Those that may run twice.
+const PAIRS: [&str; 2] = ["store", "analyze"];
+
 impl Plan {
     /// The plan of a round of the run with this seed.
     pub fn draw(seed: u64, round: u64) -> Self {
@@ -130,8 +133,8 @@ impl Plan {
         let mut stages: Vec<(Option<&str>, usize)> = vec![(None, 1)];
         if self.mode == Mode::ProcessPerStage {
             stages = STAGES.map(|stage| (Some(stage), 1)).into();
-            for stage in ["store", "analyze"] {
-                if rng.random_bool(0.5) {
+            for stage in PAIRS {
+                if rng.random_bool(0.7) {
                     stages.push((Some(stage), 2));
                 }
             }
@@ -142,16 +145,18 @@ impl Plan {
 
     fn draw_lives(&self, stage: Option<&str>, rng: &mut Rng) -> Vec<Life> {
         let moments = self.moments(stage);
+        // Where another worker goes on meanwhile, sleep is as good a test as death.
+        let stops = if PAIRS.contains(&stage.unwrap_or_default()) { 0.5 } else { 0.2 };
         let mut lives: Vec<Life> = Vec::with_capacity(LIVES);
         for number in 0..LIVES {
             let within_roll =
                 lives.last().and_then(|life| life.fail_point).is_some_and(FailPoint::leaves_a_roll);
             let fail_point = if within_roll && rng.random_bool(0.4) {
-                Some(FailPoint::draw("fence_after", rng))
+                Some(FailPoint::draw("fence_after", stops, rng))
             } else {
                 // The first lives already when the fleet begins.
                 let name = moments[rng.random_range(0..moments.len())];
-                (number > 0 && rng.random_bool(0.7)).then(|| FailPoint::draw(name, rng))
+                (number > 0 && rng.random_bool(0.7)).then(|| FailPoint::draw(name, stops, rng))
             };
             lives.push(self.draw_life(stage, fail_point, rng));
         }
@@ -198,14 +203,14 @@ impl Plan {
 
 impl FailPoint {
     /// Somewhere in the first second or so of a process.
-    fn draw(name: &'static str, rng: &mut Rng) -> Self {
+    fn draw(name: &'static str, stops: f64, rng: &mut Rng) -> Self {
         let hits = match name.split('_').next() {
             Some("puback" | "pubrec" | "pubcomp" | "subscriber") => 100,
             Some("commit" | "step") => 20,
             Some("fence") => 1,
             _ => 2,
         };
-        Self { name, hit: rng.random_range(1..=hits), stop: rng.random_bool(0.2) }
+        Self { name, hit: rng.random_range(1..=hits), stop: rng.random_bool(stops) }
     }
 
     /// Whether who dies here leaves a roll behind that somebody has to resolve.
