@@ -9,7 +9,7 @@ pub mod config;
 mod console;
 pub mod database;
 pub mod error;
-mod failpoint;
+pub mod failpoint;
 pub mod ingest;
 pub mod lake;
 pub mod meter;

@@ -1,7 +1,7 @@
 use std::{
     fs,
     io::{BufRead, BufReader, Read},
-    process::{self, Command, Stdio},
+    process::{self, Command, ExitStatus, Stdio},
     sync::{Arc, Condvar, Mutex},
     thread,
     time::Instant,
@@ -78,11 +78,16 @@ impl Child {
 
     /// Whether it still runs.
     pub fn is_running(&mut self) -> bool {
-        self.process.try_wait().expect("a child of ours").is_none()
+        self.exit().is_none()
     }
 
     /// Ends it as a power cut would, as far as it can tell.
     pub fn kill(mut self) {
+        self.end();
+    }
+
+    /// The same, of one that still has something to say.
+    pub fn kill_now(&mut self) {
         self.end();
     }
 
@@ -96,13 +101,18 @@ impl Child {
         self.signal(Signal::HUP);
     }
 
-    /// Puts it to sleep; to the others it is as if it hung.
+    /// Puts it to sleep: to the others it is as if it hung. False if it has ended before.
     ///
     /// # Panics
     /// When it does not fall asleep.
-    pub fn stop(&self) {
+    pub fn stop(&mut self) -> bool {
         self.signal(Signal::STOP);
-        until("a process sleeps", || self.has_stopped());
+        let mut asleep = false;
+        until("a process sleeps or has ended", || {
+            asleep = self.has_stopped();
+            asleep || self.exit().is_some()
+        });
+        asleep
     }
 
     /// Wakes it.
@@ -128,6 +138,16 @@ impl Child {
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
         let kib = peak.and_then(|peak| peak.trim().strip_suffix(" kB")).expect("a peak in kB");
         1024 * kib.parse::<u64>().expect("a number")
+    }
+
+    /// How it has ended, if it has.
+    pub fn exit(&mut self) -> Option<ExitStatus> {
+        self.process.try_wait().expect("a child of ours")
+    }
+
+    /// What it has said on standard error so far.
+    pub fn said(&self) -> Vec<String> {
+        self.err.text()
     }
 
     fn signal(&self, signal: Signal) {

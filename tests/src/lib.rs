@@ -10,6 +10,7 @@ pub mod clients;
 pub mod lake;
 mod mosquitto;
 pub mod page;
+pub mod rig;
 mod site;
 mod webhook;
 

@@ -41,6 +41,11 @@ impl Site {
         fs::write(self.path("millstream.yaml"), topology).unwrap();
     }
 
+    /// Leaves its files where they are, for somebody to look at; answers where.
+    pub fn keep(self) -> PathBuf {
+        self.directory.keep()
+    }
+
     /// A path in the site's directory.
     pub fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
@@ -119,7 +124,18 @@ impl Site {
 
     /// A command of `millstream` on the site's topology and data.
     pub fn millstream(&self, command: &str) -> Command {
-        let mut millstream = program("millstream");
+        self.on_site(program("millstream"), command)
+    }
+
+    /// The same, of a program that comes to an end or falls asleep at a moment of [`millstream::failpoint`]:
+    /// `NAME:HIT:kill` or `NAME:HIT:stop`.
+    pub fn armed(&self, command: &str, fail_point: &str) -> Command {
+        let mut armed = self.on_site(program("millstream-failpoints"), command);
+        armed.env("MILLSTREAM_FAIL_POINT", fail_point);
+        armed
+    }
+
+    fn on_site(&self, mut millstream: Command, command: &str) -> Command {
         millstream.arg(command).arg("--config").arg(self.path("millstream.yaml"));
         millstream.arg("--data").arg(self.data());
         millstream
@@ -167,7 +183,12 @@ impl Site {
 /// When it is not built.
 pub fn program(name: &str) -> Command {
     let path = programs().join(name);
-    let build = "cargo build --release --workspace --bins";
+    let build = match name {
+        "millstream-failpoints" => {
+            "cargo build --release -p tests --features failpoints --bin millstream-failpoints"
+        }
+        _ => "cargo build --release --workspace --bins",
+    };
     assert!(path.is_file(), "there is no {}: build it with `{build}`, or run tests/run.sh", path.display());
     let mut command = Command::new(path);
     // Nor must loopback go through a proxy.
@@ -181,8 +202,11 @@ pub fn program(name: &str) -> Command {
 
 /// Where the binaries of this workspace lie.
 pub(crate) fn programs() -> PathBuf {
-    let test = env::current_exe().unwrap();
-    test.ancestors().nth(2).expect("tests lie in deps").to_owned()
+    let ours = env::current_exe().unwrap();
+    let above = ours.parent().expect("a file lies in a directory");
+    // Tests lie in a directory beside the programs.
+    let is_test = above.file_name().is_some_and(|name| name == "deps");
+    ours.ancestors().nth(if is_test { 2 } else { 1 }).expect("a target directory").to_owned()
 }
 
 /// An address that no other test has, so that who was killed can come back to it: all of 127.0.0.0/8 is loopback.

@@ -24,7 +24,10 @@ use super::{
     now,
     packer::{Packer, Ticket},
 };
-use crate::database::{Database, DatabaseError, Durability, Owner, Registration};
+use crate::{
+    database::{Database, DatabaseError, Durability, Owner, Registration},
+    failpoint::fail_point,
+};
 
 /// Sessions past their time are removed, and those of dead processes begin to expire, at the start and each time
 /// so many clients have connected.
@@ -142,7 +145,9 @@ impl Sessions {
             let kept = settle(connection, &asked, owner, resumed, expiry_secs > 0, sessions_max, now)?;
             Ok::<_, BeginError>((resumed, kept, packets))
         };
+        fail_point!("session_before");
         let (resumed, kept, packets) = self.database.write(Durability::Fsync, write).await?;
+        fail_point!("session_after");
         session.session = kept;
         session.unreleased.extend(packets.into_iter().map(|packet_id| (packet_id, None)));
         self.clients.lock().left.remove(client_id);

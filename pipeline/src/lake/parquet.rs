@@ -18,6 +18,7 @@ use parquet::{
 use stages::store::Dataset;
 
 use super::LakeError;
+use crate::failpoint::fail_point;
 
 /// Rows that are gathered at once: enough to amortise the call, little enough to stay in the cache.
 const GATHERED_ROWS: usize = 16_384;
@@ -69,7 +70,10 @@ impl Writer {
     }
 
     /// The file, which is complete now, but not synced.
-    pub(super) fn finish(self) -> Result<File, LakeError> {
+    pub(super) fn finish(mut self) -> Result<File, LakeError> {
+        // What is left then is the footer.
+        self.0.flush()?;
+        fail_point!("file_half");
         let buffered = self.0.into_inner()?;
         Ok(buffered.into_inner().map_err(|error| ParquetError::from(error.into_error()))?)
     }

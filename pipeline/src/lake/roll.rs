@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     database::{Database, Durability},
+    failpoint::fail_point,
     queue::{Commit, QueueError, Receipt, SqliteQueues},
 };
 
@@ -78,6 +79,7 @@ impl Roll {
         for (number, file) in self.files.iter().enumerate() {
             let hidden = number.to_string();
             let created = staging.create(&hidden)?;
+            fail_point!("file_created");
             let batches = &self.collection.groups[file.group].batches;
             let written = parquet::write(created, file.planned.key.dataset, batches, &file.order)?;
             staging.publish(&hidden, &written, &file.planned.path)?;
@@ -146,6 +148,7 @@ pub(super) async fn resolve(
         }
         // Whoever linked them may have died before their names were durable.
         lake.sync(&there)?;
+        fail_point!("fence_after");
         Ok::<_, LakeError>(there)
     });
     let there = there.await??;

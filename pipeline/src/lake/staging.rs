@@ -10,6 +10,7 @@ use std::{
 };
 
 use super::{LakeError, LakeMeters, lock};
+use crate::failpoint::fail_point;
 
 /// Where files are written before they have a name. Readers pass over names with a leading dot.
 const STAGING: &str = ".staging";
@@ -119,7 +120,9 @@ impl Staging {
     /// [`Staging::sync`] it also survives a power cut.
     pub(super) fn publish(&mut self, name: &str, file: &File, path: &str) -> Result<(), LakeError> {
         let (from, to) = (self.directory.join(name), self.lake.root.join(path));
+        fail_point!("fsync_before");
         file.sync_all().map_err(LakeError::io("sync", &from))?;
+        fail_point!("fsync_after");
         let lock = self.lake.staging().join(lock::LINKS);
         let held = lock::shared(&lock, PATIENCE).map_err(LakeError::io("lock", &lock))?;
         if held.is_none() {
@@ -128,13 +131,16 @@ impl Staging {
         if let Some(directory) = to.parent() {
             fs::create_dir_all(directory).map_err(LakeError::io("create", directory))?;
         }
+        fail_point!("link_before");
         fs::hard_link(&from, &to).map_err(LakeError::io("link", &to))?;
+        fail_point!("link_after");
         self.published.push(path.to_owned());
         Ok(())
     }
 
     /// Makes the names of all published files durable, and removes the staging directory.
     pub(super) fn sync(self) -> Result<(), LakeError> {
+        fail_point!("directories_before");
         self.lake.sync(&self.published)?;
         remove(&self.directory)
     }

@@ -26,6 +26,7 @@ use super::{
 use crate::{
     clock,
     error::Class,
+    failpoint::fail_point,
     queue::{Delivery, Holder, QueueError, QueueName, Queues, Receipt, ReceiveLimits, SqliteQueues, Verdict},
     worker::Leases,
 };
@@ -218,7 +219,12 @@ impl Store {
                         "a worker was interrupted while it wrote; its files are looked through"
                     );
                     match roll::resolve(&self.lake, self.queues.database(), interrupted).await {
-                        Err(error @ LakeError::Io { .. }) => self.back_off(&mut backoff, &error).await,
+                        Err(LakeError::Queue(error)) if error.class() != Class::Retry => {
+                            return Err(error.into());
+                        }
+                        Err(error @ (LakeError::Io { .. } | LakeError::Queue(_))) => {
+                            self.back_off(&mut backoff, &error).await;
+                        }
                         resolved => drop(resolved?),
                     }
                 }
@@ -285,10 +291,15 @@ impl Store {
         let write = async {
             let (staging, lake) = (Arc::clone(&roll), self.lake.clone());
             let staging = spawn_blocking(move || staging.stage(&lake)).await??;
+            fail_point!("intent_before");
             roll.open(&self.queues, &receipts).await?;
+            fail_point!("intent_after");
             let (writing, lake) = (Arc::clone(&roll), self.lake.clone());
             spawn_blocking(move || writing.write(&lake, staging)).await??;
-            roll.settle(&self.queues, &receipts, counts).await
+            fail_point!("settle_before");
+            roll.settle(&self.queues, &receipts, counts).await?;
+            fail_point!("settle_after");
+            Ok(())
         };
         let Err(error) = self.leases.keep(write).await else { return Ok(()) };
         let left = roll.give_up(&self.lake, self.queues.database()).await;

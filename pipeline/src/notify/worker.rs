@@ -22,6 +22,7 @@ use super::{
 };
 use crate::{
     error::Class,
+    failpoint::fail_point,
     queue::{Commit, Delivery, Holder, QueueError, QueueName, Queues, Receipt, ReceiveLimits, Verdict},
     worker::Leases,
 };
@@ -131,9 +132,13 @@ impl Worker {
                 None => chains.push(vec![letter]),
             }
         }
+        fail_point!("webhook_before");
         let chains = leases.keep(deliver_all(&self.webhook, chains)).await;
         let rest = self.rest_after(&chains);
         let answered = chains.iter().flatten().any(|(_, sent)| sent.is_answer());
+        if answered {
+            fail_point!("webhook_answered");
+        }
         let mut delivered = Vec::new();
         for chain in chains {
             verdicts.extend(self.judge(chain, answered, &mut delivered));

@@ -4,7 +4,10 @@ use rusqlite::{Connection, OptionalExtension, params};
 use stages::frame::Lane;
 
 use super::Loaded;
-use crate::queue::{NumberedDelta, QueueError};
+use crate::{
+    failpoint::fail_point,
+    queue::{NumberedDelta, QueueError},
+};
 
 pub(super) fn load(
     connection: &Connection,
@@ -46,6 +49,7 @@ pub(crate) fn append(connection: &Connection, delta: &NumberedDelta) -> Result<(
             .execute(params![stage, lane.0, number, delta.bytes])?;
         return Ok(());
     };
+    fail_point!("snapshot_before");
     // The snapshot holds the change already.
     connection
         .prepare_cached("REPLACE INTO snapshot (stage, lane, number, bytes) VALUES (?1, ?2, ?3, ?4)")?
@@ -53,6 +57,7 @@ pub(crate) fn append(connection: &Connection, delta: &NumberedDelta) -> Result<(
     connection
         .prepare_cached("DELETE FROM delta WHERE stage = ?1 AND lane = ?2 AND number <= ?3")?
         .execute(params![stage, lane.0, number])?;
+    fail_point!("snapshot_after");
     Ok(())
 }
 

@@ -22,6 +22,7 @@ use super::{
 };
 use crate::{
     error::Class,
+    failpoint::fail_point,
     notify::Recipients,
     queue::{Commit, Delivery, Holder, Publish, QueueError, Queues, ReceiveLimits, Verdict},
     route,
@@ -325,6 +326,7 @@ impl StageWorker {
             counts: Some((stage, step.counts)),
             dead: step.dead,
         };
+        fail_point!("step_before");
         self.queues.commit(vec![commit]).await.into_iter().collect::<Result<(), _>>()?;
         step.alerts.iter().for_each(log_alerts);
         Ok(())

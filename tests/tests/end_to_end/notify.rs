@@ -328,10 +328,10 @@ fn a_notify_that_slept_through_its_lease_loses_no_alert() {
     let slow = Answer { after: Duration::from_millis(20), ..200.into() };
     let webhook = Webhook::start(site.webhook(0), move |_, _| slow);
     let rest = site.run(&["ingest", "validate", "transform", "analyze", "alert", "store"]);
-    let sleeper = site.run(&["notify"]);
+    let mut sleeper = site.run(&["notify"]);
     publish(&site, 0..OVENS, 0, 90.0);
     webhook.until_taken(OVENS / 4);
-    put_to_sleep(&site, &sleeper, Some("notify"));
+    put_to_sleep(&site, &mut sleeper, Some("notify"));
     let other = site.run(&["notify"]);
     publish(&site, 0..OVENS, 1, 20.0);
     // Those that the sleeper holds are among them, once its leases have ended.

@@ -28,7 +28,7 @@ fn fleet(site: &Site) -> Child {
 
 /// Puts `child` to sleep at a moment when it holds frames of `queue`, if one is named, and nobody else does, but not
 /// the data file: in the middle of a commit everybody would have to wait for it.
-pub(crate) fn put_to_sleep(site: &Site, child: &Child, queue: Option<&str>) {
+pub(crate) fn put_to_sleep(site: &Site, child: &mut Child, queue: Option<&str>) {
     let file = Connection::open(site.data().join("millstream.db")).unwrap();
     file.busy_timeout(Duration::from_millis(200)).unwrap();
     until("it sleeps with frames in its hands", || {
@@ -83,7 +83,7 @@ fn assert_alerts(site: &Site) {
 
 /// `sleeper` runs alone, falls asleep with frames in its hands, `parts` take over, and it wakes up; then those end, and
 /// it has to do the rest by itself.
-fn sleep_through(site: &Site, sleeper: &Child, parts: &[&str], stage: &str) {
+fn sleep_through(site: &Site, sleeper: &mut Child, parts: &[&str], stage: &str) {
     until_consumed(site, stage, 500);
     put_to_sleep(site, sleeper, Some(stage));
     let other = site.run(parts);
@@ -106,9 +106,9 @@ fn check(stage: &str) -> Site {
     let site = Site::new(SLEEPY);
     let others: Vec<_> = STAGES.into_iter().filter(|other| *other != stage).collect();
     let others = site.run(&others);
-    let sleeper = site.run(&[stage]);
+    let mut sleeper = site.run(&[stage]);
     let fleet = fleet(&site);
-    sleep_through(&site, &sleeper, &[stage], stage);
+    sleep_through(&site, &mut sleeper, &[stage], stage);
     let report = fleet.ended().well().json();
     assert_eq!(report["published"], report["acknowledged"]);
     site.wait_until_dry();
@@ -149,10 +149,10 @@ fn a_store_that_slept_through_its_lease_writes_nothing_twice() {
 #[test]
 fn an_up_that_slept_through_its_leases_goes_on_beside_others() {
     let site = Site::new(SLEEPY);
-    let up = site.up();
+    let mut up = site.up();
     let fleet = fleet(&site);
     // A second validate would mix up rows.
-    sleep_through(&site, &up, &["transform", "analyze", "alert", "store"], "analyze");
+    sleep_through(&site, &mut up, &["transform", "analyze", "alert", "store"], "analyze");
     let report = fleet.ended().well().json();
     assert_eq!(report["published"], report["acknowledged"]);
     site.wait_until_dry();
@@ -166,7 +166,7 @@ fn an_up_that_slept_through_its_leases_goes_on_beside_others() {
 #[test]
 fn an_up_that_sleeps_alone_goes_on_where_it_was() {
     let site = Site::new(SLEEPY);
-    let up = site.up();
+    let mut up = site.up();
     let fleet = fleet(&site);
     for rows in [2000, 10_000, 20_000] {
         until_consumed(&site, "store", rows);
@@ -187,7 +187,7 @@ fn an_up_that_sleeps_alone_goes_on_where_it_was() {
 fn an_ingest_that_sleeps_loses_no_message_and_costs_others_nothing() {
     let site = Site::new(SLEEPY);
     let rest = site.run(&STAGES[1..]);
-    let sleeper = site.run(&["ingest"]);
+    let mut sleeper = site.run(&["ingest"]);
     let elsewhere = SocketAddr::new(site.address().ip(), site.address().port() + 1);
     let mut command = site.millstream("run");
     command.args(["ingest", "--listen", &elsewhere.to_string()]);
@@ -196,7 +196,7 @@ fn an_ingest_that_sleeps_loses_no_message_and_costs_others_nothing() {
 
     let fleet = fleet(&site);
     until_consumed(&site, "ingest", 2000);
-    put_to_sleep(&site, &sleeper, None);
+    put_to_sleep(&site, &mut sleeper, None);
     let before = consumed(&site, "validate");
     crate::quarantine::publish_to(elsewhere, &vec![("of/no/pattern", b"1".to_vec()); 100]);
     sleep(NIGHT);

@@ -9,7 +9,7 @@ use mqtt_protocol_core::mqtt::{
 };
 
 use super::{Connection, End};
-use crate::ingest::packer::Ticket;
+use crate::{failpoint::fail_point, ingest::packer::Ticket};
 
 /// An answer to a packet, not sent before what its ticket is for is durable.
 #[derive(Debug, Clone, Copy)]
@@ -31,6 +31,38 @@ enum Kind {
     Pubcomp,
     /// The packet id was not remembered.
     PubcompUnknown,
+}
+
+impl Kind {
+    /// An answer is about to be made ready.
+    fn before(self) {
+        match self {
+            Self::Puback => {
+                fail_point!("puback_before");
+            }
+            Self::Pubrec => {
+                fail_point!("pubrec_before");
+            }
+            Self::Pubcomp | Self::PubcompUnknown => {
+                fail_point!("pubcomp_before");
+            }
+        }
+    }
+
+    /// An answer has been written.
+    fn after(self) {
+        match self {
+            Self::Puback => {
+                fail_point!("puback_after");
+            }
+            Self::Pubrec => {
+                fail_point!("pubrec_after");
+            }
+            Self::Pubcomp | Self::PubcompUnknown => {
+                fail_point!("pubcomp_after");
+            }
+        }
+    }
 }
 
 impl Connection {
@@ -90,14 +122,16 @@ impl Connection {
     /// Answers what is durable, up to the first packet where it is not.
     pub(super) fn answer(&mut self) -> Result<(), End> {
         let now = Instant::now();
-        let mut done = 0;
+        let (mut done, mut last) = (0, None);
         // What was read at once is measured at once.
         let (mut alike, mut read_at) = (0, now);
         while let Some(&answer) = self.awaiting.front()
             && answer.ticket.is_none_or(|ticket| self.sender.is_durable(ticket))
         {
             self.awaiting.pop_front();
+            answer.kind.before();
             self.send(answer)?;
+            last = Some(answer.kind);
             if matches!(answer.kind, Kind::Puback | Kind::Pubrec) {
                 if answer.read_at != read_at {
                     self.shared.counters.acknowledged(alike, now.duration_since(read_at));
@@ -112,6 +146,10 @@ impl Connection {
         }
         if done > 0 {
             self.window.acknowledged(done, now);
+        }
+        if let Some(last) = last {
+            self.wire.flush()?;
+            last.after();
         }
         Ok(())
     }

@@ -13,10 +13,13 @@ use super::{
     link::{Client, Event, Events, Message, connect},
     trouble::{Teller, Trouble},
 };
-use crate::ingest::{
-    Phase, now,
-    packer::{Incoming, Sender, Ticket},
-    window::Window,
+use crate::{
+    failpoint::fail_point,
+    ingest::{
+        Phase, now,
+        packer::{Incoming, Sender, Ticket},
+        window::Window,
+    },
 };
 
 /// So many filters go into one SUBSCRIBE: AWS IoT Core takes no more.
@@ -187,6 +190,7 @@ impl<'a, 'b> Session<'a, 'b> {
         match event {
             Event::Message(message) if !self.stopping => self.take_in(message)?,
             Event::Acknowledged => {
+                fail_point!("subscriber_ack_after");
                 if let Some(came_at) = self.unacknowledged.pop_front() {
                     self.shared.counters.acknowledged(1, came_at.elapsed());
                 }
@@ -277,8 +281,11 @@ impl<'a, 'b> Session<'a, 'b> {
         let mut count = 0;
         while let Some((packet_id, ticket)) = self.awaiting.front().copied()
             && self.sender.is_durable(ticket)
-            && self.client.acknowledge(packet_id)
         {
+            fail_point!("subscriber_ack_before");
+            if !self.client.acknowledge(packet_id) {
+                break;
+            }
             self.awaiting.pop_front();
             count += 1;
         }
