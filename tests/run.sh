@@ -58,6 +58,7 @@ fi
 
 step "cargo build"
 cargo build --release --workspace --bins
+cargo build --release -p tests --features failpoints --bin millstream-failpoints
 
 # The run whose summary counts comes last.
 step "cargo test --doc"
