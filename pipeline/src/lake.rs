@@ -27,6 +27,8 @@ pub use self::{
     store::{Mode, Store, StoreOptions},
 };
 
+use crate::error::Class;
+
 /// What went wrong between the queue and the lake.
 #[derive(Debug, thiserror::Error)]
 pub enum LakeError {
@@ -40,9 +42,14 @@ pub enum LakeError {
         /// What the system says.
         source: std::io::Error,
     },
-    /// Rows could not be encoded.
-    #[error("cannot write Parquet: {0}")]
-    Parquet(#[from] ::parquet::errors::ParquetError),
+    /// A file could not be filled with rows.
+    #[error("cannot write {path}: {source}")]
+    Parquet {
+        /// What it was to become, inside the lake.
+        path: String,
+        /// What the encoder says, or the system below it.
+        source: ::parquet::errors::ParquetError,
+    },
     /// A frame in the store queue is none that store reads.
     #[error(transparent)]
     Frame(#[from] stages::frame::FrameError),
@@ -55,6 +62,16 @@ pub enum LakeError {
 }
 
 impl LakeError {
+    /// What a caller can do about it. A lake that cannot be written or read now may be so later.
+    fn class(&self) -> Class {
+        match self {
+            Self::Io { .. } | Self::Parquet { .. } => Class::Retry,
+            Self::Frame(_) => Class::Dead,
+            Self::Queue(error) => error.class(),
+            Self::Thread(_) => Class::Fatal,
+        }
+    }
+
     fn io(action: &'static str, path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.display().to_string();
         move |source| Self::Io { action, path, source }

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
 
 use super::{DatabaseError, Owner, Registration};
 
@@ -36,7 +36,7 @@ pub(super) fn open(path: &Path) -> Result<(Connection, Registration), DatabaseEr
     let gate = File::create(&gate_path).map_err(io_error(&gate_path, "create"))?;
     gate.lock().map_err(io_error(&gate_path, "lock"))?;
 
-    let failed = |source| DatabaseError::Open { path: path.into(), source: Arc::new(source) };
+    let failed = open_error(path);
     let mut connection = Connection::open(path).map_err(failed)?;
     configure(&mut connection).map_err(failed)?;
     let application: i32 =
@@ -64,14 +64,16 @@ pub(super) fn reader(path: &Path) -> Result<Connection, DatabaseError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let open = || {
         let mut reader = Connection::open_with_flags(path, flags)?;
-        be_patient(&mut reader)?;
+        configure(&mut reader)?;
         Ok(reader)
     };
-    open().map_err(|source| DatabaseError::Open { path: path.into(), source: Arc::new(source) })
+    open().map_err(open_error(path))
 }
 
 fn configure(connection: &mut Connection) -> rusqlite::Result<()> {
     be_patient(connection)?;
+    // Damage to the pages of a tree is found when they are read, not when something breaks.
+    connection.pragma_update(None, "cell_size_check", true)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(())
 }
@@ -99,6 +101,16 @@ fn create(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(&format!(
         "BEGIN IMMEDIATE; {SCHEMA} PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {FORMAT}; COMMIT;"
     ))
+}
+
+fn open_error(path: &Path) -> impl Fn(rusqlite::Error) -> DatabaseError + Copy {
+    move |source| {
+        let (path, code, source) = (path.into(), source.sqlite_error_code(), Arc::new(source));
+        match code {
+            Some(ErrorCode::DatabaseCorrupt) => DatabaseError::Damaged { path, source },
+            _ => DatabaseError::Open { path, source },
+        }
+    }
 }
 
 pub(super) fn io_error(path: &Path, doing: &'static str) -> impl FnOnce(io::Error) -> DatabaseError {

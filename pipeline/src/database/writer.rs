@@ -6,14 +6,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rusqlite::{Connection, ErrorCode, config::DbConfig};
+use rusqlite::{Connection, config::DbConfig};
 use tokio::{
     runtime::{Builder, Runtime},
     sync::{mpsc, watch},
     time::timeout,
 };
 
-use super::{DatabaseError, Durability, job::Job, meters::Meters, open::io_error};
+use super::{DatabaseError, Durability, job::Job, meters::Meters, open::io_error, trouble::Trouble};
 use crate::failpoint::fail_point;
 
 /// How many jobs share a commit at most: what waits longer than theirs waits for the next.
@@ -27,7 +27,7 @@ const PACE: Duration = Duration::from_millis(3);
 const LOOK_EVERY: Duration = Duration::from_millis(25);
 
 /// Pages in the write-ahead log (8 KiB each) after which a commit also brings it into the file.
-const CHECKPOINT_PAGES: i32 = 2048;
+const CHECKPOINT_PAGES: i64 = 2048;
 
 /// The log file is cut back to this size after it had to grow beyond.
 const JOURNAL_BYTES: i64 = 64 << 20;
@@ -45,7 +45,7 @@ pub(super) struct Writer {
     looked_at: Instant,
     /// When the last commit began.
     began_at: Option<Instant>,
-    stopped: Option<DatabaseError>,
+    trouble: Arc<Trouble>,
     meters: Arc<Meters>,
 }
 
@@ -56,9 +56,11 @@ impl Writer {
         jobs: mpsc::Receiver<Box<dyn Job>>,
         others: watch::Sender<u64>,
         meters: Arc<Meters>,
+        trouble: Arc<Trouble>,
     ) -> Result<Self, DatabaseError> {
         connection.pragma_update(None, "synchronous", "FULL")?;
-        connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+        // Done by `checkpoint`: SQLite's own keeps it to itself when it fails.
+        connection.pragma_update(None, "wal_autocheckpoint", 0)?;
         connection.pragma_update(None, "journal_size_limit", JOURNAL_BYTES)?;
         connection.pragma_update(None, "cache_size", CACHE_KIB)?;
         // What a savepoint may have to undo is kept in memory, not in a temporary file.
@@ -79,7 +81,7 @@ impl Writer {
             data_version,
             looked_at: Instant::now(),
             began_at: None,
-            stopped: None,
+            trouble,
             meters,
         })
     }
@@ -101,9 +103,9 @@ impl Writer {
         let mut group = self.gather(first);
         let began_at = Instant::now();
         self.began_at = Some(began_at);
-        let committed = match &self.stopped {
-            Some(error) => Err(error.clone()),
-            None => self.transact(&mut group).inspect_err(|error| self.recover(error)),
+        let committed = match self.trouble.found() {
+            Some(error) => Err(error),
+            None => self.transact(&mut group).map_err(|error| self.recover(error)),
         };
         self.meters.committed(group.len(), began_at.elapsed());
         for job in group {
@@ -138,6 +140,9 @@ impl Writer {
         for job in group {
             self.execute("SAVEPOINT job")?;
             let keep = job.run(&self.connection);
+            if let Some(trouble) = self.trouble.found() {
+                return Err(trouble);
+            }
             if self.connection.is_autocommit() {
                 return Err(DatabaseError::Undone);
             }
@@ -149,7 +154,21 @@ impl Writer {
         fail_point!("commit_before");
         self.execute("COMMIT")?;
         fail_point!("commit_after");
-        Ok(())
+        self.checkpoint()
+    }
+
+    /// Brings the write-ahead log into the file once it is long. That it finds no room or not everything may be
+    /// moved yet is no matter, the next one goes on; a disk that fails is one: what the log
+    /// holds may then not be on it, though its pages look clean from here on.
+    fn checkpoint(&self) -> Result<(), DatabaseError> {
+        let pages =
+            |sql: &str| self.connection.prepare_cached(sql)?.query_row([], |row| row.get::<_, i64>(1));
+        if pages("PRAGMA wal_checkpoint(NOOP)")? >= CHECKPOINT_PAGES
+            && let Err(error) = pages("PRAGMA wal_checkpoint(PASSIVE)")
+        {
+            self.trouble.look_at(&error.into());
+        }
+        self.trouble.found().map_or(Ok(()), Err)
     }
 
     fn execute(&self, sql: &str) -> rusqlite::Result<()> {
@@ -171,14 +190,15 @@ impl Writer {
 
     /// Nothing of a failed group is kept. After an IO error nothing is known of the file either: a
     /// kernel may report a failed fsync once and then forget the pages it could not write.
-    fn recover(&mut self, error: &DatabaseError) {
+    fn recover(&self, error: DatabaseError) -> DatabaseError {
         let undone = self.connection.is_autocommit() || self.execute("ROLLBACK").is_ok();
-        if let DatabaseError::Sqlite(cause) = error
-            && (!undone || cause.sqlite_error_code() == Some(ErrorCode::SystemIoFailure))
+        self.trouble.look_at(&error);
+        if let DatabaseError::Sqlite(cause) = &error
+            && !undone
         {
-            tracing::error!(error = %cause, "the database stops: no write is tried after one that failed");
-            self.stopped = Some(DatabaseError::Stopped(cause.clone()));
+            self.trouble.stop(Arc::clone(cause));
         }
+        self.trouble.found().unwrap_or(error)
     }
 
     fn look_for_others(&mut self) {

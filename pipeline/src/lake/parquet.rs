@@ -17,8 +17,6 @@ use parquet::{
 };
 use stages::store::Dataset;
 
-use super::LakeError;
-
 /// Rows that are gathered at once: enough to amortise the call, little enough to stay in the cache.
 const GATHERED_ROWS: usize = 16_384;
 
@@ -29,7 +27,7 @@ pub(super) fn write(
     dataset: Dataset,
     batches: &[RecordBatch],
     order: &[(usize, usize)],
-) -> Result<File, LakeError> {
+) -> Result<File, ParquetError> {
     let batches: Vec<&RecordBatch> = batches.iter().collect();
     let Some(schema) = batches.first().map(|batch| batch.schema()) else { return Ok(file) };
     let properties = properties(dataset, &schema)?;
@@ -39,10 +37,10 @@ pub(super) fn write(
         writer.write(&rows)?;
     }
     let buffered = writer.into_inner()?;
-    Ok(buffered.into_inner().map_err(|error| ParquetError::from(error.into_error()))?)
+    buffered.into_inner().map_err(|error| ParquetError::from(error.into_error()))
 }
 
-fn properties(dataset: Dataset, schema: &Schema) -> Result<WriterProperties, LakeError> {
+fn properties(dataset: Dataset, schema: &Schema) -> Result<WriterProperties, ParquetError> {
     let sorted_by = dataset.sorted_by();
     let index = |name: &str| schema.index_of(name).ok().and_then(|index| i32::try_from(index).ok());
     let sorting = sorted_by.iter().filter_map(|name| {

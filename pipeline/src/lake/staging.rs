@@ -8,6 +8,8 @@ use std::{
     sync::Arc,
 };
 
+use parquet::errors::ParquetError;
+
 use super::{LakeError, LakeMeters};
 
 /// Where files are written before they have a name. Readers pass over names with a leading dot.
@@ -49,6 +51,11 @@ impl Lake {
             Err(error) if error.kind() == io::ErrorKind::NotADirectory => Ok(false),
             found => found.map_err(LakeError::io("look for", &path)),
         }
+    }
+
+    /// Why a file of this path inside the lake could not be filled.
+    pub(super) fn unwritten(&self, path: &str, source: ParquetError) -> LakeError {
+        LakeError::Parquet { path: self.root.join(path).display().to_string(), source }
     }
 
     /// Makes the names of files durable; their paths are inside the lake.

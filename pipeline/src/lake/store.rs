@@ -206,7 +206,9 @@ impl Store {
                         "a worker was interrupted while it wrote; its files are looked through"
                     );
                     match roll::resolve(&self.lake, self.queues.database(), interrupted).await {
-                        Err(error @ LakeError::Io { .. }) => self.back_off(&mut backoff, &error).await,
+                        Err(error) if error.class() == Class::Retry => {
+                            self.back_off(&mut backoff, &error).await;
+                        }
                         resolved => drop(resolved?),
                     }
                 }
@@ -217,7 +219,7 @@ impl Store {
     /// Writes everything held into the lake, however long it takes.
     async fn roll(&mut self) -> Result<(), LakeError> {
         let mut backoff = BACKOFF_MIN;
-        while let Err(failure) = self.try_roll().await {
+        while let Err(failure) = self.try_roll(&mut backoff).await {
             match failure {
                 Failure::Again(LakeError::Queue(QueueError::Lost { .. })) => {
                     warn!("frames went to another worker while they were written, which goes on with them");
@@ -244,11 +246,12 @@ impl Store {
         if *backoff == BACKOFF_MIN {
             error!(%error, "the lake cannot be written: rows stay queued, and it is tried again");
         }
+        self.lake.meters().troubled(Some(error.to_string()));
         self.leases.keep(sleep(*backoff)).await;
         *backoff = (*backoff * 2).min(BACKOFF_MAX);
     }
 
-    async fn try_roll(&mut self) -> Result<(), Failure> {
+    async fn try_roll(&mut self, backoff: &mut Duration) -> Result<(), Failure> {
         let (granularity, now) = (self.options.granularity, clock::now());
         let collection = mem::take(&mut self.collection);
         let planned = spawn_blocking(move || Roll::plan(collection, granularity, now));
@@ -265,10 +268,26 @@ impl Store {
             spawn_blocking(move || writing.write(&lake, staging)).await??;
             roll.settle(&self.queues, &receipts, counts).await
         };
-        let Err(error) = self.leases.keep(write).await else { return Ok(()) };
-        let left = roll.give_up(&self.lake, self.queues.database()).await;
-        self.collection = left.map_err(Failure::Abandoned)?;
+        let Err(error) = self.leases.keep(write).await else {
+            if self.lake.meters().troubled(None) {
+                info!("the lake can be written again");
+            }
+            return Ok(());
+        };
+        self.collection = self.take_back(&roll, backoff).await.map_err(Failure::Abandoned)?;
         Err(Failure::Again(error))
+    }
+
+    /// The rows of a failed roll that are not in the lake, as soon as it can be told which these are. Until then
+    /// the frames are held: each lease that ran out would make them look as if they brought their holders down.
+    async fn take_back(&mut self, roll: &Arc<Roll>, backoff: &mut Duration) -> Result<Collection, LakeError> {
+        loop {
+            let left = roll.give_up(&self.lake, self.queues.database());
+            match self.leases.keep(left).await {
+                Err(error) if error.class() == Class::Retry => self.back_off(backoff, &error).await,
+                left => return left,
+            }
+        }
     }
 }
 

@@ -91,9 +91,13 @@ pub(super) fn forget(connection: &Connection, client_id: &str) -> rusqlite::Resu
     connection.prepare_cached("DELETE FROM session WHERE client_id = ?1")?.execute([client_id]).map(drop)
 }
 
-/// Sessions that were open when the last process ended expire at this time.
+/// Sessions that were open when the last process ended expire at this time, and so do those that would later: the
+/// clock was ahead when their time began.
 pub(super) fn adopt(connection: &Connection, expires_at: Micros) -> Result<(), DatabaseError> {
-    connection.execute("UPDATE session SET expires_at = ?1 WHERE expires_at IS NULL", [expires_at])?;
+    connection.execute(
+        "UPDATE session SET expires_at = ?1 WHERE expires_at IS NULL OR expires_at > ?1",
+        [expires_at],
+    )?;
     Ok(())
 }
 
