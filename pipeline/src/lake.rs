@@ -42,6 +42,14 @@ pub enum LakeError {
         /// What the system says.
         source: std::io::Error,
     },
+    /// There is no lake, and none can be made.
+    #[error("cannot create {path}: {source}; make that possible, or choose another directory (store.lake)")]
+    Open {
+        /// The directory.
+        path: String,
+        /// What the system says.
+        source: std::io::Error,
+    },
     /// A file could not be filled with rows.
     #[error("cannot write {path}: {source}")]
     Parquet {
@@ -68,7 +76,7 @@ impl LakeError {
             Self::Io { .. } | Self::Parquet { .. } => Class::Retry,
             Self::Frame(_) => Class::Dead,
             Self::Queue(error) => error.class(),
-            Self::Thread(_) => Class::Fatal,
+            Self::Open { .. } | Self::Thread(_) => Class::Fatal,
         }
     }
 

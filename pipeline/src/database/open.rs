@@ -1,12 +1,13 @@
 //! Opening and creating the file, one process at a time.
 
 use std::{
+    cell::Cell,
     fs::{self, File},
     io,
     path::Path,
     sync::Arc,
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
@@ -25,8 +26,13 @@ const SCHEMA: &str = include_str!("schema.sql");
 /// How many statements stay prepared: all that the queues and stages use.
 const STATEMENTS: usize = 128;
 
-/// How often a lock held by another process is asked for, a millisecond apart, before the write fails.
-const PATIENCE: i32 = 30_000;
+/// For how long a lock held by another process is asked for, every millisecond, before the write fails.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+thread_local! {
+    /// Since when the statement in hand waits for a lock.
+    static WAITS_SINCE: Cell<Option<Instant>> = const { Cell::new(None) };
+}
 
 /// The writer's connection, and the registration of this process.
 pub(super) fn open(path: &Path) -> Result<(Connection, Registration), DatabaseError> {
@@ -83,7 +89,9 @@ fn configure(connection: &mut Connection) -> rusqlite::Result<()> {
 fn be_patient(connection: &mut Connection) -> rusqlite::Result<()> {
     connection.busy_handler(Some(|tries| {
         thread::sleep(Duration::from_millis(1));
-        tries < PATIENCE
+        let since = WAITS_SINCE.get().filter(|_| tries > 0).unwrap_or_else(Instant::now);
+        WAITS_SINCE.set(Some(since));
+        since.elapsed() < PATIENCE
     }))
 }
 

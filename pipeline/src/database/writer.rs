@@ -1,6 +1,7 @@
 //! The writer thread: takes every job that waits, and commits them together.
 
 use std::{
+    iter,
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
@@ -107,6 +108,10 @@ impl Writer {
             Some(error) => Err(error),
             None => self.transact(&mut group).map_err(|error| self.recover(error)),
         };
+        if committed.is_err() {
+            // Those that came meanwhile are told, too, and not after as long a wait of their own.
+            group.extend(iter::from_fn(|| self.jobs.try_recv().ok()));
+        }
         self.meters.committed(group.len(), began_at.elapsed());
         for job in group {
             job.answer(committed.clone());

@@ -29,7 +29,8 @@ impl Lake {
     /// When the directory cannot be made.
     pub fn open(root: &Path) -> Result<Self, LakeError> {
         let staging = root.join(STAGING);
-        fs::create_dir_all(&staging).map_err(LakeError::io("create", &staging))?;
+        fs::create_dir_all(&staging)
+            .map_err(|source| LakeError::Open { path: staging.display().to_string(), source })?;
         Ok(Self { root: root.to_owned(), meters: Arc::default() })
     }
 

@@ -77,6 +77,8 @@ pub struct Store {
     /// The age at which the next roll is due, and when that is.
     age: Duration,
     due: Option<Instant>,
+    /// Whether it has been said that the queues cannot be used.
+    troubled: bool,
 }
 
 impl Store {
@@ -84,8 +86,8 @@ impl Store {
     pub fn new(lake: Lake, queues: SqliteQueues, options: StoreOptions, mode: watch::Receiver<Mode>) -> Self {
         let (holder, leases, age) =
             (queues.holder(), Leases::new(Queues::Sqlite(queues.clone())), options.age);
-        let (collection, rows, due) = (Collection::default(), 0, None);
-        Self { lake, queues, options, mode, holder, leases, collection, rows, age, due }
+        let (collection, rows, due, troubled) = (Collection::default(), 0, None, false);
+        Self { lake, queues, options, mode, holder, leases, collection, rows, age, due, troubled }
     }
 
     /// Works until the mode is [`Mode::Stop`].
@@ -135,11 +137,19 @@ impl Store {
         };
         match received {
             Err(error) if error.class() == Class::Retry => {
-                warn!(%error, "the queues cannot be used now; it is tried again");
+                if !mem::replace(&mut self.troubled, true) {
+                    warn!(stage = store::STAGE, %error, "the queues cannot be used now; it is tried again");
+                }
                 self.leases.keep(sleep(BACKOFF_MAX / 10)).await;
                 Ok(Vec::new())
             }
-            received => Ok(received?),
+            received => {
+                let received = received?;
+                if mem::take(&mut self.troubled) {
+                    info!(stage = store::STAGE, "the queues can be used again");
+                }
+                Ok(received)
+            }
         }
     }
 
