@@ -3,8 +3,8 @@
 //! - `/metrics` answers in the text format of [OpenMetrics 1.0](https://github.com/prometheus/OpenMetrics/blob/v1.0.0/specification/OpenMetrics.md),
 //!   which Prometheus reads.
 //! - `/healthz` is 200 as long as this process answers: when it is not, restart it.
-//! - `/readyz` is 200 when messages are taken and the database answers, else 503; its body says which of these
-//!   is missing. While a process drains, it is not ready.
+//! - `/readyz` is 200 when messages are taken, the database answers and the lake can be written, else 503; its body says
+//!   which of these is missing. While a process drains, it is not ready.
 
 mod metrics;
 mod ready;

@@ -76,7 +76,8 @@ pub fn files(lake: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut directories = vec![lake.to_owned()];
     while let Some(directory) = directories.pop() {
-        for entry in fs::read_dir(directory).unwrap() {
+        // There may be no lake yet.
+        for entry in fs::read_dir(directory).into_iter().flatten() {
             let path = entry.unwrap().path();
             let is_hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
             if path.is_dir() && !is_hidden {

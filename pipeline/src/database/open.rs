@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionBehavior};
 
 use super::{DatabaseError, Owner, Registration};
 
@@ -56,13 +56,19 @@ pub(super) fn open(path: &Path) -> Result<(Connection, Registration), DatabaseEr
     } else if version != FORMAT {
         return Err(DatabaseError::Format { path: path.into(), found: version });
     }
-    let owner = connection
-        .query_row("UPDATE meta SET value = value + 1 WHERE key = 'owner' RETURNING value", [], |row| {
-            row.get(0)
-        })
-        .map_err(failed)?;
+    let owner = next_owner(&mut connection).map_err(failed)?;
     let registration = Registration::new(&directory, Owner(owner))?;
     Ok((connection, registration))
+}
+
+/// A number that no process has had. Committed in so many words: what fails when a statement that answers rows is done
+/// with, nobody is told.
+fn next_owner(connection: &mut Connection) -> rusqlite::Result<u32> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let sql = "UPDATE meta SET value = value + 1 WHERE key = 'owner' RETURNING value";
+    let owner = transaction.query_row(sql, [], |row| row.get(0))?;
+    transaction.commit()?;
+    Ok(owner)
 }
 
 /// A connection that only reads.

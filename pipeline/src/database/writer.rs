@@ -168,9 +168,12 @@ impl Writer {
     fn checkpoint(&self) -> Result<(), DatabaseError> {
         let pages =
             |sql: &str| self.connection.prepare_cached(sql)?.query_row([], |row| row.get::<_, i64>(1));
-        if pages("PRAGMA wal_checkpoint(NOOP)")? >= CHECKPOINT_PAGES
-            && let Err(error) = pages("PRAGMA wal_checkpoint(PASSIVE)")
-        {
+        let checked = pages("PRAGMA wal_checkpoint(NOOP)").and_then(|in_log| match in_log {
+            CHECKPOINT_PAGES.. => pages("PRAGMA wal_checkpoint(PASSIVE)"),
+            _ => Ok(in_log),
+        });
+        // What was committed stays so: an error is answered only where nothing more will be.
+        if let Err(error) = checked {
             self.trouble.look_at(&error.into());
         }
         self.trouble.found().map_or(Ok(()), Err)

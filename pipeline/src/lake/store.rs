@@ -233,6 +233,7 @@ impl Store {
             match failure {
                 Failure::Again(LakeError::Queue(QueueError::Lost { .. })) => {
                     warn!("frames went to another worker while they were written, which goes on with them");
+                    self.give_back().await;
                     break;
                 }
                 Failure::Again(LakeError::Queue(error)) if error.class() == Class::Fatal => {
@@ -240,7 +241,8 @@ impl Store {
                 }
                 Failure::Again(error) => self.back_off(&mut backoff, &error).await,
                 Failure::Abandoned(error) => {
-                    error!(%error, "rows could not be written: they come again when their leases end");
+                    error!(%error, "rows could not be written: their frames go back to the queue");
+                    self.give_back().await;
                     break;
                 }
             }
@@ -249,6 +251,14 @@ impl Store {
         self.collection = Collection::default();
         (self.rows, self.due) = (0, None);
         Ok(())
+    }
+
+    /// Gives back what is still held, so that nobody has to wait until the leases end.
+    async fn give_back(&self) {
+        let held = self.leases.held().iter();
+        let verdicts = held.map(|receipt| (receipt.clone(), Verdict::Later(Duration::ZERO))).collect();
+        // What is lost already is where it should be.
+        let _answers = self.queues.settle(verdicts).await;
     }
 
     /// Waits before the lake is tried again, and says why the first time.
