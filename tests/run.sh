@@ -30,6 +30,9 @@ command -v curl >/dev/null || packages+=(curl)
 # Spark reads the lake in a page of the documentation.
 command -v java >/dev/null || packages+=(default-jre-headless)
 command -v openssl >/dev/null || packages+=(openssl)
+# Faults of disks and clocks, for the tests of faults; these also mount small file systems, and so are run as root.
+command -v strace >/dev/null || packages+=(strace)
+compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1' >/dev/null || packages+=(faketime)
 command -v pkill >/dev/null || packages+=(procps)
 command -v mosquitto_pub >/dev/null || packages+=(mosquitto-clients)
 # Debian keeps it where not everybody's PATH leads.

@@ -3,7 +3,7 @@
 //! - `/metrics` answers in the text format of [OpenMetrics 1.0](https://github.com/prometheus/OpenMetrics/blob/v1.0.0/specification/OpenMetrics.md),
 //!   which Prometheus reads.
 //! - `/healthz` is 200 as long as this process answers: when it is not, restart it.
-//! - `/readyz` is 200 when messages are taken, the database answers and the books balance, else 503; its body says
+//! - `/readyz` is 200 when messages are taken, the database answers, the lake can be written and the books balance, else 503; its body says
 //!   which of these is missing. While a process drains, it is not ready.
 
 mod metrics;

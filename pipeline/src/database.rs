@@ -11,12 +11,15 @@ mod meters;
 mod migrate;
 mod open;
 mod owner;
+mod seal;
 mod space;
 #[cfg(test)]
 mod tests;
+mod trouble;
 mod writer;
 
 use std::{
+    error::Error,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     thread::{self, JoinHandle},
@@ -26,12 +29,16 @@ use std::{
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot, watch};
 
-pub(crate) use self::owner::Registration;
 pub use self::{error::DatabaseError, meters::DatabaseStats, owner::Owner};
 use self::{
     job::{Job, Task},
     meters::Meters,
+    trouble::Trouble,
     writer::Writer,
+};
+pub(crate) use self::{
+    owner::Registration,
+    seal::{seal, unseal},
 };
 
 /// What a write survives once it is answered.
@@ -58,6 +65,7 @@ struct Inner {
     reader: Arc<Mutex<Connection>>,
     others: watch::Receiver<u64>,
     meters: Arc<Meters>,
+    trouble: Arc<Trouble>,
     /// `None` only while the last handle is dropped.
     jobs: Option<mpsc::Sender<Box<dyn Job>>>,
     writer: Option<JoinHandle<()>>,
@@ -89,8 +97,9 @@ impl Database {
         let reader = Arc::new(Mutex::new(open::reader(path)?));
         let (jobs, waiting) = mpsc::channel(JOBS_MAX);
         let (changed, others) = watch::channel(0);
-        let meters = Arc::new(Meters::default());
-        let writer = Writer::new(path, connection, waiting, changed, Arc::clone(&meters), spare_for)?;
+        let (meters, trouble) = (Arc::new(Meters::default()), Arc::new(Trouble::new(path)));
+        let told = (Arc::clone(&meters), Arc::clone(&trouble));
+        let writer = Writer::new(path, connection, waiting, changed, told, spare_for)?;
         let writer = thread::Builder::new()
             .name("database".into())
             .spawn(move || writer.run())
@@ -102,6 +111,7 @@ impl Database {
             reader,
             others,
             meters,
+            trouble,
             jobs: Some(jobs),
             writer: Some(writer),
         };
@@ -122,7 +132,7 @@ impl Database {
     ) -> Result<T, E>
     where
         T: Send + 'static,
-        E: From<DatabaseError> + Send + 'static,
+        E: From<DatabaseError> + Error + Send + 'static,
     {
         self.submit(durability, work, |_| ()).await.answer().await
     }
@@ -138,12 +148,12 @@ impl Database {
     ) -> Pending<T, E>
     where
         T: Send + 'static,
-        E: From<DatabaseError> + Send + 'static,
+        E: From<DatabaseError> + Error + Send + 'static,
     {
         let (answer, pending) = oneshot::channel();
         if let Some(jobs) = &self.inner.jobs {
             // A writer that is gone drops the job, which the pending answer tells.
-            let _sent = jobs.send(Box::new(Task::new(durability, work, then, answer))).await;
+            let _sent = jobs.send(Box::new(Task::new(durability, self.trouble(), work, then, answer))).await;
         }
         Pending { answer: pending }
     }
@@ -153,7 +163,8 @@ impl Database {
     pub(crate) fn post(&self, work: impl FnOnce(&Connection) -> Result<(), DatabaseError> + Send + 'static) {
         let (answer, _nobody) = oneshot::channel();
         if let Some(jobs) = &self.inner.jobs {
-            let _sent = jobs.try_send(Box::new(Task::new(Durability::Process, work, |_| (), answer)));
+            let _sent =
+                jobs.try_send(Box::new(Task::new(Durability::Process, self.trouble(), work, |_| (), answer)));
         }
     }
 
@@ -167,14 +178,17 @@ impl Database {
     ) -> Result<T, E>
     where
         T: Send + 'static,
-        E: From<DatabaseError> + Send + 'static,
+        E: From<DatabaseError> + Error + Send + 'static,
     {
-        let reader = self.inner.reader.clone();
+        let (reader, trouble) = (self.inner.reader.clone(), self.trouble());
         let read = move || {
+            if let Some(trouble) = trouble.found() {
+                return Err(trouble.into());
+            }
             let reader = reader.lock().unwrap_or_else(PoisonError::into_inner);
             // Dropped without a commit: there is nothing to commit.
             let view = reader.unchecked_transaction().map_err(DatabaseError::from)?;
-            work(&view)
+            work(&view).map_err(|error| trouble.look(error))
         };
         tokio::task::spawn_blocking(read).await.unwrap_or_else(|_| Err(DatabaseError::Closed.into()))
     }
@@ -187,6 +201,16 @@ impl Database {
     /// What the commits of this process were like.
     pub fn stats(&self) -> DatabaseStats {
         self.inner.meters.stats()
+    }
+
+    /// Waits until the file cannot be used any more: the disk failed, or it is damaged. From then on every write and
+    /// read answers so.
+    pub async fn stopped(&self) -> DatabaseError {
+        self.inner.trouble.wait().await
+    }
+
+    fn trouble(&self) -> Arc<Trouble> {
+        Arc::clone(&self.inner.trouble)
     }
 
     /// This process's registration.

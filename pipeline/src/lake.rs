@@ -33,6 +33,8 @@ pub use self::{
     store::{Mode, Store, StoreOptions},
 };
 
+use crate::error::Class;
+
 /// What went wrong between the queue and the lake.
 #[derive(Debug, thiserror::Error)]
 pub enum LakeError {
@@ -42,6 +44,14 @@ pub enum LakeError {
         /// What was tried.
         action: &'static str,
         /// With which file or directory.
+        path: String,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// There is no lake, and none can be made.
+    #[error("cannot create {path}: {source}; make that possible, or choose another directory (store.lake)")]
+    Open {
+        /// The directory.
         path: String,
         /// What the system says.
         source: std::io::Error,
@@ -74,9 +84,14 @@ pub enum LakeError {
         /// What the system says.
         source: std::io::Error,
     },
-    /// Rows could not be encoded.
-    #[error("cannot write Parquet: {0}")]
-    Parquet(#[from] ::parquet::errors::ParquetError),
+    /// A file could not be filled with rows.
+    #[error("cannot write {path}: {source}")]
+    Parquet {
+        /// What it was to become, inside the lake.
+        path: String,
+        /// What the encoder says, or the system below it.
+        source: ::parquet::errors::ParquetError,
+    },
     /// A frame in the store queue is none that store reads.
     #[error(transparent)]
     Frame(#[from] stages::frame::FrameError),
@@ -93,6 +108,16 @@ impl LakeError {
     fn is_of_one_place(&self) -> bool {
         use std::io::ErrorKind::{NotFound, PermissionDenied};
         matches!(self, Self::Io { source, .. } if matches!(source.kind(), NotFound | PermissionDenied))
+    }
+
+    /// What a caller can do about it. A lake that cannot be written or read now may be so later.
+    fn class(&self) -> Class {
+        match self {
+            Self::Io { .. } | Self::Parquet { .. } | Self::Locked { .. } | Self::Busy { .. } => Class::Retry,
+            Self::Frame(_) => Class::Dead,
+            Self::Queue(error) => error.class(),
+            Self::Open { .. } | Self::Exchange { .. } | Self::Thread(_) => Class::Fatal,
+        }
     }
 
     fn io(action: &'static str, path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Self {

@@ -192,7 +192,11 @@ impl Process {
                 None => std::future::pending().await,
             }
         };
+        let Queues::Sqlite(engine) = &self.queues;
         tokio::select! {
+            biased;
+            // Before the parts that fail of it, of which some could go on for long without noticing.
+            error = engine.database().stopped() => error.into(),
             error = ingest => ProcessError::Intake(error),
             error = notify => error.into(),
             error = task => error,

@@ -204,6 +204,11 @@ impl Ended {
         self
     }
 
+    /// How many lines of standard error have this in them.
+    pub fn said(&self, text: &str) -> usize {
+        self.err.iter().filter(|line| line.contains(text)).count()
+    }
+
     /// The last line of standard output, as JSON.
     ///
     /// # Panics

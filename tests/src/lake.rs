@@ -1,6 +1,7 @@
 //! The lake, read with DuckDB.
 
 use std::{
+    fs,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -65,4 +66,26 @@ pub(crate) fn python(script: &str) -> Command {
 
 fn data(name: &str) -> PathBuf {
     root().join("tests/data").join(name)
+}
+
+/// The Parquet files that a reader of the directory finds.
+///
+/// # Panics
+/// When a directory cannot be read.
+pub fn files(lake: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut directories = vec![lake.to_owned()];
+    while let Some(directory) = directories.pop() {
+        // There may be no lake yet.
+        for entry in fs::read_dir(directory).into_iter().flatten() {
+            let path = entry.unwrap().path();
+            let is_hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+            if path.is_dir() && !is_hidden {
+                directories.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "parquet") {
+                found.push(path);
+            }
+        }
+    }
+    found
 }

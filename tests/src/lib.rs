@@ -7,6 +7,9 @@
 
 mod child;
 pub mod clients;
+mod console;
+mod disk;
+pub mod inject;
 pub mod lake;
 mod mosquitto;
 pub mod page;
@@ -21,6 +24,8 @@ use std::{
 
 pub use self::{
     child::{Child, Ended},
+    console::Console,
+    disk::Disk,
     mosquitto::Mosquitto,
     site::{Site, program},
     webhook::{Answer, Post, Stream as WebhookStream, Webhook},

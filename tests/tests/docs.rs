@@ -2,7 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use tests::page;
 
@@ -25,6 +28,7 @@ pages! {
     docs_dead_letters: "docs/dead-letters.md",
     docs_device_table: "docs/device-table.md",
     docs_encodings: "docs/encodings.md",
+    docs_guarantees: "docs/guarantees.md",
     docs_lake: "docs/lake.md",
     docs_operating: "docs/operating.md",
     docs_payloads: "docs/payloads.md",
@@ -33,9 +37,50 @@ pages! {
 
 #[test]
 fn docs_leave_no_page_out() {
-    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
+    let docs = root().join("docs");
     for page in fs::read_dir(docs).unwrap() {
         let name = format!("docs/{}", page.unwrap().file_name().to_string_lossy());
         assert!(PAGES.contains(&name.as_str()), "{name} has no test in tests/tests/docs.rs");
     }
+}
+
+/// A promise is only as good as the test that proves it.
+#[test]
+fn docs_name_tests_that_are_there() {
+    let page = fs::read_to_string(root().join("docs/guarantees.md")).unwrap();
+    let sources: String =
+        ["tests", "stages", "pipeline"].iter().map(|folder| sources(&root().join(folder))).collect();
+    let mut named = 0;
+    for word in page.split('`').skip(1).step_by(2) {
+        let is_name = |char: char| char.is_ascii_lowercase() || char.is_ascii_digit() || char == '_';
+        // Keys of the config are shorter.
+        let is_test = word.matches('_').count() > 4 && word.chars().all(is_name);
+        if word.ends_with(".rs") {
+            assert!(root().join(word).is_file(), "there is no {word}");
+        } else if is_test {
+            assert!(sources.contains(&format!("fn {word}")), "there is no test {word}");
+        } else {
+            continue;
+        }
+        named += 1;
+    }
+    assert!(named > 20, "{named} tests are named");
+}
+
+/// All Rust below a folder.
+fn sources(folder: &Path) -> String {
+    let mut all = String::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            all += &sources(&path);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            all += &fs::read_to_string(path).unwrap();
+        }
+    }
+    all
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }

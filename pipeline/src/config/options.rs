@@ -6,7 +6,7 @@ use super::{Config, ListenerConfig, TlsConfig, resolved};
 use crate::{
     ingest::{Faces, IngestError, ListenerOptions, PackerOptions, TlsOptions},
     lake::{Compactor, Lake, StoreOptions},
-    queue::SqliteOptions,
+    queue::{SqliteOptions, sqlite::PUT_OFF_MAX},
     worker::TickOptions,
 };
 
@@ -16,10 +16,13 @@ const FORMAT_BYTES: u64 = 64 << 10;
 impl Config {
     /// The limits and times of the embedded queues.
     pub fn sqlite_options(&self) -> SqliteOptions {
-        let queues = &self.topology.queues;
+        let (queues, webhooks) = (&self.topology.queues, self.topology.notify.webhooks.iter());
         SqliteOptions {
             lanes: self.topology.lanes,
             lease: secs(queues.lease_secs),
+            put_off_max: webhooks
+                .map(|webhook| secs(webhook.backoff_secs_max))
+                .fold(PUT_OFF_MAX, Duration::max),
             queue_bytes_max: queues.queue_bytes_max,
             notify_bytes_max: self.topology.notify.queue_bytes_max,
             notify_dead_bytes_max: self.topology.notify.dead_bytes_max,

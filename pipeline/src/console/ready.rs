@@ -31,6 +31,9 @@ pub(super) async fn readiness(view: &View) -> Readiness {
     if let Some(ingest) = &view.ingest {
         checks.push(("ingest", ingest.serves()));
     }
+    if let Some(lake) = &view.lake {
+        checks.push(("lake", lake.trouble().map_or(Ok(()), Err)));
+    }
     Readiness(checks)
 }
 

@@ -9,7 +9,7 @@ use crate::error::Class;
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum DatabaseError {
     /// A file or directory beside SQLite's own could not be used.
-    #[error("cannot {doing} {}: {source}", path.display())]
+    #[error("cannot {doing} {}: {source}{}", path.display(), way_out(source.kind()))]
     Io {
         /// The file.
         path: PathBuf,
@@ -19,7 +19,7 @@ pub enum DatabaseError {
         source: Arc<io::Error>,
     },
     /// SQLite could not open the file or make it ready.
-    #[error("cannot open {} as a database: {source}", path.display())]
+    #[error("cannot open {} as a database: {source}{}", path.display(), way_out_of(source))]
     Open {
         /// The file.
         path: PathBuf,
@@ -86,14 +86,33 @@ pub enum DatabaseError {
     },
     /// SQLite refused a statement, a commit or a read.
     #[error("database: {0}")]
-    Sqlite(Arc<rusqlite::Error>),
+    Sqlite(#[source] Arc<rusqlite::Error>),
     /// A statement of another write in the same group made SQLite undo the whole group.
     #[error("the group of writes was undone because one of them found no room or memory: try again")]
     Undone,
-    /// A write could not be made durable, so no later one is tried: what the disk holds is not known
-    /// until the file is opened anew.
-    #[error("the database stopped after a failed write ({0}): check the disk, then start again")]
-    Stopped(Arc<rusqlite::Error>),
+    /// The disk failed, so no later write is tried: what it holds is not known until the file is opened anew.
+    #[error(
+        "{} is not used any more after the disk failed ({source}): check the disk, then start again; what was \
+         acknowledged is kept", path.display()
+    )]
+    Stopped {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite says.
+        source: Arc<rusqlite::Error>,
+    },
+    /// Something is in the file that nobody of ours has written.
+    #[error(
+        "{} is damaged ({source}): nothing more is read from it or written to it; the lake is not concerned. Copy \
+         the data directory away, then recover the file or begin with a new one, as docs/guarantees.md says",
+        path.display()
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: Arc<rusqlite::Error>,
+    },
     /// The writer has ended.
     #[error("the database is closed")]
     Closed,
@@ -107,6 +126,32 @@ impl DatabaseError {
             Self::Undone => Class::Retry,
             _ => Class::Fatal,
         }
+    }
+}
+
+/// What to do about an error of the system, as the end of a sentence.
+fn way_out(kind: io::ErrorKind) -> &'static str {
+    match kind {
+        io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => {
+            "; make it writable, or choose another data directory (data, or --data DIR)"
+        }
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "; make room, then start again",
+        _ => "",
+    }
+}
+
+/// The same of an error of SQLite.
+fn way_out_of(error: &rusqlite::Error) -> &'static str {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+            "; another program holds it, such as a shell of sqlite3: end that, then start again"
+        }
+        Some(ErrorCode::DiskFull) => way_out(io::ErrorKind::StorageFull),
+        Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen) => way_out(io::ErrorKind::PermissionDenied),
+        Some(ErrorCode::NotADatabase) => {
+            "; choose another data directory, or recover the file as docs/guarantees.md says"
+        }
+        _ => "",
     }
 }
 

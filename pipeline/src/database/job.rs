@@ -1,7 +1,9 @@
+use std::{error::Error, sync::Arc};
+
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use super::{DatabaseError, Durability};
+use super::{DatabaseError, Durability, trouble::Trouble};
 
 /// A write that waits for its group.
 pub(super) trait Job: Send {
@@ -18,6 +20,7 @@ pub(super) trait Job: Send {
 /// The one kind of job: a closure, and who waits for its result.
 pub(super) struct Task<W, N, T, E> {
     durability: Durability,
+    trouble: Arc<Trouble>,
     work: Option<W>,
     then: N,
     result: Option<Result<T, E>>,
@@ -29,15 +32,16 @@ where
     W: FnOnce(&Connection) -> Result<T, E> + Send,
     N: FnOnce(&Result<T, E>) + Send,
     T: Send,
-    E: From<DatabaseError> + Send,
+    E: From<DatabaseError> + Error + Send + 'static,
 {
     pub(super) fn new(
         durability: Durability,
+        trouble: Arc<Trouble>,
         work: W,
         then: N,
         answer: oneshot::Sender<Result<T, E>>,
     ) -> Self {
-        Self { durability, work: Some(work), then, result: None, answer }
+        Self { durability, trouble, work: Some(work), then, result: None, answer }
     }
 }
 
@@ -46,14 +50,15 @@ where
     W: FnOnce(&Connection) -> Result<T, E> + Send,
     N: FnOnce(&Result<T, E>) + Send,
     T: Send,
-    E: From<DatabaseError> + Send,
+    E: From<DatabaseError> + Error + Send + 'static,
 {
     fn durability(&self) -> Durability {
         self.durability
     }
 
     fn run(&mut self, connection: &Connection) -> bool {
-        self.result = self.work.take().map(|work| work(connection));
+        let result = self.work.take().map(|work| work(connection));
+        self.result = result.map(|result| result.map_err(|error| self.trouble.look(error)));
         matches!(self.result, Some(Ok(_)))
     }
 

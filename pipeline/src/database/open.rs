@@ -1,15 +1,16 @@
 //! Opening and creating the file, one process at a time.
 
 use std::{
+    cell::Cell,
     fs::{self, File},
     io,
     path::Path,
     sync::Arc,
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionBehavior};
 
 use super::{DatabaseError, Owner, Registration, migrate, owner};
 
@@ -25,8 +26,13 @@ const SCHEMA: &str = include_str!("schema.sql");
 /// How many statements stay prepared: all that the queues and stages use.
 const STATEMENTS: usize = 128;
 
-/// How often a lock held by another process is asked for, a millisecond apart, before the write fails.
-const PATIENCE: i32 = 30_000;
+/// For how long a lock held by another process is asked for, every millisecond, before the write fails.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+thread_local! {
+    /// Since when the statement in hand waits for a lock.
+    static WAITS_SINCE: Cell<Option<Instant>> = const { Cell::new(None) };
+}
 
 /// The writer's connection, and the registration of this process. A file of an older format is brought to this one.
 pub(super) fn open(path: &Path) -> Result<(Connection, Registration), DatabaseError> {
@@ -36,7 +42,7 @@ pub(super) fn open(path: &Path) -> Result<(Connection, Registration), DatabaseEr
     let gate = File::create(&gate_path).map_err(io_error(&gate_path, "create"))?;
     gate.lock().map_err(io_error(&gate_path, "lock"))?;
 
-    let failed = |source| DatabaseError::Open { path: path.into(), source: Arc::new(source) };
+    let failed = open_error(path);
     let mut connection = Connection::open(path).map_err(failed)?;
     configure(&mut connection).map_err(failed)?;
     let application: i32 =
@@ -50,11 +56,7 @@ pub(super) fn open(path: &Path) -> Result<(Connection, Registration), DatabaseEr
     } else if version != FORMAT {
         adapt(&mut connection, path, &directory, version)?;
     }
-    let owner = connection
-        .query_row("UPDATE meta SET value = value + 1 WHERE key = 'owner' RETURNING value", [], |row| {
-            row.get(0)
-        })
-        .map_err(failed)?;
+    let owner = next_owner(&mut connection).map_err(failed)?;
     let registration = Registration::new(&directory, Owner(owner))?;
     Ok((connection, registration))
 }
@@ -81,19 +83,31 @@ fn adapt(connection: &mut Connection, path: &Path, owners: &Path, found: i32) ->
     Ok(())
 }
 
+/// A number that no process has had. Committed in so many words: what fails when a statement that answers rows is done
+/// with, nobody is told.
+fn next_owner(connection: &mut Connection) -> rusqlite::Result<u32> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let sql = "UPDATE meta SET value = value + 1 WHERE key = 'owner' RETURNING value";
+    let owner = transaction.query_row(sql, [], |row| row.get(0))?;
+    transaction.commit()?;
+    Ok(owner)
+}
+
 /// A connection that only reads.
 pub(super) fn reader(path: &Path) -> Result<Connection, DatabaseError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let open = || {
         let mut reader = Connection::open_with_flags(path, flags)?;
-        be_patient(&mut reader)?;
+        configure(&mut reader)?;
         Ok(reader)
     };
-    open().map_err(|source| DatabaseError::Open { path: path.into(), source: Arc::new(source) })
+    open().map_err(open_error(path))
 }
 
 fn configure(connection: &mut Connection) -> rusqlite::Result<()> {
     be_patient(connection)?;
+    // Damage to the pages of a tree is found when they are read, not when something breaks.
+    connection.pragma_update(None, "cell_size_check", true)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(())
 }
@@ -103,7 +117,9 @@ fn configure(connection: &mut Connection) -> rusqlite::Result<()> {
 pub(super) fn be_patient(connection: &mut Connection) -> rusqlite::Result<()> {
     connection.busy_handler(Some(|tries| {
         thread::sleep(Duration::from_millis(1));
-        tries < PATIENCE
+        let since = WAITS_SINCE.get().filter(|_| tries > 0).unwrap_or_else(Instant::now);
+        WAITS_SINCE.set(Some(since));
+        since.elapsed() < PATIENCE
     }))
 }
 
@@ -121,6 +137,16 @@ fn create(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(&format!(
         "BEGIN IMMEDIATE; {SCHEMA} PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {FORMAT}; COMMIT;"
     ))
+}
+
+fn open_error(path: &Path) -> impl Fn(rusqlite::Error) -> DatabaseError + Copy {
+    move |source| {
+        let (path, code, source) = (path.into(), source.sqlite_error_code(), Arc::new(source));
+        match code {
+            Some(ErrorCode::DatabaseCorrupt) => DatabaseError::Damaged { path, source },
+            _ => DatabaseError::Open { path, source },
+        }
+    }
 }
 
 pub(super) fn io_error(path: &Path, doing: &'static str) -> impl FnOnce(io::Error) -> DatabaseError {

@@ -42,7 +42,11 @@ fn refusal(prepare: impl FnOnce(&PathBuf)) -> String {
 fn a_file_of_another_kind_is_refused_untouched() {
     let text = "This is a shopping list, not a database. ".repeat(50);
     let refused = refusal(|path| fs::write(path, &text).expect("written"));
-    assert_eq!(refused, "cannot open /data/millstream.db as a database: file is not a database");
+    assert_eq!(
+        refused,
+        "cannot open /data/millstream.db as a database: file is not a database; choose another data directory, \
+         or recover the file as docs/guarantees.md says"
+    );
 
     let refused = refusal(|path| {
         let other = Connection::open(path).expect("opened");

@@ -1,19 +1,22 @@
 //! The writer thread: takes every job that waits, and commits them together.
 
 use std::{
+    iter,
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use rusqlite::{Connection, ErrorCode, config::DbConfig};
+use rusqlite::{Connection, config::DbConfig};
 use tokio::{
     runtime::{Builder, Runtime},
     sync::{mpsc, watch},
     time::timeout,
 };
 
-use super::{DatabaseError, Durability, job::Job, meters::Meters, open::io_error, space::Space};
+use super::{
+    DatabaseError, Durability, job::Job, meters::Meters, open::io_error, space::Space, trouble::Trouble,
+};
 use crate::failpoint::fail_point;
 
 /// How many jobs share a commit at most: what waits longer than theirs waits for the next.
@@ -27,7 +30,7 @@ const PACE: Duration = Duration::from_millis(3);
 const LOOK_EVERY: Duration = Duration::from_millis(25);
 
 /// Pages in the write-ahead log (8 KiB each) after which a commit also brings it into the file.
-const CHECKPOINT_PAGES: i32 = 2048;
+const CHECKPOINT_PAGES: i64 = 2048;
 
 /// The log file is cut back to this size after it had to grow beyond.
 const JOURNAL_BYTES: i64 = 64 << 20;
@@ -45,7 +48,7 @@ pub(super) struct Writer {
     looked_at: Instant,
     /// When the last commit began.
     began_at: Option<Instant>,
-    stopped: Option<DatabaseError>,
+    trouble: Arc<Trouble>,
     meters: Arc<Meters>,
     space: Space,
 }
@@ -56,11 +59,12 @@ impl Writer {
         connection: Connection,
         jobs: mpsc::Receiver<Box<dyn Job>>,
         others: watch::Sender<u64>,
-        meters: Arc<Meters>,
+        (meters, trouble): (Arc<Meters>, Arc<Trouble>),
         spare_for: Duration,
     ) -> Result<Self, DatabaseError> {
         connection.pragma_update(None, "synchronous", "FULL")?;
-        connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+        // Done by `checkpoint`: SQLite's own keeps it to itself when it fails.
+        connection.pragma_update(None, "wal_autocheckpoint", 0)?;
         connection.pragma_update(None, "journal_size_limit", JOURNAL_BYTES)?;
         connection.pragma_update(None, "cache_size", CACHE_KIB)?;
         // What a savepoint may have to undo is kept in memory, not in a temporary file.
@@ -81,7 +85,7 @@ impl Writer {
             data_version,
             looked_at: Instant::now(),
             began_at: None,
-            stopped: None,
+            trouble,
             meters,
             space: Space::new(spare_for),
         })
@@ -106,10 +110,14 @@ impl Writer {
         let mut group = self.gather(first);
         let began_at = Instant::now();
         self.began_at = Some(began_at);
-        let committed = match &self.stopped {
-            Some(error) => Err(error.clone()),
-            None => self.transact(&mut group).inspect_err(|error| self.recover(error)),
+        let committed = match self.trouble.found() {
+            Some(error) => Err(error),
+            None => self.transact(&mut group).map_err(|error| self.recover(error)),
         };
+        if committed.is_err() {
+            // Those that came meanwhile are told, too, and not after as long a wait of their own.
+            group.extend(iter::from_fn(|| self.jobs.try_recv().ok()));
+        }
         self.meters.committed(group.len(), began_at.elapsed());
         for job in group {
             job.answer(committed.clone());
@@ -143,6 +151,9 @@ impl Writer {
         for job in group {
             self.execute("SAVEPOINT job")?;
             let keep = job.run(&self.connection);
+            if let Some(trouble) = self.trouble.found() {
+                return Err(trouble);
+            }
             if self.connection.is_autocommit() {
                 return Err(DatabaseError::Undone);
             }
@@ -154,7 +165,24 @@ impl Writer {
         fail_point!("commit_before");
         self.execute("COMMIT")?;
         fail_point!("commit_after");
-        Ok(())
+        self.checkpoint()
+    }
+
+    /// Brings the write-ahead log into the file once it is long. That it finds no room or not everything may be
+    /// moved yet is no matter, the next one goes on; a disk that fails is one: what the log
+    /// holds may then not be on it, though its pages look clean from here on.
+    fn checkpoint(&self) -> Result<(), DatabaseError> {
+        let pages =
+            |sql: &str| self.connection.prepare_cached(sql)?.query_row([], |row| row.get::<_, i64>(1));
+        let checked = pages("PRAGMA wal_checkpoint(NOOP)").and_then(|in_log| match in_log {
+            CHECKPOINT_PAGES.. => pages("PRAGMA wal_checkpoint(PASSIVE)"),
+            _ => Ok(in_log),
+        });
+        // What was committed stays so: an error is answered only where nothing more will be.
+        if let Err(error) = checked {
+            self.trouble.look_at(&error.into());
+        }
+        self.trouble.found().map_or(Ok(()), Err)
     }
 
     fn execute(&self, sql: &str) -> rusqlite::Result<()> {
@@ -176,24 +204,25 @@ impl Writer {
 
     /// Nothing of a failed group is kept. After an IO error nothing is known of the file either: a
     /// kernel may report a failed fsync once and then forget the pages it could not write.
-    fn recover(&mut self, error: &DatabaseError) {
+    fn recover(&self, error: DatabaseError) -> DatabaseError {
         let undone = self.connection.is_autocommit() || self.execute("ROLLBACK").is_ok();
-        if let DatabaseError::Sqlite(cause) = error
-            && (!undone || cause.sqlite_error_code() == Some(ErrorCode::SystemIoFailure))
+        self.trouble.look_at(&error);
+        if let DatabaseError::Sqlite(cause) = &error
+            && !undone
         {
-            tracing::error!(error = %cause, "the database stops: no write is tried after one that failed");
-            self.stopped = Some(DatabaseError::Stopped(cause.clone()));
+            self.trouble.stop(Arc::clone(cause));
         }
+        self.trouble.found().unwrap_or(error)
     }
 
     fn give_space_back(&mut self, idle: bool) {
-        if self.stopped.is_some() || !self.space.is_due() {
+        if self.trouble.found().is_some() || !self.space.is_due() {
             return;
         }
         // What is lost of it in a power cut is given back anew.
         let step = self.synchronise(Durability::Process);
         if let Err(error) = step.and_then(|()| self.space.step(&mut self.connection, idle)) {
-            self.recover(&error.into());
+            self.recover(error.into());
         }
     }
 

@@ -240,6 +240,9 @@ impl Compactor {
             let swapped = match self.merge(partition, &plan, world) {
                 Ok(swapped) => swapped,
                 Err(MergeError::Output(error)) => return Err(error),
+                Err(MergeError::Encoding(error)) => {
+                    return Err(self.lake.unwritten(&partition.relative, error));
+                }
                 Err(MergeError::Stopped) => None,
                 Err(MergeError::Input(path, reason)) => {
                     troubles.push(left_alone(&path, &reason));

@@ -1,12 +1,21 @@
 //! What was written.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::{
+    mem,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+};
 
 use stages::store::Dataset;
 
 /// What this process has written into a lake.
 #[derive(Debug, Default)]
-pub struct LakeMeters([Written; Dataset::ALL.len()]);
+pub struct LakeMeters {
+    written: [Written; Dataset::ALL.len()],
+    trouble: Mutex<Option<String>>,
+}
 
 #[derive(Debug, Default)]
 struct Written {
@@ -90,6 +99,17 @@ impl LakeMeters {
     }
 
     fn entries(&self) -> impl Iterator<Item = (Dataset, &Written)> {
-        Dataset::ALL.into_iter().zip(&self.0)
+        Dataset::ALL.into_iter().zip(&self.written)
+    }
+
+    /// Why rows cannot be written now, if anything.
+    pub fn trouble(&self) -> Option<String> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Rows cannot be written now for this reason, or can again; answers whether they could not before.
+    pub(super) fn troubled(&self, reason: Option<String>) -> bool {
+        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        mem::replace(&mut *trouble, reason).is_some()
     }
 }

@@ -17,7 +17,6 @@ use parquet::{
 };
 use stages::store::Dataset;
 
-use super::LakeError;
 use crate::failpoint::fail_point;
 
 /// Rows that are gathered at once: enough to amortise the call, little enough to stay in the cache.
@@ -33,7 +32,7 @@ pub(super) fn write(
     dataset: Dataset,
     batches: &[RecordBatch],
     order: &[(usize, usize)],
-) -> Result<File, LakeError> {
+) -> Result<File, ParquetError> {
     let batches: Vec<&RecordBatch> = batches.iter().collect();
     let Some(schema) = batches.first().map(|batch| batch.schema()) else { return Ok(file) };
     let mut writer = Writer::new(file, dataset, schema)?;
@@ -47,7 +46,7 @@ pub(super) fn write(
 pub(super) struct Writer(ArrowWriter<BufWriter<File>>);
 
 impl Writer {
-    pub(super) fn new(file: File, dataset: Dataset, schema: SchemaRef) -> Result<Self, LakeError> {
+    pub(super) fn new(file: File, dataset: Dataset, schema: SchemaRef) -> Result<Self, ParquetError> {
         let properties = properties(dataset, &schema)?;
         Ok(Self(ArrowWriter::try_new(BufWriter::new(file), schema, Some(properties))?))
     }
@@ -57,7 +56,7 @@ impl Writer {
         &mut self,
         batches: &[&RecordBatch],
         order: &[(usize, usize)],
-    ) -> Result<(), LakeError> {
+    ) -> Result<(), ParquetError> {
         if order.is_empty() {
             return Ok(());
         }
@@ -70,16 +69,16 @@ impl Writer {
     }
 
     /// The file, which is complete now, but not synced.
-    pub(super) fn finish(mut self) -> Result<File, LakeError> {
+    pub(super) fn finish(mut self) -> Result<File, ParquetError> {
         // What is left then is the footer.
         self.0.flush()?;
         fail_point!("file_half");
         let buffered = self.0.into_inner()?;
-        Ok(buffered.into_inner().map_err(|error| ParquetError::from(error.into_error()))?)
+        buffered.into_inner().map_err(|error| ParquetError::from(error.into_error()))
     }
 }
 
-fn properties(dataset: Dataset, schema: &Schema) -> Result<WriterProperties, LakeError> {
+fn properties(dataset: Dataset, schema: &Schema) -> Result<WriterProperties, ParquetError> {
     let sorted_by = dataset.sorted_by();
     let index = |name: &str| schema.index_of(name).ok().and_then(|index| i32::try_from(index).ok());
     let sorting = sorted_by.iter().filter_map(|name| {

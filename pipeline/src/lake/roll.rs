@@ -81,7 +81,8 @@ impl Roll {
             let created = staging.create(&hidden)?;
             fail_point!("file_created");
             let batches = &self.collection.groups[file.group].batches;
-            let written = parquet::write(created, file.planned.key.dataset, batches, &file.order)?;
+            let written = parquet::write(created, file.planned.key.dataset, batches, &file.order);
+            let written = written.map_err(|source| lake.unwritten(&file.planned.path, source))?;
             staging.publish(&hidden, &written, &file.planned.path)?;
             // Its size is only for people to see.
             let bytes = written.metadata().map_or(0, |file| file.len());

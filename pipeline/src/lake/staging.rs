@@ -9,6 +9,8 @@ use std::{
     time::Duration,
 };
 
+use parquet::errors::ParquetError;
+
 use super::{LakeError, LakeMeters, lock};
 use crate::failpoint::fail_point;
 
@@ -32,7 +34,8 @@ impl Lake {
     /// When the directory cannot be made.
     pub fn open(root: &Path) -> Result<Self, LakeError> {
         let staging = root.join(STAGING);
-        fs::create_dir_all(&staging).map_err(LakeError::io("create", &staging))?;
+        fs::create_dir_all(&staging)
+            .map_err(|source| LakeError::Open { path: staging.display().to_string(), source })?;
         Ok(Self { root: root.to_owned(), meters: Arc::default() })
     }
 
@@ -59,6 +62,11 @@ impl Lake {
             Err(error) if error.kind() == io::ErrorKind::NotADirectory => Ok(false),
             found => found.map_err(LakeError::io("look for", &path)),
         }
+    }
+
+    /// Why a file of this path inside the lake could not be filled.
+    pub(super) fn unwritten(&self, path: &str, source: ParquetError) -> LakeError {
+        LakeError::Parquet { path: self.root.join(path).display().to_string(), source }
     }
 
     /// Makes the names of files durable; their paths are inside the lake.

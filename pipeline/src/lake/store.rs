@@ -81,6 +81,8 @@ pub struct Store {
     /// The age at which the next roll is due, and when that is.
     age: Duration,
     due: Option<Instant>,
+    /// Whether it has been said that the queues cannot be used.
+    troubled: bool,
 }
 
 impl Store {
@@ -88,8 +90,8 @@ impl Store {
     pub fn new(lake: Lake, queues: SqliteQueues, options: StoreOptions, mode: watch::Receiver<Mode>) -> Self {
         let (holder, leases, age) =
             (queues.holder(), Leases::new(Queues::Sqlite(queues.clone())), options.age);
-        let (collection, rows, due) = (Collection::default(), 0, None);
-        Self { lake, queues, options, mode, holder, leases, collection, rows, age, due }
+        let (collection, rows, due, troubled) = (Collection::default(), 0, None, false);
+        Self { lake, queues, options, mode, holder, leases, collection, rows, age, due, troubled }
     }
 
     /// Works until the mode is [`Mode::Stop`].
@@ -143,11 +145,19 @@ impl Store {
         };
         match received {
             Err(error) if error.class() == Class::Retry => {
-                warn!(%error, "the queues cannot be used now; it is tried again");
+                if !mem::replace(&mut self.troubled, true) {
+                    warn!(stage = store::STAGE, %error, "the queues cannot be used now; it is tried again");
+                }
                 self.leases.keep(sleep(BACKOFF_MAX / 10)).await;
                 Ok(Vec::new())
             }
-            received => Ok(received?),
+            received => {
+                let received = received?;
+                if mem::take(&mut self.troubled) {
+                    info!(stage = store::STAGE, "the queues can be used again");
+                }
+                Ok(received)
+            }
         }
     }
 
@@ -219,10 +229,7 @@ impl Store {
                         "a worker was interrupted while it wrote; its files are looked through"
                     );
                     match roll::resolve(&self.lake, self.queues.database(), interrupted).await {
-                        Err(LakeError::Queue(error)) if error.class() != Class::Retry => {
-                            return Err(error.into());
-                        }
-                        Err(error @ (LakeError::Io { .. } | LakeError::Queue(_))) => {
+                        Err(error) if error.class() == Class::Retry => {
                             self.back_off(&mut backoff, &error).await;
                         }
                         resolved => drop(resolved?),
@@ -235,7 +242,7 @@ impl Store {
     /// Writes everything held into the lake, however long it takes.
     async fn roll(&mut self) -> Result<(), LakeError> {
         let mut backoff = BACKOFF_MIN;
-        while let Err(failure) = self.try_roll().await {
+        while let Err(failure) = self.try_roll(&mut backoff).await {
             match failure {
                 Failure::Again(LakeError::Queue(QueueError::Lost { .. })) => {
                     warn!("frames were lost while they were written: who has them now goes on with them");
@@ -246,8 +253,8 @@ impl Store {
                 }
                 Failure::Again(error) => self.back_off(&mut backoff, &error).await,
                 Failure::Abandoned(error) => {
-                    error!(%error, "rows could not be written: they come again when their leases end");
-                    break;
+                    error!(%error, "rows could not be written: their frames go back to the queue");
+                    return self.let_go().await;
                 }
             }
         }
@@ -275,11 +282,12 @@ impl Store {
         if *backoff == BACKOFF_MIN {
             error!(%error, "the lake cannot be written: rows stay queued, and it is tried again");
         }
+        self.lake.meters().troubled(Some(error.to_string()));
         self.leases.keep(sleep(*backoff)).await;
         *backoff = (*backoff * 2).min(BACKOFF_MAX);
     }
 
-    async fn try_roll(&mut self) -> Result<(), Failure> {
+    async fn try_roll(&mut self, backoff: &mut Duration) -> Result<(), Failure> {
         let (granularity, now) = (self.options.granularity, clock::now());
         let collection = mem::take(&mut self.collection);
         let planned = spawn_blocking(move || Roll::plan(collection, granularity, now));
@@ -301,10 +309,26 @@ impl Store {
             fail_point!("settle_after");
             Ok(())
         };
-        let Err(error) = self.leases.keep(write).await else { return Ok(()) };
-        let left = roll.give_up(&self.lake, self.queues.database()).await;
-        self.collection = left.map_err(Failure::Abandoned)?;
+        let Err(error) = self.leases.keep(write).await else {
+            if self.lake.meters().troubled(None) {
+                info!("the lake can be written again");
+            }
+            return Ok(());
+        };
+        self.collection = self.take_back(&roll, backoff).await.map_err(Failure::Abandoned)?;
         Err(Failure::Again(error))
+    }
+
+    /// The rows of a failed roll that are not in the lake, as soon as it can be told which these are. Until then
+    /// the frames are held: each lease that ran out would make them look as if they brought their holders down.
+    async fn take_back(&mut self, roll: &Arc<Roll>, backoff: &mut Duration) -> Result<Collection, LakeError> {
+        loop {
+            let left = roll.give_up(&self.lake, self.queues.database());
+            match self.leases.keep(left).await {
+                Err(error) if error.class() == Class::Retry => self.back_off(backoff, &error).await,
+                left => return left,
+            }
+        }
     }
 }
 

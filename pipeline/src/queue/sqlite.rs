@@ -27,6 +27,7 @@ use std::sync::{
 use rusqlite::Connection;
 use tracing::warn;
 
+pub(crate) use self::options::PUT_OFF_MAX;
 pub use self::options::{Clock, SqliteOptions};
 use self::{
     signals::Signals,

@@ -5,6 +5,7 @@ use stages::frame::Lane;
 
 use super::Loaded;
 use crate::{
+    database::{seal, unseal},
     failpoint::fail_point,
     queue::{NumberedDelta, QueueError},
 };
@@ -46,14 +47,14 @@ pub(crate) fn append(connection: &Connection, delta: &NumberedDelta) -> Result<(
     let Some(snapshot) = &delta.snapshot else {
         connection
             .prepare_cached("INSERT INTO delta (stage, lane, number, bytes) VALUES (?1, ?2, ?3, ?4)")?
-            .execute(params![stage, lane.0, number, delta.bytes])?;
+            .execute(params![stage, lane.0, number, seal(&delta.bytes)])?;
         return Ok(());
     };
     fail_point!("snapshot_before");
     // The snapshot holds the change already.
     connection
         .prepare_cached("REPLACE INTO snapshot (stage, lane, number, bytes) VALUES (?1, ?2, ?3, ?4)")?
-        .execute(params![stage, lane.0, number, snapshot])?;
+        .execute(params![stage, lane.0, number, seal(snapshot)])?;
     connection
         .prepare_cached("DELETE FROM delta WHERE stage = ?1 AND lane = ?2 AND number <= ?3")?
         .execute(params![stage, lane.0, number])?;
@@ -73,5 +74,6 @@ fn last(connection: &Connection, stage: &str, lane: Lane) -> Result<u64, QueueEr
 }
 
 fn numbered(row: &rusqlite::Row<'_>) -> rusqlite::Result<(u64, Vec<u8>)> {
-    Ok((row.get::<_, i64>(0)?.cast_unsigned(), row.get(1)?))
+    let bytes = unseal(row.get_ref(1)?.as_blob()?, "the state of a stage")?;
+    Ok((row.get::<_, i64>(0)?.cast_unsigned(), bytes.to_vec()))
 }

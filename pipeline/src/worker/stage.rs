@@ -1,6 +1,15 @@
 //! A worker task of a stage.
 
-use std::{collections::BTreeMap, panic::resume_unwind, slice, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    panic::resume_unwind,
+    slice,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use stages::{
@@ -53,6 +62,8 @@ pub struct StageWorker {
     max_attempts: u32,
     recipients: Recipients,
     lanes: Arc<Lanes>,
+    /// Whether it has been said that the queues cannot be used, by whichever task.
+    troubled: Arc<AtomicBool>,
     stop: watch::Receiver<bool>,
 }
 
@@ -97,8 +108,8 @@ impl StageWorker {
         stop: watch::Receiver<bool>,
     ) -> Self {
         let stage = latest.borrow().clone();
-        let recipients = Recipients::default();
-        Self { stage, latest, queues, state, max_attempts, recipients, lanes: Arc::default(), stop }
+        let (recipients, lanes, troubled) = (Recipients::default(), Arc::default(), Arc::default());
+        Self { stage, latest, queues, state, max_attempts, recipients, lanes, troubled, stop }
     }
 
     /// The same, but it has these told of alerts.
@@ -256,12 +267,12 @@ impl StageWorker {
         Ok(Outcome::Ended(End::Settled))
     }
 
-    /// Waits before another try of what may work later; says so the first time.
+    /// Waits before another try of what may work later; says so once, until a commit works again.
     async fn wait_for_world(&self, tries: &mut u32, error: QueueError) -> Result<(), QueueError> {
         if error.class() != Class::Retry {
             return Err(error);
         }
-        if *tries == 0 {
+        if !self.troubled.swap(true, Ordering::Relaxed) {
             warn!(stage = self.stage.name(), %error, "the queues cannot be used now; it is tried again");
         }
         *tries += 1;
@@ -328,6 +339,9 @@ impl StageWorker {
         };
         fail_point!("step_before");
         self.queues.commit(vec![commit]).await.into_iter().collect::<Result<(), _>>()?;
+        if self.troubled.swap(false, Ordering::Relaxed) {
+            info!(stage, "the queues can be used again");
+        }
         step.alerts.iter().for_each(log_alerts);
         Ok(())
     }

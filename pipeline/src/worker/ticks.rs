@@ -42,6 +42,13 @@ pub struct TickOptions {
     pub linger: Duration,
 }
 
+impl TickOptions {
+    /// How long a message may be on its way before it is durable.
+    fn margin(&self) -> Micros {
+        micros(INGEST.saturating_add(self.linger))
+    }
+}
+
 /// Tells an instant such that all messages received before are durable; none while no messages are taken.
 type Intake = Box<dyn Fn() -> Option<Micros> + Send + Sync>;
 
@@ -53,6 +60,8 @@ pub struct Ticker {
     options: TickOptions,
     ingest: Option<Intake>,
     progress: Progress,
+    /// When the clock was last looked at.
+    turned_at: Micros,
     /// The instant of the last tick.
     last: Micros,
     /// When time was last told, or would have been but for the grace.
@@ -74,12 +83,12 @@ enum TickError {
 impl Ticker {
     /// A ticker that works until `stop` turns true.
     pub fn new(queues: Queues, options: TickOptions, stop: watch::Receiver<bool>) -> Self {
-        let margin = micros(INGEST.saturating_add(options.linger));
         Self {
             queues,
-            options,
             ingest: None,
-            progress: Progress::new(margin),
+            progress: Progress::new(options.margin()),
+            options,
+            turned_at: Micros::MIN,
             last: Micros::MIN,
             went_at: Micros::MIN,
             grace_until: Micros::MIN,
@@ -135,6 +144,10 @@ impl Ticker {
 
     /// Publishes a tick, if there is one to be told and devices have had the time to come back.
     async fn turn(&mut self, now: Micros) -> Result<(), TickError> {
+        if now < self.turned_at.saturating_sub(micros(self.options.every)) {
+            self.begin_anew();
+        }
+        self.turned_at = now;
         let Some(instant) = self.due().await? else { return Ok(()) };
         let missed_max = micros(self.options.every).saturating_mul(MISSED_MAX);
         if now.saturating_sub(self.went_at) > missed_max {
@@ -144,6 +157,14 @@ impl Ticker {
             self.went_at = now;
         }
         Ok(())
+    }
+
+    /// The clock was put back: what was seen and told by it is no measure any more, or nothing would be told until
+    /// it comes there again. Devices that were heard meanwhile have that in their state.
+    fn begin_anew(&mut self) {
+        warn!("the clock was put back: silent devices are looked for anew");
+        self.progress = Progress::new(self.options.margin());
+        (self.last, self.went_at, self.grace_until) = (Micros::MIN, Micros::MIN, Micros::MIN);
     }
 
     /// The instant of the next tick, if time has come on by one and none waits yet.

@@ -55,6 +55,9 @@ pub(crate) trait Engine: Sized {
     /// Time goes by.
     async fn advance(&self, by: Duration);
 
+    /// The clock of the machine is put back.
+    async fn put_back(&self, by: Duration);
+
     /// The helper program `queue-child`, told to do `action` on these queues.
     fn child(&self, action: &str) -> Command;
 }

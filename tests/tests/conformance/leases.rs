@@ -109,6 +109,30 @@ pub(crate) async fn conformance_q2_receive_that_is_dropped_loses_nothing<E: Engi
     assert_eq!(all, [1, 2, 3, 4, 5]);
 }
 
+pub(crate) async fn conformance_q2_clock_that_is_put_back_holds_nothing_up<E: Engine>() {
+    const DAY: Duration = Duration::from_secs(24 * 3600);
+    let engine = E::start(Limits::default()).await;
+    let queues = engine.queues();
+    publish(&queues, Transform, [frame(1, 0), frame(2, 1), frame(3, 2)]).await;
+    let (sleeper, worker) = (queues.holder(), queues.holder());
+    assert_eq!(numbers(&receive(&queues, Transform, sleeper, 1).await), [1]);
+    let put_off = receive(&queues, Transform, worker, 1).await;
+    settle(&queues, &put_off[0], Verdict::Retry(MOMENT)).await.expect("settled");
+    let held = receive(&queues, Transform, worker, 1).await;
+    assert_eq!(numbers(&held), [3]);
+
+    engine.put_back(DAY).await;
+    assert_eq!(numbers(&receive(&queues, Transform, queues.holder(), 1).await), NONE);
+    for _ in 0..4 {
+        engine.advance(LEASE - MOMENT).await;
+        queues.extend(receipts(&held)).await.remove(0).expect("who works on it keeps it");
+    }
+    let mut freed = numbers(&receive(&queues, Transform, queues.holder(), 1).await);
+    freed.extend(numbers(&receive(&queues, Transform, queues.holder(), 1).await));
+    assert_eq!(freed, [1, 2], "a lease that nobody extends, and what was put off");
+    done(&queues, &held).await;
+}
+
 pub(crate) async fn conformance_q3_extended_lease_lasts<E: Engine>() {
     let engine = E::start(Limits::default()).await;
     let queues = engine.queues();

@@ -40,6 +40,7 @@ mod on_sqlite {
             conformance_q2_killed_process_frees_its_leases_at_once,
             conformance_q2_closing_gives_back_leases_uncounted,
             conformance_q2_receive_that_is_dropped_loses_nothing,
+            conformance_q2_clock_that_is_put_back_holds_nothing_up,
             conformance_q3_extended_lease_lasts,
             conformance_q3_lost_lease_settles_nothing,
             conformance_q3_settled_receipt_settles_nothing_more,

@@ -51,6 +51,7 @@ impl Sqlite {
             dedupe_window: DEDUPE_WINDOW,
             max_attempts: MAX_ATTEMPTS,
             clock: Clock::new(move || now.load(Ordering::Relaxed)),
+            ..SqliteOptions::default()
         };
         let queues = SqliteQueues::open(database, options).await.expect("opened");
         let lock_file = self.lock_files().difference(&before).next().expect("a new owner").clone();
@@ -103,6 +104,10 @@ impl Engine for Sqlite {
 
     async fn advance(&self, by: Duration) {
         self.now.fetch_add(i64::try_from(by.as_micros()).expect("a short time"), Ordering::Relaxed);
+    }
+
+    async fn put_back(&self, by: Duration) {
+        self.now.fetch_sub(i64::try_from(by.as_micros()).expect("a short time"), Ordering::Relaxed);
     }
 
     fn child(&self, action: &str) -> Command {

@@ -110,12 +110,14 @@ pub(super) fn forget(connection: &Connection, client_id: &str) -> rusqlite::Resu
     connection.prepare_cached("DELETE FROM session WHERE client_id = ?1")?.execute([client_id]).map(drop)
 }
 
-/// Sessions whose clients were connected to a process that is dead expire at this time.
+/// Sessions whose clients were connected to a process that is dead expire at this time, and so do those that would later:
+/// the clock was ahead when their time began.
 pub(super) fn adopt(
     connection: &Connection,
     registration: &Registration,
     expires_at: Micros,
 ) -> Result<(), DatabaseError> {
+    connection.execute("UPDATE session SET expires_at = ?1 WHERE expires_at > ?1", [expires_at])?;
     let mut owners = connection.prepare("SELECT DISTINCT owner FROM session WHERE expires_at IS NULL")?;
     let owners: Vec<Option<u32>> = owners.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
     let mut adopt =

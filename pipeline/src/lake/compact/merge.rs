@@ -4,8 +4,11 @@ use std::{cmp::Reverse, collections::BinaryHeap, fs::File, mem, path::PathBuf, r
 
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
-use parquet::arrow::arrow_reader::{
-    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
+use parquet::{
+    arrow::arrow_reader::{
+        ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
+    },
+    errors::ParquetError,
 };
 use stages::{
     frame::Micros,
@@ -26,15 +29,23 @@ const GATHERED_BYTES: usize = 8 << 20;
 pub(super) enum MergeError {
     /// One of them cannot be read, or is not sorted: which, and why.
     Input(PathBuf, String),
-    /// The merged file cannot be written.
+    /// The merged file cannot be filled.
+    Encoding(ParquetError),
+    /// It cannot be written, or not be put in its place.
     Output(LakeError),
     /// The process is to stop.
     Stopped,
 }
 
-impl<E: Into<LakeError>> From<E> for MergeError {
-    fn from(error: E) -> Self {
-        Self::Output(error.into())
+impl From<LakeError> for MergeError {
+    fn from(error: LakeError) -> Self {
+        Self::Output(error)
+    }
+}
+
+impl From<ParquetError> for MergeError {
+    fn from(error: ParquetError) -> Self {
+        Self::Encoding(error)
     }
 }
 

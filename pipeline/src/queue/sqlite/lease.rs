@@ -100,6 +100,17 @@ pub(super) fn free_due(
     Ok(())
 }
 
+/// What is held until after `latest` is held until then: the clock was ahead when that was written, and has been
+/// put back. Who works on it extends its lease as ever.
+pub(super) fn rein_in(connection: &Connection, latest: Micros) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "UPDATE frame INDEXED BY frame_held SET held_until = ?1 WHERE holder IS NOT NULL AND held_until > ?1",
+        )?
+        .execute([latest])
+        .map(drop)
+}
+
 /// Frees what dead processes held; answers whether there was any.
 pub(super) fn free_dead(
     connection: &Connection,

@@ -8,7 +8,10 @@ use super::{
     lease::{SUSPECT, company},
     receive::Look,
 };
-use crate::queue::{Delivery, EncodedFrame, Holder, QueueName, Receipt};
+use crate::{
+    database::unseal,
+    queue::{Delivery, EncodedFrame, Holder, QueueName, Receipt},
+};
 
 /// Leases what is next to `holder`; nothing when all that waits is kept from it.
 pub(super) fn hand_out(
@@ -111,7 +114,8 @@ fn collect(
 
 fn delivery(row: &Row<'_>, look: &Look, holder: Holder, suspect: bool) -> rusqlite::Result<Delivery> {
     let id = FrameId(row.get(2)?);
-    let bytes = Bytes::copy_from_slice(row.get_ref(7)?.as_blob()?);
+    let bytes = unseal(row.get_ref(7)?.as_blob()?, "a frame")?;
+    let bytes = Bytes::copy_from_slice(bytes);
     let frame = EncodedFrame { id, lane: Lane(row.get(1)?), rows: row.get(3)?, bytes };
     let receipt = Receipt { queue: look.queue, frame: id, seq: row.get(0)?, holder, lease: look.lease };
     Ok(Delivery { receipt, frame, attempts: row.get(5)?, suspect })

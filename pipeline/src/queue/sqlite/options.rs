@@ -4,6 +4,9 @@ use stages::frame::Micros;
 
 use crate::clock;
 
+/// No stage puts a frame off for longer.
+pub(crate) const PUT_OFF_MAX: Duration = Duration::from_secs(60);
+
 /// Limits and times of the embedded engine.
 #[derive(Debug, Clone)]
 pub struct SqliteOptions {
@@ -11,6 +14,9 @@ pub struct SqliteOptions {
     pub lanes: u16,
     /// How long a delivery is leased for.
     pub lease: Duration,
+    /// The longest for which a frame is put off. What is held for longer than this and a lease was held by a clock
+    /// that was ahead.
+    pub put_off_max: Duration,
     /// Bytes in a queue above which publishers to it wait.
     pub queue_bytes_max: u64,
     /// Bytes in the queue `notify` above which its oldest frames become dead letters.
@@ -32,6 +38,7 @@ impl Default for SqliteOptions {
         Self {
             lanes: 4,
             lease: Duration::from_secs(30),
+            put_off_max: PUT_OFF_MAX,
             queue_bytes_max: 4 << 30,
             notify_bytes_max: 64 << 20,
             notify_dead_bytes_max: 64 << 20,

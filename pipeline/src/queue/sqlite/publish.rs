@@ -9,7 +9,7 @@ use tokio::{select, time::sleep};
 use super::{SqliteQueues, depth, tally::Tally};
 use crate::{
     clock::micros,
-    database::Durability,
+    database::{Durability, seal},
     queue::{Publish, QueueError, QueueName},
 };
 
@@ -112,7 +112,7 @@ pub(super) fn insert(
         let bytes = i64::try_from(frame.bytes.len()).unwrap_or(i64::MAX);
         let row = params![*queue as i64, line, frame.lane.0, frame.id.0, frame.rows, bytes, window.now];
         let seq = frames.insert(row)?;
-        bodies.execute(params![seq, &*frame.bytes])?;
+        bodies.execute(params![seq, seal(&frame.bytes)])?;
         tally.added(*queue, frame.rows.into(), bytes);
     }
     forget(connection, entries.len(), window)

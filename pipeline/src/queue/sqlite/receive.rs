@@ -11,12 +11,17 @@ use tokio::{
 
 use super::{LEASES, SqliteQueues, lease, line, signals::Signals, tally::Tally};
 use crate::{
+    clock::micros,
     database::{Durability, Registration},
     queue::{Delivery, Holder, QueueError, QueueName, ReceiveLimits},
 };
 
 /// A queue is looked at this often even when nothing tells of a frame, and other owners' lives with it.
 const RECHECK: Duration = Duration::from_secs(1);
+
+/// How much longer than can be a frame may seem to be held before the clock is taken to have been put back: the times
+/// of two writes are not in the order of the writes.
+const CLOCK_SLACK: Duration = Duration::from_secs(5);
 
 impl SqliteQueues {
     /// See [`Queues::receive`](crate::queue::Queues::receive).
@@ -83,7 +88,8 @@ impl SqliteQueues {
         let options = self.options();
         let now = options.clock.now();
         let checked_at = &self.inner.owners_checked_at;
-        let recheck = now.saturating_sub(checked_at.load(Ordering::Relaxed)) >= 1_000_000;
+        // Also when the clock was put back.
+        let recheck = !(0..micros(RECHECK)).contains(&now.saturating_sub(checked_at.load(Ordering::Relaxed)));
         if recheck {
             checked_at.store(now, Ordering::Relaxed);
         }
@@ -96,6 +102,7 @@ impl SqliteQueues {
             lease: LEASES.fetch_add(1, Ordering::Relaxed),
             until: self.lease_until(),
             now,
+            latest: now.saturating_add(micros(options.lease.max(options.put_off_max) + CLOCK_SLACK)),
             max_attempts: options.max_attempts,
             recheck,
             registration: self.database().registration(),
@@ -145,6 +152,8 @@ pub(super) struct Look {
     pub(super) lease: i64,
     pub(super) until: Micros,
     now: Micros,
+    /// No frame is held until after then.
+    latest: Micros,
     max_attempts: u32,
     recheck: bool,
     registration: Arc<Registration>,
@@ -179,6 +188,7 @@ impl Look {
     ) -> rusqlite::Result<(Vec<Delivery>, Option<Micros>)> {
         lease::free_due(connection, tally, self.now, self.max_attempts)?;
         if self.recheck {
+            lease::rein_in(connection, self.latest)?;
             self.free_dead(connection, tally)?;
         }
         let mut deliveries = line::hand_out(connection, self, holder)?;

@@ -244,3 +244,21 @@ fn a_long_backlog_is_remembered_in_little_room() {
         assert_eq!(progress.look(look_at(10_001, None, None)), 10_001);
     }
 }
+
+#[tokio::test]
+async fn a_clock_that_is_put_back_is_followed_after_the_grace() {
+    let bench = Bench::new(SqliteOptions::default()).await;
+    let ahead = micros(Duration::from_secs(3600));
+    let mut ticker = bench.ticker(&watch::Sender::new(false));
+    ticker.tick().await.unwrap();
+    // What it had come to while the clock was ahead.
+    ticker.turned_at += ahead;
+    ticker.last += ahead;
+    ticker.grace_until = now() + ahead;
+    ticker.turn(now()).await.unwrap();
+    assert_eq!(ticker.last, Micros::MIN, "devices have time to come back");
+    ticker.grace_until = Micros::MIN;
+    ticker.tick().await.unwrap();
+    let minute = micros(Duration::from_secs(60));
+    assert!((now() - minute..now()).contains(&ticker.last), "time is told again");
+}

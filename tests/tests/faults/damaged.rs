@@ -1,0 +1,139 @@
+//! Bytes in the data file that nobody of ours has written.
+
+use std::{
+    fs::{self, OpenOptions},
+    os::unix::fs::FileExt,
+    path::PathBuf,
+};
+
+use tests::{Child, Ended, Site, lake};
+
+use crate::QUICK;
+
+const PAGE: u64 = 8192;
+
+fn data_file(site: &Site) -> PathBuf {
+    site.data().join("millstream.db")
+}
+
+/// A site with many messages in the first queue, and nothing that runs.
+fn with_backlog() -> Site {
+    let site = Site::new(QUICK);
+    let ingest = site.run(&["ingest"]);
+    site.fleet(["--messages", "4000", "--rate", "0", "--devices", "50"]).ended().well();
+    ingest.terminate();
+    ingest.ended().well();
+    site
+}
+
+/// Asserts that it ended with an error that names the file and the way out.
+fn tells(site: &Site, ended: Ended) {
+    let ended = ended.with(1);
+    let said = ended.err.join("\n");
+    assert!(said.contains(&data_file(site).display().to_string()), "{said}");
+    assert!(said.contains("docs/guarantees.md"), "{said}");
+    assert!(!said.contains("panicked"), "{said}");
+}
+
+/// Overwrites bytes of pages.
+fn overwrite(site: &Site, pages: impl IntoIterator<Item = u64>, offset: u64, bytes: &[u8]) {
+    let file = OpenOptions::new().write(true).open(data_file(site)).unwrap();
+    for page in pages {
+        file.write_all_at(bytes, page * PAGE + offset).unwrap();
+    }
+}
+
+fn pages(site: &Site) -> u64 {
+    fs::metadata(data_file(site)).unwrap().len() / PAGE
+}
+
+#[test]
+fn damaged_pages_end_the_process_before_anything_of_them_is_stored() {
+    // From the first pages, with the tables, to those with the bytes of frames.
+    for first in [1, 8, 30] {
+        let site = with_backlog();
+        let all = pages(&site);
+        assert!(all > 60, "{all} pages");
+        overwrite(&site, first..all, 0, &[0xA5; PAGE as usize]);
+        tells(&site, Child::start(site.up_command()).ended());
+        assert_eq!(lake::files(&site.lake()).len(), 0);
+    }
+}
+
+/// Pages of a long row hold nothing but its bytes, which SQLite takes as they are.
+#[test]
+fn a_changed_digit_in_a_frame_is_noticed() {
+    let site = with_backlog();
+    // Behind the number of the next page, in the middle of each.
+    overwrite(&site, 30..pages(&site), PAGE / 2, b"7");
+    let ended = Child::start(site.up_command()).ended();
+    assert!(ended.said("the checksum of a frame does not fit") > 0, "{ended:?}");
+    tells(&site, ended);
+    let quarantine = site.lake().join("quarantine");
+    assert!(!lake::files(&site.lake()).iter().any(|file| file.starts_with(&quarantine)));
+}
+
+#[test]
+fn damage_while_a_process_runs_ends_who_reads_it_and_the_lake_stays() {
+    let site = Site::new(QUICK);
+    let up = site.up();
+    site.replay(lake::series()).ended().well();
+    site.wait_until_dry();
+    up.terminate();
+    up.ended().well();
+    let stored = lake::files(&site.lake());
+    // More than a process has in memory of the file.
+    let ingest = site.run(&["ingest"]);
+    site.fleet(["--messages", "4000", "--rate", "0", "--devices", "50"]).ended().well();
+    ingest.terminate();
+    ingest.ended().well();
+    let ingest = site.run(&["ingest"]);
+    overwrite(&site, 30..pages(&site), 0, &[0x5A; PAGE as usize]);
+    let mut validate = site.millstream("run");
+    validate.arg("validate");
+    tells(&site, Child::start(validate).ended());
+    drop(ingest);
+    assert_eq!(lake::files(&site.lake()), stored);
+
+    // The way out: another data directory, and the same lake.
+    fs::rename(site.data(), site.path("damaged")).unwrap();
+    fs::create_dir(site.data()).unwrap();
+    fs::rename(site.path("damaged/lake"), site.lake()).unwrap();
+    let up = site.up();
+    site.fleet(["--messages", "500", "--rate", "0"]).ended().well();
+    site.wait_until_dry();
+    up.terminate();
+    up.ended().well();
+    let all = lake::files(&site.lake());
+    assert!(stored.iter().all(|file| all.contains(file)) && all.len() > stored.len());
+}
+
+/// A process that was killed leaves its last commits in the log. What is damaged there SQLite takes for the end of it.
+#[test]
+fn a_damaged_log_ends_where_the_damage_begins() {
+    for damage in [Damage::Truncated, Damage::Garbage] {
+        let site = Site::new(QUICK);
+        let ingest = site.run(&["ingest"]);
+        site.fleet(["--messages", "500", "--rate", "1000"]).ended().well();
+        ingest.kill();
+        let log = site.data().join("millstream.db-wal");
+        let file = OpenOptions::new().write(true).open(&log).unwrap();
+        let half = file.metadata().unwrap().len() / 2;
+        match damage {
+            Damage::Truncated => file.set_len(half).unwrap(),
+            Damage::Garbage => file.write_all_at(&[0xA5; 4096], half).unwrap(),
+        }
+        let up = site.up();
+        site.wait_until_dry();
+        let stored = lake::query(&site.lake(), "SELECT count(*) AS n FROM 'readings/**/*.parquet'");
+        let stored = stored[0]["n"].as_u64().unwrap();
+        assert!((1..4 * 500).contains(&stored), "{stored}: some, and none that is not whole");
+        up.terminate();
+        up.ended().well();
+    }
+}
+
+enum Damage {
+    Truncated,
+    Garbage,
+}
