@@ -184,26 +184,52 @@ async fn a_frame_that_leads_to_a_larger_one_than_fits_goes_through_in_halves() {
     );
 }
 
-#[tokio::test]
-async fn only_the_row_that_leads_to_too_large_a_frame_is_set_aside() {
-    let mut builder = ReadingsBuilder::new(&[]);
-    // Text that does not compress to nothing.
+/// Text that does not compress to nothing.
+fn long_text() -> String {
     let next = |state: &u64| Some(state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1));
-    let text: String =
-        std::iter::successors(Some(1), next).take(2_000).map(|state| format!("{state:x}")).collect();
-    for (seq, text) in [(0, "short"), (1, text.as_str()), (2, "short")] {
+    std::iter::successors(Some(1), next).take(2_000).map(|state| format!("{state:x}")).collect()
+}
+
+fn texts(index: u64, rows: &[(u64, &str)]) -> EncodedFrame {
+    let mut builder = ReadingsBuilder::new(&[]);
+    for (seq, text) in rows {
         builder.append(&Reading {
             device_id: "a",
             metric: "log",
             text: Some(text),
-            seq: Some(seq),
+            seq: Some(*seq),
             ..Reading::default()
         });
     }
-    let frame = builder.finish(readings(0, 0).header).unwrap();
-    let bench = tight(&EncodedFrame::of(&frame).unwrap()).await;
+    EncodedFrame::of(&builder.finish(readings(index, 0).header).unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn only_the_row_that_leads_to_too_large_a_frame_is_set_aside() {
+    let long = long_text();
+    let bench = tight(&texts(0, &[(0, "short"), (1, &long), (2, "short")])).await;
     let (analyze, alert) = bench.work().await;
-    assert_eq!((analyze.dead, alert.rows), (1, 2));
+    assert_eq!((analyze.dead, analyze.dead_rows, alert.rows), (1, 1, 2));
+}
+
+#[tokio::test]
+async fn a_row_that_is_set_aside_costs_the_others_no_memory() {
+    let long = long_text();
+    // One repeat of a frame before, and one of a piece that went through before the row at fault.
+    let rows = [(0, "short"), (1, "short"), (2, &*long), (1, "short"), (3, "short")];
+    let frame = texts(1, &rows);
+    let bench =
+        Bench::with(SqliteOptions { frame_bytes_max: frame.bytes.len(), ..SqliteOptions::default() }).await;
+    bench.publish(texts(0, &[(0, "short")])).await;
+    bench.work().await;
+    bench.stop.send_replace(false);
+    bench.publish(frame).await;
+    let (analyze, alert) = bench.work().await;
+    assert_eq!((analyze.dead, alert.rows), (1, 3));
+    let books = bench.queues.books().await.unwrap();
+    assert_eq!((books["analyze"].consumed, books["analyze"].repeated), (3, 2));
+    let audit = bench.queues.audit(true).await.unwrap();
+    assert_eq!((audit.balances[QueueName::Analyze as usize].missing(), audit.miscounts), (0, vec![]));
 }
 
 #[tokio::test]

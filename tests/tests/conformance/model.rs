@@ -3,6 +3,8 @@
 //!
 //! The seed is fixed: a failure comes again, already shrunk to few actions.
 
+mod plain;
+
 use std::time::Duration;
 
 use millstream::queue::{
@@ -18,11 +20,9 @@ use proptest::{
 };
 use stages::plan::Counts;
 
+use self::plain::{Model, place};
 use crate::{
-    engine::{
-        DEDUPE_WINDOW, Engine, LEASE, Limits, MAX_ATTEMPTS, NONE, id, is_lost, numbers, publish, receive,
-        sized,
-    },
+    engine::{DEDUPE_WINDOW, Engine, Limits, NONE, id, is_lost, numbers, publish, receive, sized},
     sqlite::Sqlite,
 };
 
@@ -89,189 +89,6 @@ fn action() -> impl Strategy<Value = Action> {
         3 => (1..25_u64).prop_map(|secs| Action::Advance { secs }),
         2 => (0..1_u8).prop_map(|_| Action::Die),
     ]
-}
-
-/// A frame as the model has it; the vector they are in is the order of publishing.
-#[derive(Debug, Clone)]
-struct Frame {
-    number: u32,
-    queue: QueueName,
-    lane: u16,
-    attempts: u32,
-    losses: u32,
-    state: State,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum State {
-    Waiting,
-    PutOff { until: u64 },
-    Held { holder: usize, lease: usize, until: u64 },
-}
-
-#[derive(Debug, Default)]
-struct Model {
-    now: u64,
-    frames: Vec<Frame>,
-    /// By number of letter.
-    dead: Vec<Frame>,
-    leases: usize,
-    entered: [u64; 2],
-    dropped: [u64; 2],
-    taken: [u64; 2],
-}
-
-/// The place of a queue's rows in the model.
-fn place(queue: QueueName) -> usize {
-    usize::from(queue == Transform)
-}
-
-impl Model {
-    fn publish(&mut self, number: u32, queue: QueueName, lane: u16) {
-        self.entered[place(queue)] += u64::from(number);
-        self.frames.push(Frame { number, queue, lane, attempts: 0, losses: 0, state: State::Waiting });
-    }
-
-    fn receive(&mut self, queue: QueueName, holder: usize, limit: usize) -> Vec<(u32, u32, bool)> {
-        self.free_due();
-        let mine =
-            |frame: &Frame| matches!(frame.state, State::Held { holder: other, .. } if other == holder);
-        let in_queue: Vec<&Frame> = self.frames.iter().filter(|frame| frame.queue == queue).collect();
-        if in_queue.iter().any(|frame| mine(frame) && frame.losses >= 3) {
-            return Vec::new();
-        }
-        let holds_some = in_queue.iter().any(|frame| mine(frame));
-        let next = in_queue.iter().find(|frame| {
-            let closed =
-                |other: &&&Frame| other.lane == frame.lane && other.state != State::Waiting && !mine(other);
-            frame.state == State::Waiting
-                && !(queue.is_ordered() && in_queue.iter().any(|other| closed(&other)))
-        });
-        let Some(next) = next.map(|frame| (frame.lane, frame.losses >= 3)) else { return Vec::new() };
-        let (lane, suspect) = next;
-        if suspect && holds_some {
-            return Vec::new();
-        }
-        self.leases += 1;
-        let state = State::Held { holder, lease: self.leases, until: self.now + LEASE.as_secs() };
-        let (mut limit, mut run) = (limit, Vec::new());
-        for frame in &mut self.frames {
-            let in_line = frame.queue == queue && (frame.lane == lane || !queue.is_ordered());
-            if !in_line || frame.state != State::Waiting {
-                continue;
-            }
-            limit = limit.min([usize::MAX, usize::MAX, usize::MAX, 16, 4, 1][frame.losses.min(5) as usize]);
-            if run.len() >= limit || (frame.losses >= 3) != suspect {
-                break;
-            }
-            frame.state = state;
-            run.push((frame.number, frame.attempts, suspect));
-        }
-        run
-    }
-
-    /// Whether the lease was still there.
-    fn settle(&mut self, number: u32, lease: usize, verdict: &Verdict) -> bool {
-        let Some(at) = self.find(number, lease) else { return false };
-        match verdict {
-            Verdict::Done => drop(self.frames.remove(at)),
-            Verdict::Dead(_) => self.dead.push(self.frames.remove(at)),
-            Verdict::Retry(after) | Verdict::Later(after) => {
-                self.give_back(at, false);
-                let frame = &mut self.frames[at];
-                frame.attempts += u32::from(matches!(verdict, Verdict::Retry(_)));
-                if !after.is_zero() {
-                    frame.state = State::PutOff { until: self.now + after.as_secs() };
-                }
-            }
-        }
-        true
-    }
-
-    /// Whether the lease was still there.
-    fn consume(&mut self, number: u32, lease: usize, poison: bool) -> bool {
-        let Some(at) = self.find(number, lease) else { return false };
-        let frame = self.frames.remove(at);
-        self.taken[place(frame.queue)] += u64::from(number) - u64::from(poison);
-        if poison {
-            self.dead.push(Frame { number: 1, ..frame });
-        }
-        true
-    }
-
-    fn requeue(&mut self, queue: QueueName) {
-        for frame in self.dead.extract_if(.., |frame| frame.queue == queue) {
-            self.frames.push(Frame { attempts: 0, losses: 0, state: State::Waiting, ..frame });
-        }
-    }
-
-    fn drop_dead(&mut self, queue: QueueName) {
-        for frame in self.dead.extract_if(.., |frame| frame.queue == queue) {
-            self.dropped[place(queue)] += u64::from(frame.number);
-        }
-    }
-
-    fn extend(&mut self, number: u32, lease: usize) -> bool {
-        let Some(at) = self.find(number, lease) else { return false };
-        if let State::Held { until, .. } = &mut self.frames[at].state {
-            *until = self.now + LEASE.as_secs();
-        }
-        true
-    }
-
-    fn find(&self, number: u32, wanted: usize) -> Option<usize> {
-        let held = |frame: &Frame| matches!(frame.state, State::Held { lease, .. } if lease == wanted);
-        self.frames.iter().position(|frame| frame.number == number && held(frame))
-    }
-
-    fn free_due(&mut self) {
-        for at in (0..self.frames.len()).rev() {
-            match self.frames[at].state {
-                State::PutOff { until } if until <= self.now => self.frames[at].state = State::Waiting,
-                State::Held { until, .. } if until <= self.now => self.give_back(at, true),
-                _ => {}
-            }
-        }
-        self.bury();
-    }
-
-    fn die(&mut self) {
-        for at in (0..self.frames.len()).rev() {
-            if matches!(self.frames[at].state, State::Held { .. }) {
-                self.give_back(at, true);
-            }
-        }
-        self.bury();
-    }
-
-    /// The frame and, in an ordered queue, those held after it.
-    fn give_back(&mut self, at: usize, lost: bool) {
-        let Frame { queue, lane, .. } = self.frames[at];
-        for (index, frame) in self.frames.iter_mut().enumerate().skip(at) {
-            let after = queue.is_ordered() && frame.queue == queue && frame.lane == lane;
-            if matches!(frame.state, State::Held { .. }) && (index == at || after) {
-                frame.state = State::Waiting;
-                frame.attempts += u32::from(lost && frame.losses >= 5);
-                frame.losses += u32::from(lost);
-            }
-        }
-    }
-
-    fn bury(&mut self) {
-        let (dead, alive) = self.frames.drain(..).partition(|frame| {
-            frame.state == State::Waiting && frame.losses > 5 && frame.attempts > MAX_ATTEMPTS
-        });
-        self.frames = alive;
-        self.dead.extend(Vec::into_iter(dead));
-    }
-
-    /// Frames, those in flight, dead letters and their rows.
-    fn depth(&self, queue: QueueName) -> (usize, usize, usize, u64) {
-        let in_queue = || self.frames.iter().filter(|frame| frame.queue == queue);
-        let held = in_queue().filter(|frame| matches!(frame.state, State::Held { .. }));
-        let dead = || self.dead.iter().filter(|dead| dead.queue == queue);
-        (in_queue().count(), held.count(), dead().count(), dead().map(|dead| u64::from(dead.number)).sum())
-    }
 }
 
 /// The engine under test beside the model.
