@@ -328,7 +328,9 @@ fn rows_without_the_newest_columns_come_back_too() {
 #[test]
 fn a_replay_waits_while_the_queue_is_full() {
     let site = site();
-    site.configure(&format!("{TOPOLOGY}{QUICK}queues: {{ queue_bytes_max: 1048576, frame_bytes_max: 1048576 }}\n"));
+    site.configure(&format!(
+        "{TOPOLOGY}{QUICK}queues: {{ queue_bytes_max: 1048576, frame_bytes_max: 1048576 }}\n"
+    ));
     // Digits that no compression makes much smaller than half.
     let mut digits = 1_u64;
     let mut noise = || {
