@@ -9,11 +9,24 @@ use arrow_array::BooleanArray;
 use arrow_select::filter::filter_record_batch;
 
 use crate::{
-    frame::{Frame, FrameError, FrameId, Header, Messages, Quarantine},
+    frame::{Frame, FrameError, FrameId, Header, Message, Messages, MessagesBuilder, Quarantine},
     plan::{Plan, Port},
     transform::Transform,
     validate::Validate,
 };
+
+/// Adds the message in `row` to those that come back, with one replay more than it had.
+pub fn append(builder: &mut MessagesBuilder, rows: &Quarantine<'_>, row: usize) {
+    builder.append(&Message {
+        message: rows.message(row),
+        topic: rows.topic(row),
+        payload: rows.payload(row),
+        received_at: rows.received_at(row),
+        client_id: rows.client_id(row),
+        properties: &rows.properties(row),
+        replays: rows.replays(row).saturating_add(1),
+    });
+}
 
 /// What would become of the messages of a frame now.
 #[derive(Debug)]

@@ -13,7 +13,7 @@ use std::{
 
 use rusqlite::Connection;
 use stages::{
-    frame::{Frame, FrameId, Header, Kind, Lane, Message, Messages, MessagesBuilder, Quarantine},
+    frame::{Frame, FrameId, Header, Kind, Lane, Messages, MessagesBuilder, Quarantine},
     plan::Counts,
     replay::{self, Trial},
 };
@@ -126,20 +126,12 @@ impl<'a> Replay<'a> {
             self.outcome.before += 1;
             return;
         }
-        let (topic, properties) = (rows.topic(row), rows.properties(row));
+        let topic = rows.topic(row);
         let found = self.stages.topics.find(topic);
         let lane = Lane::of(found.map_or(topic, |found| found.device_or_topic()), self.packer.lanes);
         let builder = self.portion.lanes.entry(lane).or_default();
         let before = builder.bytes();
-        builder.append(&Message {
-            message,
-            topic,
-            payload: rows.payload(row),
-            received_at: rows.received_at(row),
-            client_id: rows.client_id(row),
-            properties: &properties,
-            replays: rows.replays(row).saturating_add(1),
-        });
+        replay::append(builder, rows, row);
         self.portion.bytes += builder.bytes() - before;
     }
 

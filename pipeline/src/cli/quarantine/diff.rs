@@ -10,8 +10,8 @@ use std::{
 use anyhow::{Context, anyhow};
 use serde_json::{Value, json};
 use stages::{
-    frame::{FrameId, Header, Kind, Lane, Message, MessagesBuilder, Quarantine},
-    replay::{Trial, kind_of_place},
+    frame::{FrameId, Header, Kind, Lane, MessagesBuilder, Quarantine},
+    replay::{self, Trial, kind_of_place},
     validate::{self, Validate},
 };
 
@@ -103,15 +103,7 @@ impl Difference {
     ) -> anyhow::Result<()> {
         let mut builder = MessagesBuilder::default();
         for row in waiting {
-            builder.append(&Message {
-                message: rows.message(row),
-                topic: rows.topic(row),
-                payload: rows.payload(row),
-                received_at: rows.received_at(row),
-                client_id: rows.client_id(row),
-                properties: &rows.properties(row),
-                replays: rows.replays(row),
-            });
+            replay::append(&mut builder, rows, row);
         }
         let header = Header {
             id: FrameId::replayed([]),
