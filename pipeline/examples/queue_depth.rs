@@ -22,6 +22,7 @@ use millstream::{
     },
 };
 use stages::frame::{FrameId, Lane};
+use tokio::time::sleep;
 
 const LANES: u16 = 4;
 const BYTES: usize = 2 << 10;
@@ -43,13 +44,16 @@ async fn main() -> anyhow::Result<()> {
 async fn measure(queue: QueueName, frames: u64) -> anyhow::Result<()> {
     let directory = tempfile::tempdir_in(".")?;
     let database = Database::open(&directory.path().join("millstream.db"))?;
-    let options = SqliteOptions { lanes: LANES, ..SqliteOptions::default() };
+    let dedupe_window = Duration::from_secs(1);
+    let options = SqliteOptions { lanes: LANES, dedupe_window, ..SqliteOptions::default() };
     let queues = SqliteQueues::open(database, options).await?;
     for first in (0..frames).step_by(512) {
         publish(&queues, queue, first, frames.min(first + 512)).await?;
     }
     let collected = receive(&queues, queue, usize::try_from(frames / 5)?).await?;
 
+    // From here on ids are forgotten.
+    sleep(2 * dedupe_window).await;
     let (mut published, mut received, mut extended) = (Duration::ZERO, Duration::ZERO, Duration::ZERO);
     let (mut consumed, mut looked) = (Duration::ZERO, Duration::ZERO);
     let (mut next, mut in_vain) = (frames, Duration::ZERO);

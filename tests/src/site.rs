@@ -160,9 +160,14 @@ impl Site {
     /// # Panics
     /// When the books do not balance.
     pub fn verify(&self) -> Value {
+        self.verifying().ended().well().json()
+    }
+
+    /// `device-sim verify`, which takes its time for many messages.
+    pub fn verifying(&self) -> Child {
         let mut command = program("device-sim");
         command.args(["verify", "--json", "--ledger"]).arg(self.ledger()).arg("--lake").arg(self.lake());
-        Child::start(command).ended().well().json()
+        Child::start(command)
     }
 
     /// What the fleet has sent.

@@ -2,7 +2,7 @@
 
 use std::{mem, time::Duration};
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Row, params};
 use stages::frame::Micros;
 use tokio::{select, time::sleep};
 
@@ -143,11 +143,12 @@ fn is_repeated(
 fn forget(connection: &Connection, added: usize, window: Window) -> rusqlite::Result<()> {
     let Some(bucket) = window.now.checked_div_euclid(window.length) else { return Ok(()) };
     let at_once = i64::try_from(2 * added).unwrap_or(i64::MAX);
-    connection
-        .prepare_cached(
-            "DELETE FROM published WHERE (bucket, queue, id) IN
-             (SELECT bucket, queue, id FROM published WHERE bucket < ?1 - 1 LIMIT ?2)",
-        )?
-        .execute(params![bucket, at_once])
-        .map(drop)
+    let mut old = connection
+        .prepare_cached("SELECT bucket, queue, id FROM published WHERE bucket < ?1 - 1 LIMIT ?2")?;
+    let key = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
+    let old: Vec<(i64, i64, [u8; 16])> = old.query_map([bucket, at_once], key)?.collect::<Result<_, _>>()?;
+    // One by one: given all keys at once, SQLite goes through all ids of a bucket and queue for each of them.
+    let mut delete =
+        connection.prepare_cached("DELETE FROM published WHERE bucket = ?1 AND queue = ?2 AND id = ?3")?;
+    old.into_iter().try_for_each(|key| delete.execute(key).map(drop))
 }
