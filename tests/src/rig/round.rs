@@ -83,7 +83,8 @@ pub(super) fn run(plan: &Plan, site: &Site, events: &Events) -> Books {
     }
 }
 
-/// Rolls all the time, of several files each; leases that a nap outlasts.
+/// Rolls all the time, of several files each; leases that a nap outlasts. A frame whose holders die a dozen times while
+/// they hold nothing else is taken for what kills them, and set aside: here it is the rig, so that takes longer.
 fn topology(plan: &Plan, site: &Site, broker: Option<&Mosquitto>) -> String {
     let ingest = broker.map_or(String::new(), |broker| {
         let (url, version) = (broker.url("mqtt"), plan.mqtt);
@@ -93,7 +94,7 @@ fn topology(plan: &Plan, site: &Site, broker: Option<&Mosquitto>) -> String {
     });
     let (webhook, lease_secs, partition) = (site.webhook(0), plan.lease.as_secs(), plan.partition);
     format!(
-        "{ingest}queues: {{ lease_secs: {lease_secs} }}\n\
+        "{ingest}queues: {{ lease_secs: {lease_secs}, max_attempts: 1000 }}\n\
          analyze: {{ dedupe_secs: 1576800000 }}\n\
          alert: {{ rules: [{{ name: too-hot, metric: temperature, above: 30, severity: critical }}] }}\n\
          notify: {{ webhooks: [{{ name: ops, url: 'http://{webhook}/hook' }}] }}\n\
