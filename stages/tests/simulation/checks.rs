@@ -1,0 +1,236 @@
+//! What must hold of a run, whatever has happened in it.
+
+use std::{collections::BTreeMap, fmt::Debug};
+
+use arrow_array::{cast::AsArray, types::Float64Type};
+use stages::{
+    frame::{Aggregates, Alerts, Frame, Header, Kind, Micros, Quarantine, Readings},
+    plan::Counts,
+    store::Dataset,
+};
+
+use crate::{
+    ingest::{self, Taken},
+    input::Fate,
+    rows::texts,
+    topology::{ALERT, ANALYZE, Memory, STORE, TRANSFORM, VALIDATE, WINDOW},
+    undisturbed::{self, Rows},
+    world::{Engine, World},
+};
+
+/// Checks a run that has come to its end.
+pub(crate) fn check(world: &World<'_>) {
+    let stored = Stored::of(world);
+    if std::env::var_os("SHOW").is_some() { for text in stored.rows.values().flatten() { eprintln!("{text}"); } }
+    nothing_is_unexplained(world, &stored);
+    windows_are_a_group_by(world, &stored);
+    if world.scenario.memory == Memory::Ample {
+        alerts_are_told_once(&stored);
+    }
+    books_agree(world);
+    if !world.scenario.overtakes {
+        let mut expected = undisturbed::rows(world);
+        expected.values_mut().for_each(|rows| rows.sort());
+        for dataset in Dataset::ALL {
+            let [stored, expected] = [&stored.rows, &expected].map(|rows| rows.get(&dataset).map_or(&[][..], Vec::as_slice));
+            same(dataset, stored, expected);
+        }
+    }
+}
+
+/// The lake, read.
+struct Stored {
+    frames: Vec<Frame>,
+    /// Sorted; without repeats where rows may come twice.
+    rows: Rows,
+}
+
+impl Stored {
+    fn of(world: &World<'_>) -> Self {
+        let (mut rows, mut frames) = (Rows::new(), Vec::new());
+        for file in &world.lake.files {
+            let kind = match file.dataset {
+                Dataset::Readings => Kind::Readings,
+                Dataset::Aggregates => Kind::Aggregates,
+                Dataset::Alerts => Kind::Alerts,
+                Dataset::Quarantine => Kind::Quarantine,
+            };
+            frames.push(Frame { header: Header { kind, ..ingest::header(0) }, rows: file.rows.clone() });
+            rows.entry(file.dataset).or_default().extend(texts(&file.rows));
+        }
+        for rows in rows.values_mut() {
+            rows.sort();
+            if world.scenario.may_repeat() {
+                rows.dedup();
+            }
+        }
+        Self { frames, rows }
+    }
+
+    fn of_kind(&self, kind: Kind) -> impl Iterator<Item = &Frame> {
+        self.frames.iter().filter(move |frame| frame.header.kind == kind)
+    }
+}
+
+/// Each message is in the lake, in a dead letter, or a repeat, as whoever made it up meant it.
+fn nothing_is_unexplained(world: &World<'_>, stored: &Stored) {
+    let (mut read, mut refused) = (BTreeMap::<u64, usize>::new(), BTreeMap::<u64, Vec<&str>>::new());
+    for frame in stored.of_kind(Kind::Readings) {
+        let rows = Readings::of(frame).unwrap();
+        (0..rows.len()).for_each(|row| *read.entry(rows.message(row)).or_default() += 1);
+    }
+    for frame in stored.of_kind(Kind::Quarantine) {
+        let rows = Quarantine::of(frame).unwrap();
+        (0..rows.len()).for_each(|row| refused.entry(rows.message(row)).or_default().push(rows.stage(row)));
+    }
+    let mut contents: BTreeMap<usize, Vec<&Taken>> = BTreeMap::new();
+    for taken in world.taken.values() {
+        contents.entry(world.scenario.inputs[taken.input].content).or_default().push(taken);
+    }
+    assert_eq!(contents.len(), world.scenario.inputs.iter().enumerate().filter(|(place, input)| *place == input.content).count());
+    for copies in contents.values() {
+        let input = &world.scenario.inputs[copies[0].input];
+        let mut good = Vec::new();
+        for Taken { message, .. } in copies {
+            let lenient = world.lenient_from.is_some_and(|from| *message >= from);
+            let dead = |stage| world.dead.iter().filter(|letter| **letter == (stage, *message)).count();
+            let by = match input.fate {
+                _ if input.poison == Some(VALIDATE) => {
+                    assert!(dead(VALIDATE) > 0, "{message} is no dead letter of validate");
+                    continue;
+                }
+                Fate::Refused(by) => by,
+                Fate::Disputed(_) if !lenient => "validate",
+                fate => {
+                    if input.poison == Some(TRANSFORM) {
+                        assert!(dead(TRANSFORM) > 0, "{message} is no dead letter of transform");
+                    } else if fate != Fate::Filtered {
+                        good.push((*message, dead(ANALYZE) + dead(ALERT)));
+                    }
+                    continue;
+                }
+            };
+            if by == "transform" && input.poison == Some(TRANSFORM) {
+                assert!(dead(TRANSFORM) > 0, "{message} is no dead letter of transform");
+                continue;
+            }
+            let by_stage = refused.remove(message).unwrap_or_default();
+            let once = by_stage == [by] || (world.scenario.may_repeat() && by_stage.iter().all(|stage| *stage == by));
+            assert!(!by_stage.is_empty() && once, "{message} is refused by {by_stage:?}, not by {by}");
+        }
+        if let Fate::Readings(rows) | Fate::Disputed(rows) = input.fate {
+            let found: Vec<_> = good.iter().map(|(message, dead)| (*message, read.remove(message).unwrap_or_default() + dead)).collect();
+            check_rows(world, input.poison, rows, &found);
+        }
+    }
+    assert!(read.is_empty(), "readings of messages that have none: {read:?}");
+    assert!(refused.is_empty(), "messages are refused for nothing: {refused:?}");
+}
+
+/// `found` is how many rows there are of each copy, in the order of receipt.
+fn check_rows(world: &World<'_>, poison: Option<usize>, rows: usize, found: &[(u64, usize)]) {
+    let total: usize = found.iter().map(|(_, rows)| rows).sum();
+    if world.scenario.may_repeat() {
+        // The set of rows is compared elsewhere.
+        assert!(total >= rows.min(found.len()), "{found:?}");
+    } else if poison == Some(ANALYZE) {
+        // What fails before it is remembered is no repeat the next time.
+        assert!(found.iter().all(|(_, found)| *found == rows), "{found:?} for {rows} rows each");
+    } else if found.is_empty() {
+    } else if world.scenario.memory == Memory::Short {
+        assert!(total >= rows && total % rows == 0, "{found:?} for {rows} rows, or a multiple");
+    } else if world.scenario.overtakes {
+        assert_eq!(total, rows, "{found:?}");
+    } else {
+        assert!(found.iter().enumerate().all(|(place, (_, found))| *found == if place == 0 { rows } else { 0 }), "{found:?} for {rows} rows of the first");
+    }
+}
+
+/// Windows are what a batch computation makes of the readings that are not late.
+fn windows_are_a_group_by(world: &World<'_>, stored: &Stored) {
+    let lost = world.scenario.inputs.iter().any(|input| input.poison == Some(ALERT));
+    if lost || world.scenario.may_repeat() {
+        return;
+    }
+    /// Count, least and greatest value.
+    type Sums = BTreeMap<(String, String, Micros), (u64, f64, f64)>;
+    let add = |sums: &mut Sums, key: (&str, &str, Micros), (count, min, max): (u64, f64, f64)| {
+        let sum = sums.entry((key.0.to_owned(), key.1.to_owned(), key.2)).or_insert((0, f64::MAX, f64::MIN));
+        *sum = (sum.0 + count, sum.1.min(min), sum.2.max(max));
+    };
+    let (mut expected, mut found) = (Sums::new(), Sums::new());
+    for frame in stored.of_kind(Kind::Readings) {
+        let rows = Readings::of(frame).unwrap();
+        let values = frame.rows.column_by_name("value").unwrap().as_primitive::<Float64Type>();
+        for (row, value) in values.iter().enumerate() {
+            let (Some(value), Some((false, _))) = (value, rows.score(row)) else { continue };
+            let (device, metric) = (rows.devices().get(row).unwrap(), rows.metrics().get(row).unwrap());
+            let start = rows.ts(row).div_euclid(WINDOW) * WINDOW;
+            add(&mut expected, (device, metric, start), (1, value, value));
+        }
+    }
+    for frame in stored.of_kind(Kind::Aggregates) {
+        let rows = Aggregates::of(frame).unwrap();
+        for row in (0..rows.len()).map(|row| rows.get(row)) {
+            add(&mut found, (row.device_id, row.metric, row.start), (row.count, row.min, row.max));
+        }
+    }
+    assert_eq!(found, expected, "windows beside the readings that are not late");
+}
+
+/// No transition of an alert is in the lake twice, and no alert ends that has not fired. A device that was forgotten may
+/// send again what made an alert then: it is the same alert.
+fn alerts_are_told_once(stored: &Stored) {
+    let mut told = BTreeMap::<&str, Vec<&str>>::new();
+    let mut texts: Vec<&String> = stored.rows.get(&Dataset::Alerts).into_iter().flatten().collect();
+    texts.dedup();
+    for text in texts {
+        let field = |name: &str| text.split(' ').find_map(|cell| cell.strip_prefix(name)).unwrap_or_default();
+        told.entry(field("alert=")).or_default().push(field("state="));
+    }
+    for (alert, mut states) in told {
+        states.sort_unstable();
+        let ends = |state: &str| states == ["\"firing\"", state] || states == [state, "\"firing\""];
+        let fits = states == ["\"firing\""] || ends("\"resolved\"") || ends("\"expired\"");
+        assert!(fits, "the alert {alert} is {states:?}");
+    }
+    let rows: usize = stored.of_kind(Kind::Alerts).map(|frame| Alerts::of(frame).unwrap().len()).sum();
+    assert!(rows >= stored.rows.get(&Dataset::Alerts).map_or(0, Vec::len));
+}
+
+/// What a stage has brought forth is what the next one was given.
+fn books_agree(world: &World<'_>) {
+    if world.scenario.engine != Engine::OneTransaction {
+        return;
+    }
+    let books = &world.books;
+    let Counts { consumed, .. } = books[VALIDATE].counts;
+    assert_eq!(books[VALIDATE].rows, world.taken.len() as u64, "messages into validate");
+    assert_eq!(books[TRANSFORM].rows, consumed, "rows from validate to transform");
+    assert_eq!(books[ANALYZE].rows, books[TRANSFORM].counts.produced, "rows from transform to analyze");
+    assert_eq!(books[ALERT].rows, books[ANALYZE].counts.consumed, "rows from analyze to alert");
+    let refused: u64 = books.iter().map(|book| book.counts.quarantined).sum();
+    let windows = books[ANALYZE].counts.produced - books[ANALYZE].counts.consumed;
+    assert_eq!(books[STORE].rows, books[ALERT].counts.produced + windows + refused, "rows to store");
+    let in_files: usize = world.lake.files.iter().map(|file| file.rows.num_rows()).sum();
+    assert_eq!(books[STORE].counts.consumed, in_files as u64, "rows in the lake");
+    let dead: u64 = books.iter().map(|book| book.dead).sum();
+    assert_eq!(dead, world.dead.len() as u64, "dead letters");
+}
+
+/// Both sorted; says what the one has and the other has not.
+fn same<T: Ord + Debug>(dataset: Dataset, stored: &[T], expected: &[T]) {
+    if stored == expected {
+        return;
+    }
+    let count = |rows: &[T], row: &T| rows.partition_point(|other| other <= row) - rows.partition_point(|other| other < row);
+    let more = |rows: &[T], others: &[T]| {
+        rows.iter().filter(|row| count(rows, row) > count(others, row)).map(|row| format!("  {row:?}\n")).take(5).collect::<String>()
+    };
+    panic!(
+        "the {} of this run are not those of an undisturbed one\nonly here:\n{}only there:\n{}",
+        dataset.as_str(),
+        more(stored, expected),
+        more(expected, stored)
+    );
+}
