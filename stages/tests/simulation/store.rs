@@ -53,7 +53,8 @@ pub(crate) struct StoreJob {
 
 enum Phase {
     Held,
-    Planned(VecDeque<File>),
+    /// Which files there are to write, and what was written of each frame at that time.
+    Planned(VecDeque<File>, Vec<usize>),
     Writing(u64, VecDeque<File>),
     Stored,
 }
@@ -109,10 +110,17 @@ impl Lake {
         runs.into_iter().map(file).collect()
     }
 
-    /// Says what is about to be written, before the first row is; none where another roll has taken a frame up.
-    fn intend(&mut self, run: &[Delivery]) -> Option<u64> {
+    /// How many partitions interrupted rolls have written of each frame.
+    fn written(&self, run: &[Delivery]) -> Vec<usize> {
+        run.iter().map(|delivery| self.written.get(&delivery.id).map_or(0, Vec::len)).collect()
+    }
+
+    /// Says what is about to be written, before the first row is; none where another roll has taken a frame up since
+    /// `written` was looked at.
+    fn intend(&mut self, run: &[Delivery], written: &[usize]) -> Option<u64> {
         let named = |id: &FrameId| self.intents.values().flatten().any(|(frame, _)| frame == id);
-        if run.iter().any(|delivery| self.stored.contains(&delivery.id) || named(&delivery.id)) {
+        let taken = |delivery: &Delivery| self.stored.contains(&delivery.id) || named(&delivery.id);
+        if run.iter().any(taken) || self.written(run) != written {
             return None;
         }
         self.rolls += 1;
@@ -152,14 +160,15 @@ impl World<'_> {
                 if job.run.is_empty() || !self.holds(&job) {
                     return None;
                 }
-                job.phase = Phase::Planned(self.lake.plan(&job.run));
+                let files = self.lake.plan(&job.run);
+                job.phase = Phase::Planned(files, self.lake.written(&job.run));
                 Some(job)
             }
-            Phase::Planned(files) => {
+            Phase::Planned(files, written) => {
                 if one_transaction && !self.holds(&job) {
                     return None;
                 }
-                if let Some(roll) = self.lake.intend(&job.run) {
+                if let Some(roll) = self.lake.intend(&job.run, &written) {
                     job.phase = Phase::Writing(roll, files);
                 }
                 Some(job)

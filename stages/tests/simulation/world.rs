@@ -150,6 +150,8 @@ impl<'a> World<'a> {
             if turns >= 100 * calm { for q in &self.queues { eprintln!("{}", q.show()); } eprintln!("{} {} {:?} open {}", self.jobs.len(), self.store_jobs.len(), self.ingest.next(), self.ingest.has_open()); for j in &self.jobs { eprintln!("{} {} {:?} {} {}", j.process, j.stage, j.lane, j.lease, j.is_planned()); } }
             assert!(turns < 100 * calm, "it does not come to an end");
         }
+        // What is received from here on would be behind this tick.
+        self.faulty = false;
         self.publish_ticks(self.ingest.now + DAY);
         while !self.is_idle() {
             self.turn();
