@@ -21,7 +21,6 @@ use crate::{
 /// Checks a run that has come to its end.
 pub(crate) fn check(world: &World<'_>) {
     let stored = Stored::of(world);
-    if std::env::var_os("SHOW").is_some() { for text in stored.rows.values().flatten() { eprintln!("{text}"); } }
     nothing_is_unexplained(world, &stored);
     if world.scenario.memory == Memory::Ample {
         alerts_are_told_once(&stored);

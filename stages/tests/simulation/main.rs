@@ -90,7 +90,6 @@ fn one_seed(seed: u64, engine: impl Fn(&mut Rng) -> Engine) {
     let mut rng = Rng::seed_from_u64(seed);
     let scenario = draw(&mut rng, &engine);
     let mut world = World::new(&scenario, &mut rng);
-    if env::var_os("SHOW").is_some() { println!("{:?} {:?} {:?} {:?}", scenario.lanes, scenario.memory, scenario.change, scenario.overtakes); }
     world.run();
     checks::check(&world);
 }

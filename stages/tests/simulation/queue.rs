@@ -48,13 +48,15 @@ pub(crate) struct Queue {
     dedupes: bool,
     entries: Vec<Entry>,
     published: BTreeSet<FrameId>,
+    /// The lane that nothing is handed out of for now.
+    pub(crate) stalled: Option<Lane>,
     /// Counts entries and leases.
     count: u64,
 }
 
 impl Queue {
     pub(crate) fn new(ordered: bool, dedupes: bool) -> Self {
-        Self { ordered, dedupes, entries: Vec::new(), published: BTreeSet::new(), count: 0 }
+        Self { ordered, dedupes, entries: Vec::new(), published: BTreeSet::new(), stalled: None, count: 0 }
     }
 
     pub(crate) fn publish(&mut self, frame: Outgoing) {
@@ -71,7 +73,8 @@ impl Queue {
         let held: BTreeSet<Lane> =
             self.entries.iter().filter(|entry| entry.lease.is_some()).map(|entry| entry.frame.lane).collect();
         let free = |entry: &&mut Entry| {
-            entry.lease.is_none() && !(self.ordered && held.contains(&entry.frame.lane))
+            let lane = entry.frame.lane;
+            entry.lease.is_none() && self.stalled != Some(lane) && !(self.ordered && held.contains(&lane))
         };
         let mut free: Vec<&mut Entry> = self.entries.iter_mut().filter(free).collect();
         if free.is_empty() {
@@ -124,7 +127,6 @@ impl Queue {
         }
     }
 
-    pub(crate) fn show(&self) -> String { format!("{:?}", self.entries.iter().map(|e| (e.serial, e.frame.lane, e.frame.id, e.attempts, e.lease)).collect::<Vec<_>>()) }
     pub(crate) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }

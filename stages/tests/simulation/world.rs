@@ -145,9 +145,11 @@ impl<'a> World<'a> {
         let mut turns = 0;
         while !self.is_idle() {
             self.faulty = turns < calm;
+            if !self.faulty {
+                self.queues.iter_mut().for_each(|queue| queue.stalled = None);
+            }
             self.turn();
             turns += 1;
-            if turns >= 100 * calm { for q in &self.queues { eprintln!("{}", q.show()); } eprintln!("{} {} {:?} open {}", self.jobs.len(), self.store_jobs.len(), self.ingest.next(), self.ingest.has_open()); for j in &self.jobs { eprintln!("{} {} {:?} {} {}", j.process, j.stage, j.lane, j.lease, j.is_planned()); } }
             assert!(turns < 100 * calm, "it does not come to an end");
         }
         // What is received from here on would be behind this tick.
@@ -251,7 +253,7 @@ impl<'a> World<'a> {
     }
 
     fn fault(&mut self) {
-        match self.rng.random_range(0..12) {
+        match self.rng.random_range(0..15) {
             // Whoever held it goes on as if nothing had been, and is refused or does no harm.
             0..5 if !self.jobs.is_empty() => {
                 let job = &self.jobs[self.rng.random_range(0..self.jobs.len())];
@@ -271,6 +273,10 @@ impl<'a> World<'a> {
                 self.queues[queue].publish(frame);
             }
             11 => self.reword(),
+            12..15 => {
+                let lane = chance(self.rng, 70).then(|| Lane(self.rng.random_range(0..self.scenario.lanes)));
+                self.queues[self.rng.random_range(VALIDATE..=ALERT)].stalled = lane;
+            }
             _ => {}
         }
     }
