@@ -144,20 +144,24 @@ impl<'a> World<'a> {
         let calm = 1_000 + 30 * self.scenario.inputs.len();
         let mut turns = 0;
         while !self.is_idle() {
-            self.faulty = turns < calm;
-            if !self.faulty {
-                self.queues.iter_mut().for_each(|queue| queue.stalled = None);
+            if turns == calm {
+                self.calm_down();
             }
             self.turn();
             turns += 1;
             assert!(turns < 100 * calm, "it does not come to an end");
         }
         // What is received from here on would be behind this tick.
-        self.faulty = false;
+        self.calm_down();
         self.publish_ticks(self.ingest.now + DAY);
         while !self.is_idle() {
             self.turn();
         }
+    }
+
+    fn calm_down(&mut self) {
+        self.faulty = false;
+        self.queues.iter_mut().for_each(|queue| queue.stalled = None);
     }
 
     fn is_idle(&self) -> bool {
