@@ -4,14 +4,13 @@ use std::{collections::BTreeMap, fmt::Debug};
 
 use arrow_array::{cast::AsArray, types::Float64Type};
 use stages::{
-    frame::{Aggregates, Alerts, Frame, Header, Kind, Micros, Quarantine, Readings},
+    frame::{Aggregates, Alerts, Frame, Header, Kind, Micros, Readings},
     plan::Counts,
     store::Dataset,
 };
 
 use crate::{
-    ingest::{self, Taken},
-    input::Fate,
+    fates, ingest,
     rows::texts,
     topology::{ALERT, ANALYZE, Memory, STORE, TRANSFORM, VALIDATE, WINDOW},
     undisturbed::{self, Rows},
@@ -21,16 +20,17 @@ use crate::{
 /// Checks a run that has come to its end.
 pub(crate) fn check(world: &World<'_>) {
     let stored = Stored::of(world);
-    nothing_is_unexplained(world, &stored);
+    fates::check(world, &stored.frames);
     if world.scenario.memory == Memory::Ample {
-        alerts_are_told_once(&stored);
+        alerts_are_told_once(world, &stored);
     }
     books_agree(world);
     if !world.scenario.overtakes {
         let mut expected = undisturbed::rows(world);
         expected.values_mut().for_each(|rows| rows.sort());
         for dataset in Dataset::ALL {
-            let [stored, expected] = [&stored.rows, &expected].map(|rows| rows.get(&dataset).map_or(&[][..], Vec::as_slice));
+            let [stored, expected] =
+                [&stored.rows, &expected].map(|rows| rows.get(&dataset).map_or(&[][..], Vec::as_slice));
             same(dataset, stored, expected);
         }
     }
@@ -68,80 +68,6 @@ impl Stored {
 
     fn of_kind(&self, kind: Kind) -> impl Iterator<Item = &Frame> {
         self.frames.iter().filter(move |frame| frame.header.kind == kind)
-    }
-}
-
-/// Each message is in the lake, in a dead letter, or a repeat, as whoever made it up meant it.
-fn nothing_is_unexplained(world: &World<'_>, stored: &Stored) {
-    let (mut read, mut refused) = (BTreeMap::<u64, usize>::new(), BTreeMap::<u64, Vec<&str>>::new());
-    for frame in stored.of_kind(Kind::Readings) {
-        let rows = Readings::of(frame).unwrap();
-        (0..rows.len()).for_each(|row| *read.entry(rows.message(row)).or_default() += 1);
-    }
-    for frame in stored.of_kind(Kind::Quarantine) {
-        let rows = Quarantine::of(frame).unwrap();
-        (0..rows.len()).for_each(|row| refused.entry(rows.message(row)).or_default().push(rows.stage(row)));
-    }
-    let mut contents: BTreeMap<usize, Vec<&Taken>> = BTreeMap::new();
-    for taken in world.taken.values() {
-        contents.entry(world.scenario.inputs[taken.input].content).or_default().push(taken);
-    }
-    assert_eq!(contents.len(), world.scenario.inputs.iter().enumerate().filter(|(place, input)| *place == input.content).count());
-    for copies in contents.values() {
-        let input = &world.scenario.inputs[copies[0].input];
-        let mut good = Vec::new();
-        for Taken { message, .. } in copies {
-            let lenient = world.lenient_from.is_some_and(|from| *message >= from);
-            let dead = |stage| world.dead.iter().filter(|letter| **letter == (stage, *message)).count();
-            let by = match input.fate {
-                _ if input.poison == Some(VALIDATE) => {
-                    assert!(dead(VALIDATE) > 0, "{message} is no dead letter of validate");
-                    continue;
-                }
-                Fate::Refused(by) => by,
-                Fate::Disputed(_) if !lenient => "validate",
-                fate => {
-                    if input.poison == Some(TRANSFORM) {
-                        assert!(dead(TRANSFORM) > 0, "{message} is no dead letter of transform");
-                    } else if fate != Fate::Filtered {
-                        good.push((*message, dead(ANALYZE) + dead(ALERT)));
-                    }
-                    continue;
-                }
-            };
-            if by == "transform" && input.poison == Some(TRANSFORM) {
-                assert!(dead(TRANSFORM) > 0, "{message} is no dead letter of transform");
-                continue;
-            }
-            let by_stage = refused.remove(message).unwrap_or_default();
-            let once = by_stage == [by] || (world.scenario.may_repeat() && by_stage.iter().all(|stage| *stage == by));
-            assert!(!by_stage.is_empty() && once, "{message} is refused by {by_stage:?}, not by {by}");
-        }
-        if let Fate::Readings(rows) | Fate::Disputed(rows) = input.fate {
-            let found: Vec<_> = good.iter().map(|(message, dead)| (*message, read.remove(message).unwrap_or_default() + dead)).collect();
-            check_rows(world, input.poison, rows, &found);
-        }
-    }
-    assert!(read.is_empty(), "readings of messages that have none: {read:?}");
-    assert!(refused.is_empty(), "messages are refused for nothing: {refused:?}");
-}
-
-/// `found` is how many rows there are of each copy, in the order of receipt.
-fn check_rows(world: &World<'_>, poison: Option<usize>, rows: usize, found: &[(u64, usize)]) {
-    let total: usize = found.iter().map(|(_, rows)| rows).sum();
-    if world.scenario.may_repeat() {
-        // The set of rows is compared elsewhere.
-        assert!(total >= rows.min(found.len()), "{found:?}");
-    } else if poison == Some(ANALYZE) {
-        // What fails before it is remembered is no repeat the next time.
-        assert!(found.iter().all(|(_, found)| *found == rows), "{found:?} for {rows} rows each");
-    } else if found.is_empty() {
-    } else if world.scenario.memory == Memory::Short {
-        assert!(total >= rows && found.iter().all(|(_, found)| *found <= rows), "{found:?} for {rows} rows each at most");
-    } else if world.scenario.overtakes {
-        assert_eq!(total, rows, "{found:?}");
-    } else {
-        assert!(found.iter().enumerate().all(|(place, (_, found))| *found == if place == 0 { rows } else { 0 }), "{found:?} for {rows} rows of the first");
     }
 }
 
@@ -183,24 +109,24 @@ fn windows_are_a_group_by(world: &World<'_>, stored: &Stored) {
     assert!(other.is_empty(), "windows, and what the readings that are not late come to: {other:?}");
 }
 
-/// No transition of an alert is in the lake twice, and no alert ends that has not fired. A device that was forgotten may
-/// send again what made an alert then: it is the same alert.
-fn alerts_are_told_once(stored: &Stored) {
+/// No transition of an alert is in the lake twice, and no alert ends that has not fired. Only where devices are
+/// remembered: one that was forgotten may send again what made an alert, and that is then the same alert.
+fn alerts_are_told_once(world: &World<'_>, stored: &Stored) {
     let mut told = BTreeMap::<&str, Vec<&str>>::new();
-    let mut texts: Vec<&String> = stored.rows.get(&Dataset::Alerts).into_iter().flatten().collect();
-    texts.dedup();
-    for text in texts {
-        let field = |name: &str| text.split(' ').find_map(|cell| cell.strip_prefix(name)).unwrap_or_default();
-        told.entry(field("alert=")).or_default().push(field("state="));
+    for frame in stored.of_kind(Kind::Alerts) {
+        let rows = Alerts::of(frame).unwrap();
+        for row in (0..rows.len()).map(|row| rows.get(row)) {
+            told.entry(row.alert).or_default().push(row.state);
+        }
     }
     for (alert, mut states) in told {
         states.sort_unstable();
-        let ends = |state: &str| states == ["\"firing\"", state] || states == [state, "\"firing\""];
-        let fits = states == ["\"firing\""] || ends("\"resolved\"") || ends("\"expired\"");
+        if world.scenario.may_repeat() {
+            states.dedup();
+        }
+        let fits = matches!(states[..], ["firing"] | ["firing", "resolved"] | ["expired", "firing"]);
         assert!(fits, "the alert {alert} is {states:?}");
     }
-    let rows: usize = stored.of_kind(Kind::Alerts).map(|frame| Alerts::of(frame).unwrap().len()).sum();
-    assert!(rows >= stored.rows.get(&Dataset::Alerts).map_or(0, Vec::len));
 }
 
 /// What a stage has brought forth is what the next one was given.
@@ -228,9 +154,15 @@ fn same<T: Ord + Debug>(dataset: Dataset, stored: &[T], expected: &[T]) {
     if stored == expected {
         return;
     }
-    let count = |rows: &[T], row: &T| rows.partition_point(|other| other <= row) - rows.partition_point(|other| other < row);
+    let count = |rows: &[T], row: &T| {
+        rows.partition_point(|other| other <= row) - rows.partition_point(|other| other < row)
+    };
     let more = |rows: &[T], others: &[T]| {
-        rows.iter().filter(|row| count(rows, row) > count(others, row)).map(|row| format!("  {row:?}\n")).take(5).collect::<String>()
+        rows.iter()
+            .filter(|row| count(rows, row) > count(others, row))
+            .map(|row| format!("  {row:?}\n"))
+            .take(5)
+            .collect::<String>()
     };
     panic!(
         "the {} of this run are not those of an undisturbed one\nonly here:\n{}only there:\n{}",

@@ -114,14 +114,7 @@ fn lane(topic: &str, lanes: u16) -> Lane {
 
 /// A header for frames of messages, but for what names them.
 pub(crate) fn header(epoch: u64) -> Header {
-    Header {
-        id: FrameId([0; 16]),
-        kind: Kind::Messages,
-        lane: Lane(0),
-        created_at: 0,
-        epoch,
-        trace: None,
-    }
+    Header { id: FrameId([0; 16]), kind: Kind::Messages, lane: Lane(0), created_at: 0, epoch, trace: None }
 }
 
 /// A frame of messages.

@@ -7,7 +7,7 @@ use stages::frame::Micros;
 
 use crate::{
     Rng, chance,
-    topology::{ALERT, MAX_FUTURE_SECS, LIMIT, VALIDATE},
+    topology::{ALERT, LIMIT, MAX_FUTURE_SECS, VALIDATE},
 };
 
 /// 2024-01-01T23:50:00Z: a run goes on over midnight.
@@ -159,7 +159,8 @@ impl Fleet<'_> {
             _ if chance(self.rng, 50) => (json!({ "temperature": temperature }), Fate::Readings(1)),
             _ => {
                 let status = ["ok", "low battery"][self.rng.random_range(0..2)];
-                let metrics = json!({ "temperature": temperature, "level": level, "status": status, "debug": 0 });
+                let metrics =
+                    json!({ "temperature": temperature, "level": level, "status": status, "debug": 0 });
                 (metrics, Fate::Readings(3))
             }
         };

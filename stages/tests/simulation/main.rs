@@ -15,7 +15,10 @@
 //!
 //! `MILLSTREAM_SIMULATION_SEEDS=n` tries so many seeds in each test, `MILLSTREAM_SIMULATION_SEED=n` this one alone.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail")]
+
 mod checks;
+mod fates;
 mod ingest;
 mod input;
 mod pieces;

@@ -7,11 +7,10 @@ use stages::frame::{Frame, Kind, Messages, Micros, Readings};
 /// The message of each row of *messages* or *readings*; nothing for other kinds.
 pub(crate) fn messages_of(frame: &Frame) -> Vec<u64> {
     match frame.header.kind {
-        Kind::Messages | Kind::Readings => {
-            frame.rows.column_by_name("message").map_or_else(Vec::new, |column| {
-                column.as_primitive::<types::UInt64Type>().values().to_vec()
-            })
-        }
+        Kind::Messages | Kind::Readings => frame
+            .rows
+            .column_by_name("message")
+            .map_or_else(Vec::new, |column| column.as_primitive::<types::UInt64Type>().values().to_vec()),
         _ => Vec::new(),
     }
 }
@@ -35,7 +34,8 @@ pub(crate) fn texts(rows: &RecordBatch) -> Vec<String> {
     let schema = rows.schema();
     let columns = || schema.fields().iter().zip(rows.columns());
     let text = |row| {
-        let cells = columns().map(|(field, column)| format!("{}={}", field.name(), cell(column.as_ref(), row)));
+        let cells =
+            columns().map(|(field, column)| format!("{}={}", field.name(), cell(column.as_ref(), row)));
         cells.collect::<Vec<_>>().join(" ")
     };
     (0..rows.num_rows()).map(text).collect()
@@ -64,9 +64,13 @@ fn cell(array: &dyn Array, row: usize) -> String {
         }
         DataType::Map(..) => list(&array.as_map().value(row)),
         DataType::List(..) => list(array.as_list::<i32>().value(row).as_ref()),
-        DataType::Struct(..) => {
-            array.as_struct().columns().iter().map(|column| cell(column.as_ref(), row)).collect::<Vec<_>>().join(":")
-        }
+        DataType::Struct(..) => array
+            .as_struct()
+            .columns()
+            .iter()
+            .map(|column| cell(column.as_ref(), row))
+            .collect::<Vec<_>>()
+            .join(":"),
         other => panic!("a column of the type {other} has no text yet"),
     }
 }

@@ -60,8 +60,7 @@ impl Saved {
 
     /// Whether [`Saved::take`] would take the change: the next one, or one that changes nothing and knows the last.
     pub(crate) fn fits(&self, change: &Change) -> bool {
-        let changes =
-            !change.delta.is_empty() || change.snapshot.is_some() || change.applied.is_some();
+        let changes = !change.delta.is_empty() || change.snapshot.is_some() || change.applied.is_some();
         change.number == self.number + u64::from(changes)
     }
 

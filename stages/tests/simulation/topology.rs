@@ -57,7 +57,8 @@ struct All {
 
 static ALL: LazyLock<All> = LazyLock::new(|| All {
     validate: [Version::First, Version::Reworded, Version::Lenient].map(validate),
-    transform: [false, true].map(|reworded| (1..=LANES_MAX).map(|lanes| transform(reworded, lanes)).collect()),
+    transform: [false, true]
+        .map(|reworded| (1..=LANES_MAX).map(|lanes| transform(reworded, lanes)).collect()),
     analyze: [false, true]
         .map(|reworded| [Memory::Ample, Memory::Short].map(|memory| analyze(reworded, memory))),
     alert: [false, true].map(|reworded| [Memory::Ample, Memory::Short].map(|memory| alert(reworded, memory))),
@@ -168,6 +169,7 @@ fn alert(reworded: bool, memory: Memory) -> Stage {
         rules.insert(0, json!({ "name": "never", "metric": "nothing", "above": 0 }));
     }
     let idle_secs = if memory == Memory::Ample { 10_000_000 } else { 120 };
-    let config: AlertConfig = serde_json::from_value(json!({ "rules": rules, "idle_secs": idle_secs })).unwrap();
+    let config: AlertConfig =
+        serde_json::from_value(json!({ "rules": rules, "idle_secs": idle_secs })).unwrap();
     Stage::Alert(Arc::new(Alert::new(&config).unwrap()))
 }

@@ -98,7 +98,8 @@ fn run_device(world: &World<'_>, device: &str, said: &[Said], rows: &mut Rows) {
 
 /// Stores what goes to the lake, and answers the rest.
 fn forward(plan: Plan, rows: &mut Rows) -> Vec<Frame> {
-    let (next, stored): (Vec<_>, Vec<_>) = plan.publish.into_iter().partition(|(port, _)| *port == Port::Next);
+    let (next, stored): (Vec<_>, Vec<_>) =
+        plan.publish.into_iter().partition(|(port, _)| *port == Port::Next);
     stored.iter().for_each(|(_, frame)| store(frame, rows));
     next.into_iter().map(|(_, frame)| frame).collect()
 }

@@ -73,7 +73,15 @@ impl World<'_> {
     pub(crate) fn receive(&mut self, process: usize, stage: usize) {
         let Some((lease, run)) = self.queues[stage].receive(self.rng, RUN_FRAMES) else { return };
         let lane = run[0].lane;
-        self.jobs.push(Job { process, stage, lane, lease, run: run.into(), alone: false, phase: Phase::Held });
+        self.jobs.push(Job {
+            process,
+            stage,
+            lane,
+            lease,
+            run: run.into(),
+            alone: false,
+            phase: Phase::Held,
+        });
     }
 
     /// Takes a job one step on; it comes back unless it is at its end.
@@ -104,7 +112,8 @@ impl World<'_> {
         }
         let stage = self.stage(job.process, job.stage);
         let saved = self.saved.entry(slot).or_default();
-        let mut known = self.processes[job.process].known.remove(&slot).unwrap_or_else(|| saved.restore(stage));
+        let mut known =
+            self.processes[job.process].known.remove(&slot).unwrap_or_else(|| saved.restore(stage));
         if self.scenario.engine != Engine::OneTransaction {
             // Nothing fences what is published. So whoever gained a lane must know its state before it plans.
             if known.number != saved.number() {
@@ -153,12 +162,26 @@ impl World<'_> {
                 Some(Change { number: known.number, delta, snapshot, applied })
             }
         };
-        Step { input: frames, publish, counts: plan.counts, dead: Vec::new(), known: change.is_some().then_some(known), change }
+        Step {
+            input: frames,
+            publish,
+            counts: plan.counts,
+            dead: Vec::new(),
+            known: change.is_some().then_some(known),
+            change,
+        }
     }
 
     /// What two states that were read anew make of a frame, which must be the same.
-    fn plan_twice(&self, stage: &Stage, known: &Known, number: usize, input: &Frame) -> Option<Vec<([u8; 16], Vec<u8>)>> {
-        let saved = self.saved.get(&(number, input.header.lane)).filter(|saved| saved.number() == known.number)?;
+    fn plan_twice(
+        &self,
+        stage: &Stage,
+        known: &Known,
+        number: usize,
+        input: &Frame,
+    ) -> Option<Vec<([u8; 16], Vec<u8>)>> {
+        let saved =
+            self.saved.get(&(number, input.header.lane)).filter(|saved| saved.number() == known.number)?;
         let plan = || stage::plan(stage, &mut saved.restore(stage).state, input).unwrap();
         let (one, other) = (plan(), plan());
         assert_eq!(one.delta, other.delta, "the same frame on the same state leads to another delta");
@@ -289,7 +312,10 @@ fn decoded(run: &VecDeque<Delivery>, joined: bool) -> Vec<Frame> {
         let frame = frame::decode(&delivery.bytes).unwrap();
         let alike = |first: &Frame| {
             let kind = frame.header.kind;
-            joined && kind != Kind::Tick && first.header.kind == kind && first.rows.schema() == frame.rows.schema()
+            joined
+                && kind != Kind::Tick
+                && first.header.kind == kind
+                && first.rows.schema() == frame.rows.schema()
         };
         if !frames.first().is_none_or(alike) {
             break;

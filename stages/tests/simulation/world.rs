@@ -166,7 +166,10 @@ impl<'a> World<'a> {
 
     fn is_idle(&self) -> bool {
         let ingested = self.ingest.next().is_none() && !self.ingest.has_open();
-        ingested && self.queues.iter().all(Queue::is_empty) && self.jobs.is_empty() && self.store_jobs.is_empty()
+        ingested
+            && self.queues.iter().all(Queue::is_empty)
+            && self.jobs.is_empty()
+            && self.store_jobs.is_empty()
     }
 
     fn turn(&mut self) {
@@ -175,7 +178,8 @@ impl<'a> World<'a> {
             12..17 => self.close(),
             17..20 => self.tick(),
             20..45 => {
-                let (process, stage) = (self.rng.random_range(0..PROCESSES), self.rng.random_range(VALIDATE..=STORE));
+                let (process, stage) =
+                    (self.rng.random_range(0..PROCESSES), self.rng.random_range(VALIDATE..=STORE));
                 if stage == STORE { self.receive_to_store(process) } else { self.receive(process, stage) }
             }
             45..90 if !self.jobs.is_empty() => {
@@ -317,7 +321,9 @@ impl<'a> World<'a> {
 
     /// Whether the stage fails whenever it sees a row of the frame.
     pub(crate) fn is_poisoned(&self, stage: usize, frame: &Frame) -> bool {
-        let poison = |message: u64| self.taken.get(&message).and_then(|taken| self.scenario.inputs[taken.input].poison);
+        let poison = |message: u64| {
+            self.taken.get(&message).and_then(|taken| self.scenario.inputs[taken.input].poison)
+        };
         messages_of(frame).into_iter().any(|message| poison(message) == Some(stage))
     }
 
@@ -334,7 +340,8 @@ impl<'a> World<'a> {
     fn hear(&mut self, stage: usize, frame: &Frame) {
         if frame.header.kind == Kind::Tick {
             let in_lane = |device: &String| Lane::of(device, self.scenario.lanes) == frame.header.lane;
-            for (_, heard) in self.heard.iter_mut().filter(|(device, _)| stage == ANALYZE && in_lane(device)) {
+            for (_, heard) in self.heard.iter_mut().filter(|(device, _)| stage == ANALYZE && in_lane(device))
+            {
                 heard.ticks.push((heard.newest[&ANALYZE], frame.header.created_at));
             }
         }
