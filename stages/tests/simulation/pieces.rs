@@ -25,7 +25,8 @@ pub(crate) fn plan_pieces(
     fails: impl Fn(&Frame) -> bool,
 ) -> Pieces {
     let mut pieces = Pieces { good: Vec::new(), poison: Vec::new() };
-    let mut left: Vec<Range<usize>> = vec![0..frame.rows.num_rows()];
+    let mut left: Vec<Range<usize>> = Vec::new();
+    left.push(0..frame.rows.num_rows());
     while let Some(rows) = left.pop() {
         let id = frame.header.id.published(stage.name(), 0, "piece", rows.start);
         let header = Header { id, ..frame.header.clone() };
