@@ -218,7 +218,7 @@ fn earlier(one: Option<Micros>, other: Option<Micros>) -> Option<Micros> {
 pub(super) struct Entry {
     pub(super) device: String,
     newest: Micros,
-    pub(super) received_at: Micros,
+    received_at: Micros,
     /// No window that ends here or before is open.
     closed_until: Micros,
     /// Whether all that was known of it before is void.

@@ -15,8 +15,9 @@ pub struct AnalyzeState {
     devices: Vec<Device>,
     slots: HashMap<String, usize>,
     metrics: Metrics,
-    /// How far the time of receipt has come in the lane.
-    received_at: Micros,
+    /// The instant of the last tick: all that was received before has been seen. Rows do not tell that: of devices that
+    /// came another way some may still be on theirs.
+    seen_until: Micros,
 }
 
 /// The devices that a frame touched, in the order of their first row.
@@ -61,7 +62,6 @@ impl AnalyzeState {
         limits: &Limits,
         closed: &mut Closed,
     ) -> (&mut Device, &Metrics) {
-        self.received_at = self.received_at.max(received_at);
         let device = &mut self.devices[slot];
         if device.is_idle(received_at, limits) {
             device.start_anew(&self.metrics, closed);
@@ -77,7 +77,7 @@ impl AnalyzeState {
         change: &mut Change,
         closed: &mut Closed,
     ) {
-        self.received_at = self.received_at.max(instant);
+        self.seen_until = self.seen_until.max(instant);
         let devices = self.devices.iter().enumerate();
         let mut due: Vec<usize> =
             devices.filter(|(_, device)| device.is_due(instant, limits)).map(|(slot, _)| slot).collect();
@@ -98,11 +98,11 @@ impl AnalyzeState {
         postcard::to_stdvec(&entries.collect::<Vec<_>>()).map_err(StateError::new)
     }
 
-    /// Everything, as bytes for [`AnalyzeState::apply`] on an empty state; devices that were silent
+    /// Everything, as bytes for [`AnalyzeState::apply`] on an empty state; devices that a tick has found silent
     /// for longer than `limits.idle` are forgotten, unless they have a window that is still to be closed, and so are
     /// metrics of the others.
     pub(super) fn snapshot(&mut self, limits: &Limits) -> Result<Vec<u8>, StateError> {
-        let oldest = self.received_at.saturating_sub(limits.idle);
+        let oldest = self.seen_until.saturating_sub(limits.idle);
         self.devices.retain(|device| device.received_at >= oldest || device.has_windows());
         // The names that are still in use.
         let metrics = std::mem::take(&mut self.metrics);
@@ -123,7 +123,6 @@ impl AnalyzeState {
         let entries: Vec<Entry> = postcard::from_bytes(bytes).map_err(StateError::new)?;
         for entry in entries {
             let slot = self.device_slot(&entry.device);
-            self.received_at = self.received_at.max(entry.received_at);
             let device = &mut self.devices[slot];
             device.apply(entry, &mut self.metrics)?;
             device.forget(dedupe);

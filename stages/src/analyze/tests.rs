@@ -132,8 +132,27 @@ fn idle_devices_leave_the_snapshot() {
     let mut state = AnalyzeState::default();
     analyze.plan(&mut state, &frame(&[("a", 1, None, 1.0, NOW)])).unwrap();
     let with_idle = analyze.snapshot(&mut state).unwrap().len();
-    analyze.plan(&mut state, &frame(&[("b", 1, None, 1.0, NOW + 86_401)])).unwrap();
+    let later = NOW + 86_401;
+    analyze.plan(&mut state, &frame(&[("b", 1, None, 1.0, later)])).unwrap();
+    analyze.plan(&mut state, &Frame::tick(Lane(0), later * 1_000_000)).unwrap();
     assert_eq!(analyze.snapshot(&mut state).unwrap().len(), with_idle);
+}
+
+/// Rows of a device that comes through another lane of transform may be ahead of it by more than the idle time.
+#[test]
+fn a_device_is_not_idle_because_another_one_is_ahead() {
+    let analyze = analyze();
+    let mut state = AnalyzeState::default();
+    let row = ("a", NOW, Some(1), 1.0, NOW);
+    analyze.plan(&mut state, &frame(&[row])).unwrap();
+    analyze.plan(&mut state, &frame(&[("b", NOW, None, 1.0, NOW + 90_000)])).unwrap();
+    let mut restored = AnalyzeState::default();
+    let snapshot = analyze.snapshot(&mut state).unwrap();
+    analyze.apply(&mut restored, &snapshot).unwrap();
+    for state in [&mut state, &mut restored] {
+        let plan = analyze.plan(state, &frame(&[("a", NOW, Some(1), 1.0, NOW + 10)])).unwrap();
+        assert_eq!(plan.counts.repeated, 1);
+    }
 }
 
 #[test]
