@@ -6,7 +6,7 @@ use stages::frame::{FrameId, Lane, Micros};
 
 use super::{SqliteQueues, depth, depth::count, tally::Tally};
 use crate::{
-    database::Durability,
+    database::{Durability, seal},
     queue::{Batch, DeadFilter, KeptLetter, QueueError, QueueName, Span},
 };
 
@@ -145,10 +145,12 @@ fn put_back(
             "INSERT INTO frame (queue, line, lane, id, rows, bytes, published_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         )?
         .insert(frame)?;
+    let frame: Vec<u8> = connection
+        .prepare_cached("DELETE FROM dead WHERE letter = ?1 RETURNING bytes")?
+        .query_row([letter], |row| row.get(0))?;
     connection
-        .prepare_cached("INSERT INTO body (seq, bytes) SELECT ?1, bytes FROM dead WHERE letter = ?2")?
-        .execute(params![seq, letter])?;
-    connection.prepare_cached("DELETE FROM dead WHERE letter = ?1")?.execute([letter])?;
+        .prepare_cached("INSERT INTO body (seq, bytes) VALUES (?1, ?2)")?
+        .execute(params![seq, seal(&frame)])?;
     tally.requeued(*queue, rows, bytes);
     Ok(())
 }

@@ -161,7 +161,7 @@ pub(super) fn bury(
     connection
         .prepare_cached(
             "INSERT INTO dead (queue, lane, id, rows, published_at, attempts, reason, died_at, bytes)
-             SELECT queue, lane, id, rows, published_at, attempts + ?2, ?3, ?4, body.bytes
+             SELECT queue, lane, id, rows, published_at, attempts + ?2, ?3, ?4, substr(body.bytes, 1, frame.bytes)
              FROM frame JOIN body USING (seq) WHERE seq = ?1",
         )?
         .execute(params![held.seq, failures, reason, now])?;

@@ -176,7 +176,7 @@ fn bury(
     connection
         .prepare_cached(
             "INSERT INTO dead (queue, lane, id, rows, published_at, attempts, reason, died_at, bytes)
-             SELECT queue, lane, id, rows, published_at, attempts, ?2, ?3, body.bytes
+             SELECT queue, lane, id, rows, published_at, attempts, ?2, ?3, substr(body.bytes, 1, frame.bytes)
              FROM frame JOIN body USING (seq) WHERE seq IN (SELECT value FROM json_each(?1)) ORDER BY seq",
         )?
         .execute(params![seqs, reason, now])?;
