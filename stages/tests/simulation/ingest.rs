@@ -125,7 +125,15 @@ pub(crate) fn messages(header: Header, taken: &[Taken], inputs: &[Input]) -> Fra
         let properties = [("content".to_owned(), inputs[taken.input].content.to_string())];
         let client_id = topic.rsplit('/').next().unwrap_or_default();
         let (message, received_at) = (taken.message, taken.received_at);
-        rows.append(&Message { message, topic, payload, received_at, client_id, properties: &properties });
+        rows.append(&Message {
+            message,
+            topic,
+            payload,
+            received_at,
+            client_id,
+            properties: &properties,
+            replays: 0,
+        });
     }
     rows.finish(header).unwrap()
 }
