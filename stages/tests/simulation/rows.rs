@@ -56,6 +56,7 @@ fn cell(array: &dyn Array, row: usize) -> String {
         }
         DataType::Utf8 => format!("{:?}", array.as_string::<i32>().value(row)),
         DataType::Binary => String::from_utf8_lossy(array.as_binary::<i32>().value(row)).into_owned(),
+        DataType::UInt32 => array.as_primitive::<types::UInt32Type>().value(row).to_string(),
         DataType::UInt64 => array.as_primitive::<types::UInt64Type>().value(row).to_string(),
         DataType::Float64 => format!("{:?}", array.as_primitive::<types::Float64Type>().value(row)),
         DataType::Boolean => array.as_boolean().value(row).to_string(),
