@@ -41,7 +41,7 @@ fn a_store_worker_that_slept_through_its_lease_publishes_nothing() {
         let before = site.verify();
 
         sleeper.go_on();
-        sleeper.says("frames went to another worker while they were written");
+        sleeper.says("frames were lost while they were written");
         stop([front, sleeper, other]);
         assert_balanced(&site, &report);
         assert_eq!(site.verify()["readings"], before["readings"], "{moment}");

@@ -4,7 +4,7 @@ use std::{thread::sleep, time::Duration};
 
 use tests::{Disk, Site, lake};
 
-use crate::{QUICK, balances, entries, fleet, flows, up};
+use crate::{QUICK, balances, fleet, flows, staged, up};
 
 #[test]
 fn a_full_disk_holds_acknowledgements_back_and_loses_nothing() {
@@ -38,7 +38,7 @@ fn a_full_disk_holds_acknowledgements_back_and_loses_nothing() {
         let said = format!("cannot be used now; it is tried again stage=\"{stage}\"");
         assert!(ended.said(&said) <= 2, "not at each try: {ended:?}");
     }
-    assert_eq!(entries(&site.lake().join(".staging")), 0);
+    assert!(staged(&site.lake()).is_empty());
 }
 
 #[test]
@@ -68,5 +68,5 @@ fn a_full_disk_of_the_lake_holds_rows_up_and_loses_none() {
     let ended = up.ended().well();
     assert_eq!(ended.said("rows stay queued"), 1, "{ended:?}");
     assert_eq!(site.queues()["queues"]["store"]["dead"], 0);
-    assert_eq!(entries(&site.lake().join(".staging")), 0);
+    assert!(staged(&site.lake()).is_empty());
 }

@@ -7,7 +7,7 @@ use std::{
 
 use tests::{Child, Site, inject::strace, lake};
 
-use crate::{QUICK, entries};
+use crate::{QUICK, staged};
 
 /// Rows of two hours, so of two files.
 fn series(site: &Site, number: usize) -> std::path::PathBuf {
@@ -18,8 +18,8 @@ fn series(site: &Site, number: usize) -> std::path::PathBuf {
 
 /// Cuts every file in half that store has not given its name.
 fn truncate_hidden(lake: &Path) {
-    for roll in fs::read_dir(lake.join(".staging")).unwrap() {
-        for file in fs::read_dir(roll.unwrap().path()).unwrap() {
+    for roll in staged(lake) {
+        for file in fs::read_dir(roll).unwrap() {
             let path = file.unwrap().path();
             // What has its name already is the same file: it is whole, and stays so.
             let is_named =
@@ -77,7 +77,7 @@ fn whatever_is_left_of_a_file_it_never_becomes_visible_and_its_rows_come_once() 
         lake::holds_exactly(&site.lake(), &sent);
         store.terminate();
         store.ended().well();
-        assert_eq!(entries(&site.lake().join(".staging")), 0, "{first}");
+        assert!(staged(&site.lake()).is_empty(), "{first}");
     }
     reader.terminate();
     reader.ended().well();

@@ -11,7 +11,10 @@ mod interrupted;
 mod locked;
 mod read_only;
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use tests::{Child, Console, Site};
 
@@ -48,7 +51,8 @@ fn balances(site: &Site, fleet: Child) {
     assert!(books["stored"].as_u64().unwrap() > 200, "{books}");
 }
 
-/// How many entries there are in a directory.
-fn entries(directory: &Path) -> usize {
-    fs::read_dir(directory).unwrap().count()
+/// Where files of rolls are that have no name yet; the locks beside them are files.
+fn staged(lake: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(lake.join(".staging")).unwrap().map(|entry| entry.unwrap().path());
+    entries.filter(|path| path.is_dir()).collect()
 }

@@ -4,7 +4,7 @@ use std::{path::Path, process::Command};
 
 use tests::{Child, Disk, Site, inject::strace, lake, program};
 
-use crate::{QUICK, balances, entries, fleet, flows, up};
+use crate::{QUICK, balances, fleet, flows, staged, up};
 
 /// What a command says that does not start.
 fn refusal(command: Command) -> String {
@@ -37,7 +37,7 @@ fn a_lake_that_becomes_read_only_holds_rows_up_and_loses_none() {
     let ended = up.ended().well();
     assert_eq!(ended.said("rows stay queued"), 1, "{ended:?}");
     assert_eq!(ended.said("rows could not be written"), 0, "{ended:?}");
-    assert_eq!(entries(&site.lake().join(".staging")), 0);
+    assert!(staged(&site.lake()).is_empty());
 }
 
 #[test]
