@@ -132,6 +132,11 @@ fn topics(reworded: bool) -> Vec<TopicConfig> {
                 "max_future_secs": MAX_FUTURE_SECS,
             },
         }),
+        // Without a clock.
+        json!({
+            "pattern": "counter/{device}",
+            "transform": { "time": "received", "seq": "/n", "readings": { "object": "/values" } },
+        }),
         json!({
             "pattern": "senml/{box}",
             "transform": { "preset": "senml", "max_future_secs": MAX_FUTURE_SECS },
