@@ -90,6 +90,7 @@ fn schema(version: Version) -> Value {
     };
     json!({
         "$id": "meter",
+        "version": 1,
         "title": if version == Version::Reworded { "Any meter" } else { "A meter" },
         "type": "object",
         "required": ["ts", "seq", "metrics"],
