@@ -15,8 +15,10 @@
 //! forgotten, after `idle_secs` of silence, may come back with rows of a window that had gone out; these are then a second
 //! row of that window. A stop closes nothing: open windows are part of the state.
 
+mod buckets;
 mod closed;
 mod config;
+mod count;
 mod device;
 mod level;
 mod seen;
@@ -30,10 +32,10 @@ use arrow_array::BooleanArray;
 use arrow_select::filter::filter_record_batch;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
-use self::{closed::Closed, device::Limits, state::Change, window::Sample};
+use self::{closed::Closed, count::Numbered, device::Limits, state::Change, window::Sample};
 pub use self::{config::AnalyzeConfig, state::AnalyzeState};
 use crate::{
-    frame::{Frame, Header, Kind, Readings, Scores},
+    frame::{Frame, Header, Kind, Micros, Readings, Scores},
     plan::{Counts, Delta, Plan, PlanError, Port, StateError},
 };
 
@@ -150,10 +152,13 @@ impl Analyze {
         let horizon = device.newest.saturating_sub(self.limits.dedupe);
         let late = device.is_late(ts, &self.limits);
         device.advance(ts, received_at, &self.limits, metrics, closed);
-        let series = device.series(metric, &self.limits);
+        let (series, counting) = device.series(metric, &self.limits);
         // What is older than the memory cannot be told from a repeat, and is kept.
-        if ts >= horizon && !series.seen.insert(ts, identity(readings, row)) {
-            return None;
+        if ts >= horizon {
+            let known = (ts, identity(readings, row, Some(ts)));
+            if !series.remember(known, numbered(readings, row), horizon, counting) {
+                return None;
+            }
         }
         series.seen.hear(ts);
         series.changed = true;
@@ -181,10 +186,19 @@ fn counts(scores: &Scores, rows: usize, closed: &Closed) -> Counts {
     }
 }
 
-/// What makes two rows of one device and metric the same: time, sequence number and value.
-fn identity(readings: &Readings<'_>, row: usize) -> u64 {
+/// The number of a row that has no other time than that of its receipt.
+fn numbered(readings: &Readings<'_>, row: usize) -> Option<Numbered> {
+    let received_at = readings.received_at(row);
+    let number = readings.seq(row).filter(|_| readings.ts(row) == received_at)?;
+    Some(Numbered { received_at, number, identity: identity(readings, row, None) })
+}
+
+/// What makes two rows of one device and metric the same: time, where it is their own, sequence number and value.
+fn identity(readings: &Readings<'_>, row: usize, ts: Option<Micros>) -> u64 {
     let mut hash = Xxh3::new();
-    hash.update(&readings.ts(row).to_le_bytes());
+    if let Some(ts) = ts {
+        hash.update(&ts.to_le_bytes());
+    }
     if let Some(seq) = readings.seq(row) {
         hash.update(b"s");
         hash.update(&seq.to_le_bytes());

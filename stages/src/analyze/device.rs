@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     closed::Closed,
+    count::{Counting, CountsEntry},
     level::Level,
     series::{AllSeries, Metrics, Series, SeriesEntry},
     window::Sample,
@@ -34,6 +35,7 @@ pub(super) struct Device {
     closed_until: Micros,
     /// When the first of its open windows ends.
     next_end: Option<Micros>,
+    counting: Counting,
     series: AllSeries,
     forgot: bool,
 }
@@ -46,6 +48,7 @@ impl Device {
             received_at: 0,
             closed_until: Micros::MIN,
             next_end: None,
+            counting: Counting::default(),
             series: AllSeries::default(),
             forgot: false,
         }
@@ -141,13 +144,14 @@ impl Device {
         self.next_end.is_some()
     }
 
-    /// What is known of a metric, which begins anew when it was silent for longer than `limits.idle`.
-    pub(super) fn series(&mut self, metric: usize, limits: &Limits) -> &mut Series {
+    /// What is known of a metric, which begins anew when it was silent for longer than `limits.idle`; and how the device
+    /// counts.
+    pub(super) fn series(&mut self, metric: usize, limits: &Limits) -> (&mut Series, &mut Counting) {
         let series = self.series.get(metric);
         if series.is_idle(self.newest, limits.idle, limits.dedupe) {
             series.level = Level::default();
         }
-        series
+        (series, &mut self.counting)
     }
 
     /// Lets go of the metrics that would begin anew, and takes the numbers of the others from `to`.
@@ -161,7 +165,7 @@ impl Device {
     pub(super) fn forget(&mut self, dedupe: Micros) {
         let horizon = self.newest.saturating_sub(dedupe);
         for (_, series) in self.series.iter_mut() {
-            series.seen.forget(horizon);
+            series.forget(horizon);
         }
     }
 
@@ -183,6 +187,28 @@ impl Device {
         entry
     }
 
+    /// What changed in the counts since the last time, or everything; nothing of a device that gives its rows a time.
+    pub(super) fn counts(&mut self, metrics: &Metrics, all: bool) -> Option<CountsEntry> {
+        if !self.counting.ever {
+            return None;
+        }
+        let mut counts = Vec::new();
+        for (metric, series) in self.series.iter_mut() {
+            let entry = series.count.as_mut().and_then(|count| count.changes(all));
+            counts.extend(entry.map(|entry| (metrics.name(metric).to_owned(), entry)));
+        }
+        (all || !counts.is_empty()).then(|| self.counting.entry(&self.name, counts))
+    }
+
+    /// Takes over what [`Device::counts`] said, after what [`Device::entry`] did.
+    pub(super) fn apply_counts(&mut self, entry: CountsEntry, metrics: &mut Metrics) {
+        self.counting.apply(&entry);
+        for (metric, count) in entry.counts {
+            let known = &mut self.series.get(metrics.slot(&metric)).count;
+            known.get_or_insert_default().apply(count);
+        }
+    }
+
     /// Takes over what [`Device::entry`] said.
     ///
     /// # Errors
@@ -190,6 +216,7 @@ impl Device {
     pub(super) fn apply(&mut self, entry: Entry, metrics: &mut Metrics) -> Result<(), StateError> {
         if entry.forgot {
             self.series = AllSeries::default();
+            self.counting = Counting::default();
         }
         (self.newest, self.received_at) = (entry.newest, entry.received_at);
         self.closed_until = entry.closed_until;

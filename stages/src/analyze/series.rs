@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    count::{Count, Counting, Numbered},
     level::Level,
     seen::{Seen, SeenEntry},
     window::{WindowEntry, Windows},
@@ -47,6 +48,8 @@ impl Metrics {
 pub(super) struct Series {
     pub(super) level: Level,
     pub(super) seen: Seen,
+    /// Only where rows have numbers and no time.
+    pub(super) count: Option<Box<Count>>,
     pub(super) windows: Windows,
     /// Whether anything changed since the last delta.
     pub(super) changed: bool,
@@ -57,6 +60,31 @@ impl Series {
     /// left by then that could tell a repeat. Whether it was let go of meanwhile changes nothing.
     pub(super) fn is_idle(&self, newest: Micros, idle: Micros, dedupe: Micros) -> bool {
         newest.saturating_sub(self.seen.newest()) > idle.max(dedupe)
+    }
+
+    /// Remembers a row by its event time and `identity`, and by its number where it has no other time than that of its
+    /// receipt; false if it was remembered already. Nothing before `horizon` counts.
+    pub(super) fn remember(
+        &mut self,
+        (ts, identity): (Micros, u64),
+        numbered: Option<Numbered>,
+        horizon: Micros,
+        counting: &mut Counting,
+    ) -> bool {
+        if let Some(row) = numbered
+            && !self.count.get_or_insert_default().insert(row, horizon, counting)
+        {
+            return false;
+        }
+        // Also with a number: the time of the device may be that of the receipt by chance, and is not when it comes again.
+        self.seen.insert(ts, identity)
+    }
+
+    pub(super) fn forget(&mut self, horizon: Micros) {
+        self.seen.forget(horizon);
+        if let Some(count) = &mut self.count {
+            count.forget(horizon);
+        }
     }
 
     pub(super) fn entry(&mut self, metric: &str, newest: Micros, all: bool) -> SeriesEntry {

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::{
     closed::Closed,
+    count::CountsEntry,
     device::{Device, Entry, Limits},
     series::Metrics,
 };
@@ -94,8 +95,10 @@ impl AnalyzeState {
         if change.slots.is_empty() {
             return Ok(Vec::new());
         }
-        let entries = change.slots.iter().map(|slot| self.devices[*slot].entry(&self.metrics, false));
-        postcard::to_stdvec(&entries.collect::<Vec<_>>()).map_err(StateError::new)
+        let entries =
+            change.slots.iter().map(|slot| self.devices[*slot].entry(&self.metrics, false)).collect();
+        let counts = change.slots.iter().filter_map(|slot| self.devices[*slot].counts(&self.metrics, false));
+        bytes(entries, counts.collect())
     }
 
     /// Everything, as bytes for [`AnalyzeState::apply`] on an empty state; devices that a tick has found silent
@@ -111,22 +114,33 @@ impl AnalyzeState {
         }
         self.slots =
             self.devices.iter().enumerate().map(|(slot, device)| (device.name.clone(), slot)).collect();
-        let entries = self.devices.iter_mut().map(|device| device.entry(&self.metrics, true));
-        postcard::to_stdvec(&entries.collect::<Vec<_>>()).map_err(StateError::new)
+        let entries = self.devices.iter_mut().map(|device| device.entry(&self.metrics, true)).collect();
+        let counts = self.devices.iter_mut().filter_map(|device| device.counts(&self.metrics, true));
+        bytes(entries, counts.collect())
     }
 
     /// Takes over what a delta or a snapshot says; `dedupe` is how long identities are remembered.
     ///
     /// # Errors
-    /// When the bytes are none that this version wrote.
+    /// When the bytes are none that this version wrote, or one before it.
     pub(super) fn apply(&mut self, bytes: &[u8], dedupe: Micros) -> Result<(), StateError> {
-        let entries: Vec<Entry> = postcard::from_bytes(bytes).map_err(StateError::new)?;
+        let (entries, rest): (Vec<Entry>, _) = postcard::take_from_bytes(bytes).map_err(StateError::new)?;
+        let counts: Vec<CountsEntry> = match rest {
+            [] => Vec::new(),
+            rest => postcard::from_bytes(rest).map_err(StateError::new)?,
+        };
+        let mut touched = Change::default();
         for entry in entries {
             let slot = self.device_slot(&entry.device);
-            let device = &mut self.devices[slot];
-            device.apply(entry, &mut self.metrics)?;
-            device.forget(dedupe);
+            self.devices[slot].apply(entry, &mut self.metrics)?;
+            touched.touch(slot);
         }
+        for entry in counts {
+            let slot = self.device_slot(&entry.device);
+            self.devices[slot].apply_counts(entry, &mut self.metrics);
+            touched.touch(slot);
+        }
+        self.forget(&touched, dedupe);
         Ok(())
     }
 
@@ -140,5 +154,15 @@ impl AnalyzeState {
         for slot in &change.slots {
             self.devices[*slot].forget(dedupe);
         }
+    }
+}
+
+/// Devices, and behind them their counts, where there are any: what was written before there were counts ends with the
+/// devices.
+fn bytes(devices: Vec<Entry>, counts: Vec<CountsEntry>) -> Result<Vec<u8>, StateError> {
+    let bytes = postcard::to_stdvec(&devices).map_err(StateError::new)?;
+    match counts[..] {
+        [] => Ok(bytes),
+        _ => postcard::to_extend(&counts, bytes).map_err(StateError::new),
     }
 }

@@ -1,4 +1,5 @@
 mod bench;
+mod count;
 mod properties;
 mod series;
 mod windows;

@@ -109,7 +109,8 @@ impl Ingest {
 /// By the device of the topic where the pattern has it, by the topic otherwise.
 fn lane(topic: &str, lanes: u16) -> Lane {
     let device = topic.strip_prefix("plant/").and_then(|rest| rest.split_once('/')).map(|(_, device)| device);
-    Lane::of(device.or(topic.strip_prefix("batch/")).unwrap_or(topic), lanes)
+    let device = device.or(topic.strip_prefix("batch/")).or(topic.strip_prefix("counter/"));
+    Lane::of(device.unwrap_or(topic), lanes)
 }
 
 /// A header for frames of messages, but for what names them.

@@ -64,11 +64,14 @@ struct Fleet<'a> {
     count: u64,
     /// The temperature of each plant device: it wanders, and crosses the thresholds.
     temperatures: [f64; 3],
+    /// How far the devices without a clock have counted; none where what they send again may overtake what they sent.
+    counters: Option<[u64; 2]>,
 }
 
-/// So many messages; `poison` percent of them make some stage fail.
-pub(crate) fn draw(rng: &mut Rng, messages: usize, poison: u32) -> Vec<Input> {
-    let mut fleet = Fleet { rng, now: START, count: 0, temperatures: [60.0, 75.0, 25.0] };
+/// So many messages; `poison` percent of them make some stage fail. In order, some of devices without a clock.
+pub(crate) fn draw(rng: &mut Rng, messages: usize, poison: u32, in_order: bool) -> Vec<Input> {
+    let counters = in_order.then_some([0; 2]);
+    let mut fleet = Fleet { rng, now: START, count: 0, temperatures: [60.0, 75.0, 25.0], counters };
     let mut inputs: Vec<Input> = Vec::with_capacity(messages);
     while inputs.len() < messages {
         let pause = fleet.pause();
@@ -126,7 +129,8 @@ impl Fleet<'_> {
     fn message(&mut self) -> (String, Vec<u8>, Fate) {
         self.count += 1;
         let flaw = self.flaw();
-        let (topic, payload, fate) = match self.rng.random_range(0..10) {
+        let (topic, payload, fate) = match self.rng.random_range(0..12) {
+            10.. if self.counters.is_some() && flaw != Flaw::Future => self.counter(),
             0..6 => self.plant(flaw),
             6..8 => self.batch(flaw),
             8 => self.gateway(flaw),
@@ -202,6 +206,17 @@ impl Fleet<'_> {
             { "bn": "right:", "n": "level", "v": self.level() },
         ]);
         ("senml/box".to_owned(), payload.to_string().into(), Fate::Readings(2))
+    }
+
+    /// Often the same values: only the count tells one message from another.
+    fn counter(&mut self) -> (String, Vec<u8>, Fate) {
+        let device = self.rng.random_range(0..2);
+        let counter = &mut self.counters.as_mut().unwrap()[device];
+        *counter += self.rng.random_range(1..3);
+        let n = *counter;
+        let values = json!({ "open": chance(self.rng, 50), "starts": self.rng.random_range(0..2) });
+        let payload = json!({ "n": n, "values": values }).to_string();
+        (format!("counter/counter-{device}"), payload.into(), Fate::Readings(2))
     }
 
     /// A number that no other message has.

@@ -107,14 +107,15 @@ fn draw(rng: &mut Rng, engine: impl Fn(&mut Rng) -> Engine) -> Scenario {
         3..6 => Some(Version::Lenient),
         _ => None,
     };
+    let overtakes = chance(rng, 15);
     let mut scenario = Scenario {
         engine,
         lanes: rng.random_range(1..=LANES_MAX),
         memory: if chance(rng, 40) { Memory::Short } else { Memory::Ample },
         granularity: [Granularity::Hour, Granularity::Day, Granularity::Month][rng.random_range(0..3)],
         change: change.map(|version| (version, rng.random_range(0..messages))),
-        overtakes: chance(rng, 15),
-        inputs: input::draw(rng, messages, poison),
+        overtakes,
+        inputs: input::draw(rng, messages, poison, !overtakes),
     };
     if scenario.may_repeat() {
         // What is not remembered may then be there twice, and not be equal.

@@ -90,6 +90,7 @@ fn schema(version: Version) -> Value {
     };
     json!({
         "$id": "meter",
+        "version": 1,
         "title": if version == Version::Reworded { "Any meter" } else { "A meter" },
         "type": "object",
         "required": ["ts", "seq", "metrics"],
@@ -131,6 +132,11 @@ fn topics(reworded: bool) -> Vec<TopicConfig> {
                 "tags": { "site": { "constant": "north" } },
                 "max_future_secs": MAX_FUTURE_SECS,
             },
+        }),
+        // Without a clock.
+        json!({
+            "pattern": "counter/{device}",
+            "transform": { "time": "received", "seq": "/n", "readings": { "object": "/values" } },
         }),
         json!({
             "pattern": "senml/{box}",

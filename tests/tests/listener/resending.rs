@@ -7,6 +7,12 @@ use tests::{Site, lake, until};
 use super::raw::{Connect, PUBACK, PUBCOMP, PUBREC, Raw, V3, V5, publish, publish_once, release};
 
 const QUICK: &str = "store: { age_secs: 1, age_secs_max: 1 }";
+const CLOCKLESS: &str = "
+store: { age_secs: 1, age_secs_max: 1 }
+topics:
+  - pattern: devices/{device}/telemetry
+    transform: { time: received, seq: /seq }
+";
 
 /// What does not reach the device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,28 +38,28 @@ struct Case {
     /// Whether the device then begins anew or goes on with its session.
     clean: bool,
     device: String,
+    /// What its message has beside values.
+    own: &'static str,
 }
 
 impl Case {
-    fn all(version: u8) -> Vec<Self> {
+    fn all(version: u8, own: &'static str) -> Vec<Self> {
         let mut cases = Vec::new();
         for lost in [Lost::Puback, Lost::Pubrec, Lost::Pubcomp] {
             for cut in [Cut::AtOnce, Cut::Answered] {
                 for clean in [false, true] {
                     let device = format!("{lost:?}-{cut:?}-{clean}").to_lowercase();
-                    cases.push(Self { version, lost, cut, clean, device });
+                    cases.push(Self { version, lost, cut, clean, device, own });
                 }
             }
         }
         cases
     }
 
-    /// The message, which has a time of its own, as a PUBLISH.
+    /// The message as a PUBLISH.
     fn message(&self, again: bool) -> Vec<u8> {
-        let Self { version, device, .. } = self;
-        let payload = format!(
-            r#"{{"device_id": "{device}", "ts": "2026-01-01T12:00:00Z", "metrics": {{"level": 1.5}}}}"#
-        );
+        let Self { version, device, own, .. } = self;
+        let payload = format!(r#"{{"device_id": "{device}", {own}, "metrics": {{"level": 1.5}}}}"#);
         let topic = format!("devices/{device}/telemetry");
         match self.lost {
             Lost::Puback => {
@@ -132,10 +138,19 @@ fn count(site: &Site, sql: &str) -> i64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_message_sent_again_after_a_lost_answer_is_one_row() {
+    all_are_one_row(QUICK, r#""ts": "2026-01-01T12:00:00Z""#).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_with_a_number_and_no_time_is_one_row_too() {
+    all_are_one_row(CLOCKLESS, r#""seq": 1"#).await;
+}
+
+async fn all_are_one_row(topology: &str, own: &'static str) {
     for version in [V3, V5] {
-        let site = Site::new(QUICK);
+        let site = Site::new(topology);
         let up = site.up();
-        let cases = Case::all(version);
+        let cases = Case::all(version, own);
         for case in &cases {
             case.run(&site).await;
         }

@@ -6,7 +6,20 @@ use crate::frame::{AggregateRow, Aggregates};
 /// What a lane is handed, in seconds.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Event {
-    Row { device: &'static str, metric: &'static str, ts: i64, value: Option<f64>, received: i64 },
+    Row {
+        device: &'static str,
+        metric: &'static str,
+        ts: i64,
+        value: Option<f64>,
+        received: i64,
+    },
+    /// A row of device c, which has a count and no clock.
+    Numbered {
+        metric: &'static str,
+        seq: u64,
+        value: f64,
+        received: i64,
+    },
     Tick(i64),
 }
 
@@ -61,7 +74,7 @@ impl Bench {
         let mut rows = Vec::new();
         for event in events {
             match event {
-                Event::Row { .. } => rows.push(*event),
+                Event::Row { .. } | Event::Numbered { .. } => rows.push(*event),
                 Event::Tick(secs) => {
                     self.rows(&std::mem::take(&mut rows));
                     self.plan(&Frame::tick(Lane(0), micros(*secs)));
@@ -74,7 +87,15 @@ impl Bench {
     fn rows(&mut self, rows: &[Event]) {
         let mut builder = ReadingsBuilder::new(&[]);
         for event in rows {
-            let Event::Row { device, metric, ts, value, received } = *event else { continue };
+            let (device, metric, ts, seq, value, received) = match *event {
+                Event::Row { device, metric, ts, value, received } => {
+                    (device, metric, ts, None, value, received)
+                }
+                Event::Numbered { metric, seq, value, received } => {
+                    ("c", metric, received, Some(seq), Some(value), received)
+                }
+                Event::Tick(_) => continue,
+            };
             builder.append(&Reading {
                 device_id: device,
                 metric,
@@ -82,6 +103,7 @@ impl Bench {
                 value,
                 text: value.is_none().then_some("none"),
                 unit: Some(if value.is_some_and(|value| value < 100.0) { "Cel" } else { "K" }),
+                seq,
                 received_at: micros(received),
                 ..Reading::default()
             });

@@ -38,28 +38,46 @@ fn assert_same(window: &Closed, rows: &[(i64, f64)]) {
     assert!(near(window.stddev.unwrap_or_default(), stddev.unwrap_or_default()), "{window:?}");
 }
 
-/// Device, metric, how far behind its receipt, value.
-type Row = (usize, usize, i64, Option<u8>);
+/// What comes next.
+#[derive(Debug, Clone)]
+enum Step {
+    /// Device, metric, how far behind its receipt, value.
+    Row(usize, usize, i64, Option<u8>),
+    /// Metric, how far the count goes back, value.
+    Numbered(usize, u64, u8),
+    Tick,
+}
 
 /// Rows of two devices and metrics: shuffled, delayed, repeated, ahead of time; with ticks and long silences
-/// among them.
+/// among them. And of a device without a clock, whose count falls now and then, with equal values or others.
 fn events() -> impl Strategy<Value = Vec<Event>> {
     let value = option::weighted(0.9, 0..200_u8);
     // The last is how long nothing came before it.
     let row = (0..2_usize, 0..2_usize, -60..60_i64, value, 0..3_i64)
-        .prop_map(|(device, metric, behind, value, pause)| (Some((device, metric, behind, value)), pause));
-    let tick = prop_oneof![4 => 0..40_i64, 1 => 900..1_100_i64].prop_map(|pause| (None, pause));
-    vec(prop_oneof![10 => row, 1 => tick], 1..150).prop_map(|steps| {
-        let mut now = 1_000;
-        let event = |(row, pause): (Option<Row>, i64)| {
+        .prop_map(|(device, metric, behind, value, pause)| (Step::Row(device, metric, behind, value), pause));
+    let back = prop_oneof![6 => Just(0), 2 => 1..4_u64, 1 => Just(u64::MAX)];
+    let pause = prop_oneof![9 => 0..3_i64, 1 => 100..700_i64];
+    let numbered = (0..2_usize, back, 0..3_u8, pause)
+        .prop_map(|(metric, back, value, pause)| (Step::Numbered(metric, back, value), pause));
+    let tick = prop_oneof![4 => 0..40_i64, 1 => 900..1_100_i64].prop_map(|pause| (Step::Tick, pause));
+    vec(prop_oneof![10 => row, 5 => numbered, 1 => tick], 1..150).prop_map(|steps| {
+        let (mut now, mut count) = (1_000, 0_u64);
+        let event = |(step, pause): (Step, i64)| {
             now += pause;
-            let Some((device, metric, behind, value)) = row else { return Event::Tick(now) };
-            Event::Row {
-                device: ["a", "b"][device],
-                metric: ["m", "n"][metric],
-                ts: if behind > 50 { now - behind } else { now - behind / 4 },
-                value: value.map(|value| f64::from(value) / 7.0),
-                received: now,
+            match step {
+                Step::Tick => Event::Tick(now),
+                Step::Row(device, metric, behind, value) => Event::Row {
+                    device: ["a", "b"][device],
+                    metric: ["m", "n"][metric],
+                    ts: if behind > 50 { now - behind } else { now - behind / 4 },
+                    value: value.map(|value| f64::from(value) / 7.0),
+                    received: now,
+                },
+                Step::Numbered(metric, back, value) => {
+                    count = (count + 1).saturating_sub(back);
+                    let (metric, value) = (["m", "n"][metric], f64::from(value));
+                    Event::Numbered { metric, seq: count, value, received: now }
+                }
             }
         };
         steps.into_iter().map(event).collect()
@@ -77,6 +95,21 @@ fn config(idle_secs: u64) -> AnalyzeConfig {
     }
 }
 
+/// Each cut is how many events a frame has at most, and whether the process ends after it.
+fn run_in_pieces(bench: &mut Bench, mut rest: &[Event], cuts: Vec<(usize, u8)>) {
+    for (size, restart) in cuts.into_iter().cycle() {
+        let (now, later) = rest.split_at(size.min(rest.len()));
+        bench.run(now);
+        if restart > 0 {
+            bench.restart(restart == 1);
+        }
+        rest = later;
+        if rest.is_empty() {
+            break;
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn frame_boundaries_and_restarts_change_nothing(
@@ -87,20 +120,33 @@ proptest! {
         let mut whole = Bench::new(&config);
         whole.run(&events);
         let mut pieces = Bench::new(&config);
-        let mut rest = events.as_slice();
-        for (size, restart) in cuts.into_iter().cycle() {
-            let (now, later) = rest.split_at(size.min(rest.len()));
-            pieces.run(now);
-            if restart > 0 {
-                pieces.restart(restart == 1);
-            }
-            rest = later;
-            if rest.is_empty() {
-                break;
-            }
-        }
+        run_in_pieces(&mut pieces, &events, cuts);
         prop_assert_eq!(pieces.readings, whole.readings);
         prop_assert_eq!(pieces.windows, whole.windows);
+    }
+
+    /// Each message is sent until the device has heard that it is durable, with all after it.
+    #[test]
+    fn what_a_device_without_a_clock_sends_again_is_one_row(
+        sent in vec((0..2_usize, 0..2_u8, 0..4_usize, 0..5_i64), 1..100),
+        cuts in vec((1..10_usize, 0..3_u8), 1..40),
+    ) {
+        let (mut rows, mut events, mut now) = (Vec::new(), Vec::new(), 1_000);
+        for (seq, (metric, value, again, pause)) in (0_u64..).zip(sent) {
+            rows.push((["m", "n"][metric], seq, f64::from(value)));
+            for (metric, seq, value) in &rows[rows.len().saturating_sub(again + 1)..] {
+                now += pause;
+                events.push(Event::Numbered { metric, seq: *seq, value: *value, received: now });
+            }
+            let last = events.len() - 1;
+            if again > 0 {
+                events.push(events[last]);
+            }
+        }
+        let mut bench = Bench::new(&AnalyzeConfig { dedupe_secs: 3_000, ..config(1 << 30) });
+        run_in_pieces(&mut bench, &events, cuts);
+        let found: Vec<_> = bench.readings.iter().map(|row| (&*row.1, row.3.unwrap())).collect();
+        prop_assert_eq!(found, rows.iter().map(|(metric, _, value)| (*metric, *value)).collect::<Vec<_>>());
     }
 
     #[test]
