@@ -72,8 +72,10 @@ pub(super) struct Life {
     pub(super) stop_after: Option<Duration>,
     /// For how long it sleeps, whatever made it: longer than a lease.
     pub(super) nap: Duration,
-    /// When it is killed, if it lives; counted anew after sleep.
+    /// When it is killed, if it lives.
     pub(super) kill_after: Duration,
+    /// The same, once it has slept: long enough to do what it was about to do.
+    pub(super) awake: Duration,
     /// How long it is dead.
     pub(super) down: Duration,
 }
@@ -95,10 +97,23 @@ impl fmt::Display for FailPoint {
 /// More lives than fit into a round.
 const LIVES: usize = 64;
 
+/// A store worker beside another, which sleeps in the middle of its rolls, life after life.
+const SLEEPER: (Option<&str>, usize) = (Some("store"), 2);
+
 const STAGES: [&str; 7] = ["ingest", "validate", "transform", "analyze", "alert", "store", "notify"];
 
-/// Those that may run twice.
-const PAIRS: [&str; 2] = ["store", "analyze"];
+/// Moments at which a store worker is in the middle of a roll that somebody else takes over while it sleeps: what it
+/// does once it is awake must come to nothing.
+const NAPS: [&str; 8] = [
+    "intent_before",
+    "intent_after",
+    "file_created",
+    "file_half",
+    "fsync_after",
+    "link_before",
+    "directories_before",
+    "settle_before",
+];
 
 impl Plan {
     /// The plan of a round of the run with this seed.
@@ -133,20 +148,27 @@ impl Plan {
         let mut stages: Vec<(Option<&str>, usize)> = vec![(None, 1)];
         if self.mode == Mode::ProcessPerStage {
             stages = STAGES.map(|stage| (Some(stage), 1)).into();
-            for stage in PAIRS {
-                if rng.random_bool(0.7) {
-                    stages.push((Some(stage), 2));
-                }
+            if rng.random_bool(0.7) {
+                stages.push((Some("analyze"), 2));
             }
         }
-        let process = |(stage, number)| Process { stage, number, lives: self.draw_lives(stage, rng) };
+        if self.mode == Mode::ProcessPerStage || rng.random_bool(0.5) {
+            stages.push(SLEEPER);
+        }
+        let process = |(stage, number)| {
+            let lives = match (stage, number) {
+                SLEEPER => (0..LIVES).map(|_| self.draw_nap(rng)).collect(),
+                _ => self.draw_lives(stage, rng),
+            };
+            Process { stage, number, lives }
+        };
         stages.into_iter().map(process).collect()
     }
 
     fn draw_lives(&self, stage: Option<&str>, rng: &mut Rng) -> Vec<Life> {
         let moments = self.moments(stage);
         // Where another worker goes on meanwhile, sleep is as good a test as death.
-        let stops = if PAIRS.contains(&stage.unwrap_or_default()) { 0.5 } else { 0.2 };
+        let stops = if stage == Some("analyze") { 0.5 } else { 0.2 };
         let mut lives: Vec<Life> = Vec::with_capacity(LIVES);
         for number in 0..LIVES {
             let within_roll =
@@ -163,6 +185,14 @@ impl Plan {
         lives
     }
 
+    /// A life of the sleeper.
+    fn draw_nap(&self, rng: &mut Rng) -> Life {
+        let fail_point = FailPoint::draw(NAPS[rng.random_range(0..NAPS.len())], 1.0, rng);
+        let mut life = self.draw_life(Some("store"), Some(fail_point), rng);
+        (life.stop_after, life.down) = (None, Duration::ZERO);
+        life
+    }
+
     fn draw_life(&self, stage: Option<&str>, fail_point: Option<FailPoint>, rng: &mut Rng) -> Life {
         let kill_after = match (fail_point, rng.random_range(0..8)) {
             // It is to come by, unless it never does.
@@ -177,6 +207,7 @@ impl Plan {
             fail_point,
             stop_after: rng.random_bool(0.1).then(|| millis(rng, 100, 1000)),
             nap: self.lease + millis(rng, 300, 1300),
+            awake: millis(rng, 300, 1500),
             kill_after,
             down: if rng.random_bool(0.7) { Duration::ZERO } else { millis(rng, 50, 400) },
         }
@@ -275,7 +306,7 @@ impl fmt::Display for Life {
             write!(f, "stop after {after:?}, ")?;
         }
         if self.stop_after.is_some() || self.fail_point.is_some_and(|fail_point| fail_point.stop) {
-            write!(f, "sleep for {:?}, ", self.nap)?;
+            write!(f, "sleep for {:?}, awake for {:?}, ", self.nap, self.awake)?;
         }
         write!(f, "kill after {:?}, down for {:?}", self.kill_after, self.down)
     }
