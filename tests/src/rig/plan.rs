@@ -121,7 +121,7 @@ impl Plan {
         // Far apart, whatever the seeds of two runs are.
         let mut rng = Rng::seed_from_u64(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(round));
         let mode = Mode::ALL[(round % 3) as usize];
-        let strike_secs = if mode == Mode::ProcessPerStage { 5..8 } else { 8..12 };
+        let strike_secs = if mode == Mode::ProcessPerStage { 6..9 } else { 8..12 };
         let mut plan = Self {
             seed,
             round,
@@ -152,7 +152,7 @@ impl Plan {
                 stages.push((Some("analyze"), 2));
             }
         }
-        if self.mode == Mode::ProcessPerStage || rng.random_bool(0.5) {
+        if self.mode == Mode::ProcessPerStage || rng.random_bool(0.8) {
             stages.push(SLEEPER);
         }
         let process = |(stage, number)| {
@@ -190,6 +190,8 @@ impl Plan {
         let fail_point = FailPoint::draw(NAPS[rng.random_range(0..NAPS.len())], 1.0, rng);
         let mut life = self.draw_life(Some("store"), Some(fail_point), rng);
         (life.stop_after, life.down) = (None, Duration::ZERO);
+        // Time for somebody who is struck, too, to take over.
+        life.nap = self.lease + millis(rng, 1000, 2000);
         life
     }
 
@@ -240,7 +242,8 @@ impl FailPoint {
         let hits = match name.split('_').next() {
             Some("puback" | "pubrec" | "pubcomp" | "subscriber") => 100,
             Some("commit" | "step") => 20,
-            Some("fence") => 1,
+            // Once a roll, of which there is one a second.
+            Some("intent" | "directories" | "settle" | "fence") => 1,
             _ => 2,
         };
         Self { name, hit: rng.random_range(1..=hits), stop: rng.random_bool(stops) }
