@@ -102,6 +102,10 @@ const SLEEPER: (Option<&str>, usize) = (Some("store"), 2);
 
 const STAGES: [&str; 7] = ["ingest", "validate", "transform", "analyze", "alert", "store", "notify"];
 
+/// Stages that a storm may come over, in which every life is so short that innocent frames are taken for what ends them,
+/// and become dead letters. No other process goes on with what they hold.
+const STORMY: [&str; 3] = ["validate", "transform", "alert"];
+
 /// Moments at which a store worker is in the middle of a roll that somebody else takes over while it sleeps: what it
 /// does once it is awake must come to nothing.
 const NAPS: [&str; 8] = [
@@ -155,8 +159,13 @@ impl Plan {
         if self.mode == Mode::ProcessPerStage || rng.random_bool(0.8) {
             stages.push(SLEEPER);
         }
+        let storm = (self.mode == Mode::ProcessPerStage && rng.random_bool(0.4))
+            .then(|| STORMY[rng.random_range(0..STORMY.len())]);
         let process = |(stage, number)| {
             let lives = match (stage, number) {
+                (Some(stage), _) if storm == Some(stage) => {
+                    (0..LIVES).map(|_| self.draw_short(stage, rng)).collect()
+                }
                 SLEEPER => (0..LIVES).map(|_| self.draw_nap(rng)).collect(),
                 _ => self.draw_lives(stage, rng),
             };
@@ -192,6 +201,14 @@ impl Plan {
         (life.stop_after, life.down) = (None, Duration::ZERO);
         // Time for somebody who is struck, too, to take over.
         life.nap = self.lease + millis(rng, 1000, 2000);
+        life
+    }
+
+    /// A life in a storm: it ends as soon as it holds anything.
+    fn draw_short(&self, stage: &'static str, rng: &mut Rng) -> Life {
+        let fail_point = FailPoint { name: "step_before", hit: 1, stop: false };
+        let mut life = self.draw_life(Some(stage), Some(fail_point), rng);
+        (life.stop_after, life.down) = (None, Duration::ZERO);
         life
     }
 
@@ -324,6 +341,21 @@ mod tests {
         assert_eq!(Plan::draw(7, 4), Plan::draw(7, 4));
         assert_ne!(Plan::draw(7, 4).processes, Plan::draw(8, 4).processes);
         assert_ne!(Plan::draw(7, 4).processes, Plan::draw(7, 7).processes);
+    }
+
+    #[test]
+    fn storms_come_over_stages_that_nobody_else_runs() {
+        let short =
+            |life: &Life| life.fail_point.is_some_and(|point| point.name == "step_before" && point.hit == 1);
+        let mut storms = 0;
+        for plan in (0..60).map(|round| Plan::draw(1, round)) {
+            let stormy = plan.processes.iter().filter(|process| process.lives.iter().all(short));
+            for stage in stormy.map(|process| process.stage) {
+                storms += 1;
+                assert_eq!(plan.processes.iter().filter(|process| process.stage == stage).count(), 1);
+            }
+        }
+        assert!((1..20).contains(&storms), "{storms}");
     }
 
     #[test]
