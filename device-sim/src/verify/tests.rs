@@ -382,7 +382,7 @@ fn what_cannot_be_read_is_named() {
     case.verify();
     let (ledger, lake) = (case.directory.path().join("ledger"), case.directory.path().join("lake"));
     let error = |ledger: &Path, lake: &Path| {
-        let error = verify(ledger, lake).unwrap_err();
+        let error = verify(ledger, lake, Way::Direct).unwrap_err();
         assert_eq!(error.exit_code(), 2);
         error.to_string()
     };
