@@ -21,7 +21,7 @@ use crate::{
     replay::{self, CONNECTIONS_MAX, ReplayOptions},
     report::RunReport,
     run::{self, RunOptions},
-    verify,
+    verify::{self, Way},
 };
 
 /// A process that a signal ends exits with this and the signal's number.
@@ -144,6 +144,10 @@ struct Verify {
     /// The directory with readings/ and quarantine/
     #[arg(long, value_name = "DIR")]
     lake: PathBuf,
+    /// A broker stood between, and sends again what was not acknowledged to it: a refused message may be in the
+    /// quarantine more often than the fleet sent it
+    #[arg(long)]
+    through_broker: bool,
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
@@ -213,7 +217,8 @@ impl Replay {
 
 impl Verify {
     fn execute(self) -> Result<u8, SimError> {
-        let verification = verify::verify(&self.ledger, &self.lake)?;
+        let way = if self.through_broker { Way::ThroughBroker } else { Way::Direct };
+        let verification = verify::verify(&self.ledger, &self.lake, way)?;
         print(&verification, self.json)?;
         Ok(u8::from(!verification.is_balanced()))
     }

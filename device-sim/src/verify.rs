@@ -22,6 +22,17 @@ const TRIES_MAX: u32 = 10;
 /// How many examples of each problem are kept.
 const EXAMPLES_MAX: usize = 10;
 
+/// What stood between the fleet and the pipeline.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Way {
+    /// Nothing: whatever was sent, also again, is in the ledger.
+    #[default]
+    Direct,
+    /// A broker, which sends again what the pipeline has not acknowledged. What is refused has no identity by which it
+    /// could be known again: it is in `quarantine` as often as it came.
+    ThroughBroker,
+}
+
 /// What became of everything that was sent. `published` is the sum of `stored`, `quarantined`, `repeated`,
 /// `unacknowledged_absent` and `missing`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -116,10 +127,10 @@ impl Verification {
 /// # Errors
 /// [`SimError::File`], [`SimError::Line`] and [`SimError::Lake`] for what cannot be read, [`SimError::Usage`] if `lake`
 /// is no lake.
-pub fn verify(ledger: &Path, lake: &Path) -> Result<Verification, SimError> {
+pub fn verify(ledger: &Path, lake: &Path, way: Way) -> Result<Verification, SimError> {
     let mut tries = 1;
     loop {
-        match verify_once(ledger, lake) {
+        match verify_once(ledger, lake, way) {
             // Since it was listed, the file was merged with others.
             Err(SimError::File { source, .. })
                 if source.kind() == io::ErrorKind::NotFound && lake.is_dir() && tries < TRIES_MAX =>
@@ -131,8 +142,8 @@ pub fn verify(ledger: &Path, lake: &Path) -> Result<Verification, SimError> {
     }
 }
 
-fn verify_once(ledger: &Path, lake: &Path) -> Result<Verification, SimError> {
-    let mut books = Books::read(ledger)?;
+fn verify_once(ledger: &Path, lake: &Path, way: Way) -> Result<Verification, SimError> {
+    let mut books = Books::read(ledger, way)?;
     lake::check(lake)?;
     lake::for_each_reading(&lake.join("readings"), |row| books.reading(row))?;
     lake::for_each_refused(&lake.join("quarantine"), |row| books.refused(row))?;

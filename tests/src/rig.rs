@@ -21,7 +21,7 @@ use std::{
 
 pub use self::{
     build::build,
-    events::Events,
+    events::{Events, Hits},
     plan::{Mode, Plan},
     reader::Reader,
     round::Books,

@@ -8,7 +8,7 @@ use std::{
 use xxhash_rust::xxh3::{Xxh3, xxh3_64_with_seed};
 
 use super::{
-    EXAMPLES_MAX, Example, Problem, Verification,
+    EXAMPLES_MAX, Example, Problem, Verification, Way,
     lake::{Reading, Refused},
 };
 use crate::{
@@ -41,6 +41,7 @@ struct Row {
 /// The ledger, digested.
 pub(super) struct Books {
     ledger: PathBuf,
+    way: Way,
     messages: Vec<Message>,
     /// By topic and payload.
     by_content: HashMap<u64, u32>,
@@ -54,9 +55,10 @@ pub(super) struct Books {
 }
 
 impl Books {
-    pub(super) fn read(ledger: &Path) -> Result<Self, SimError> {
+    pub(super) fn read(ledger: &Path, way: Way) -> Result<Self, SimError> {
         let mut books = Self {
             ledger: ledger.to_path_buf(),
+            way,
             messages: Vec::new(),
             by_content: HashMap::new(),
             rows: HashMap::new(),
@@ -217,7 +219,7 @@ impl Books {
             return;
         };
         message.quarantined = message.quarantined.saturating_add(1);
-        if message.quarantined > message.wire {
+        if message.quarantined > message.wire && self.way == Way::Direct {
             let problem = Problem::Duplicated;
             let detail = format!("in quarantine {} times, but sent {}", message.quarantined, message.wire);
             self.result.found(problem, 1, || row.example(problem, &detail));

@@ -8,7 +8,7 @@ use arrow_array::{
 use parquet::arrow::ArrowWriter;
 use tempfile::TempDir;
 
-use super::{Problem, Verification, verify};
+use super::{Problem, Verification, Way, verify};
 
 const TS: i64 = 1_767_225_600_000_000;
 
@@ -91,6 +91,10 @@ impl Case {
     }
 
     fn verify(&self) -> Verification {
+        self.verify_after(Way::Direct)
+    }
+
+    fn verify_after(&self, way: Way) -> Verification {
         let (ledger, lake) = (self.directory.path().join("ledger"), self.directory.path().join("lake"));
         fs::write(&ledger, &self.ledger).unwrap();
         // Over two partitions, and in two forms that writers have.
@@ -107,7 +111,7 @@ impl Case {
                 quarantine(&self.refused_again, Some(1)),
             );
         }
-        let result = verify(&ledger, &lake).unwrap();
+        let result = verify(&ledger, &lake, way).unwrap();
         let Verification { stored, quarantined, repeated, unacknowledged_absent, missing, .. } = result;
         assert_eq!(result.published, stored + quarantined + repeated + unacknowledged_absent + missing);
         assert_eq!(result.published, self.published);
@@ -318,6 +322,9 @@ fn the_quarantine_keeps_a_copy_for_each_time_it_was_sent() {
     assert_eq!(problems(&case.verify()), [0, 1, 0, 0]);
     case.refuse("never sent", "not_json");
     assert_eq!(problems(&case.verify()), [0, 1, 0, 1]);
+    // Who was in between may have sent it again, but not come by another.
+    let result = case.verify_after(Way::ThroughBroker);
+    assert_eq!((result.quarantined, problems(&result)), (1, [0, 0, 0, 1]));
 }
 
 #[test]
@@ -375,7 +382,7 @@ fn what_cannot_be_read_is_named() {
     case.verify();
     let (ledger, lake) = (case.directory.path().join("ledger"), case.directory.path().join("lake"));
     let error = |ledger: &Path, lake: &Path| {
-        let error = verify(ledger, lake).unwrap_err();
+        let error = verify(ledger, lake, Way::Direct).unwrap_err();
         assert_eq!(error.exit_code(), 2);
         error.to_string()
     };

@@ -10,6 +10,7 @@ use device_sim::{
     Faults, Mqtt, Qos, SimError, Target,
     report::RunReport,
     run::{RunOptions, run, run_until},
+    verify::{Way, verify},
 };
 use tokio::net::TcpSocket;
 
@@ -329,7 +330,7 @@ async fn the_ledger_has_every_publish_and_every_acknowledgement() {
     let report = run(options, false).await.unwrap();
     let lake = directory.path().join("lake");
     std::fs::create_dir_all(lake.join("readings")).unwrap();
-    let verification = device_sim::verify::verify(&ledger, &lake).unwrap();
+    let verification = verify(&ledger, &lake, Way::Direct).unwrap();
     assert_eq!(verification.published, report.published);
     assert_eq!(verification.acknowledged, report.published);
     assert_eq!(verification.missing, report.published, "the lake is empty");

@@ -16,7 +16,7 @@ use device_sim::{
     Address, Faults,
     report::RunReport,
     run::{RunOptions, run},
-    verify::{Verification, verify},
+    verify::{Verification, Way, verify},
 };
 use serde_json::json;
 use tokio::task::spawn_blocking;
@@ -103,9 +103,10 @@ async fn flow(args: &DemoArgs, directory: &Path, out: &mut impl Write) -> anyhow
     process.stop(false, Duration::from_secs(config.topology().shutdown_secs.into())).await?;
     let seconds = started.elapsed().as_secs_f64();
     let read = lake.clone();
-    let (found, alerts) =
-        spawn_blocking(move || anyhow::Ok((verify(&ledger, &read)?, alerts::read(&read, ALERTS_SHOWN)?)))
-            .await??;
+    let (found, alerts) = spawn_blocking(move || {
+        anyhow::Ok((verify(&ledger, &read, Way::Direct)?, alerts::read(&read, ALERTS_SHOWN)?))
+    })
+    .await??;
     Ok(Outcome { sent, found, alerts, seconds, lake })
 }
 

@@ -5,7 +5,7 @@
 use std::{panic, process::ExitCode};
 
 use clap::Parser;
-use tests::rig::{self, Books, Ended, Events, Plan};
+use tests::rig::{self, Books, Ended, Events, Hits, Plan};
 
 /// Kills Millstream at random moments while a fleet publishes, and checks that nothing is missing and nothing is there
 /// twice. Builds the programs it needs.
@@ -68,11 +68,7 @@ fn report(plan: &Plan, Ended { events, outcome }: Ended) -> Option<Books> {
     let Plan { seed, round, mode, .. } = plan;
     match outcome {
         Ok(books) => {
-            let Books { messages, missing, repeated, reads } = books;
-            println!(
-                "round {round} (seed {seed}, {mode}): {events}; messages {messages}, missing {missing}, \
-                 repeated {repeated}; the second reader looked {reads} times"
-            );
+            println!("round {round} (seed {seed}, {mode}): {events}; {books}");
             Some(books)
         }
         Err(failure) => {
@@ -88,16 +84,24 @@ fn report(plan: &Plan, Ended { events, outcome }: Ended) -> Option<Books> {
 
 fn summary(events: &Events, sum: Books) {
     let points = events.fail_points();
-    let hit = points.iter().filter(|(_, kills, stops)| kills + stops > 0);
-    let hit: Vec<_> = hit.map(|(name, kills, stops)| format!("{name} {kills}+{stops}")).collect();
-    let never = points.iter().filter(|(_, kills, stops)| kills + stops == 0);
-    let never: Vec<_> = never.map(|(name, ..)| *name).collect();
-    println!("fail points (kills+stops): {}", hit.join(", "));
-    if !never.is_empty() {
-        println!("fail points that this run did not come by: {}", never.join(", "));
-    }
-    let Books { messages, missing, repeated, reads } = sum;
+    let all = points.len();
+    let (reached, others): (Vec<_>, Vec<_>) =
+        points.into_iter().partition(|(_, hits)| hits.kills + hits.stops > 0);
+    let (tried, not_drawn): (Vec<_>, Vec<_>) = others.into_iter().partition(|(_, hits)| hits.tries > 0);
     println!(
-        "{events}, messages {messages}, missing {missing}, repeated {repeated}; the second reader looked {reads} times"
+        "fail points (kills+stops): {}",
+        list(&reached, |hits| format!(" {}+{}", hits.kills, hits.stops))
     );
+    if !tried.is_empty() {
+        println!("not reached (lives that were to): {}", list(&tried, |hits| format!(" {}", hits.tries)));
+    }
+    if !not_drawn.is_empty() {
+        println!("{} of {all} fail points were not drawn: more kills will, or another seed", not_drawn.len());
+    }
+    println!("{events}; {sum}");
+}
+
+fn list(points: &[(&str, Hits)], show: impl Fn(&Hits) -> String) -> String {
+    let points: Vec<_> = points.iter().map(|(name, hits)| format!("{name}{}", show(hits))).collect();
+    points.join(", ")
 }

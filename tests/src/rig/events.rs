@@ -7,7 +7,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use millstream::failpoint::FAIL_POINTS;
+use millstream::failpoint::{FAIL_POINTS, Passer};
 
 /// Counts by kind; filled by several threads.
 #[derive(Debug, Default)]
@@ -24,10 +24,15 @@ struct Counts {
     broker_restarts: u64,
 }
 
+/// What came of the lives that were to die or sleep at a fail point.
 #[derive(Debug, Default, Clone, Copy)]
-struct Hits {
-    kills: u64,
-    stops: u64,
+pub struct Hits {
+    /// Lives that were to come by.
+    pub tries: u64,
+    /// Those that died there.
+    pub kills: u64,
+    /// Those that fell asleep there.
+    pub stops: u64,
 }
 
 impl Events {
@@ -37,6 +42,10 @@ impl Events {
 
     pub(super) fn stopped(&self) {
         self.counts().stops += 1;
+    }
+
+    pub(super) fn tried(&self, point: &'static str) {
+        self.counts().at.entry(point).or_default().tries += 1;
     }
 
     pub(super) fn killed_at(&self, point: &'static str) {
@@ -57,11 +66,12 @@ impl Events {
         counts.kills + counts.at.values().map(|hits| hits.kills).sum::<u64>()
     }
 
-    /// Every fail point with how often somebody died and fell asleep there, those that nobody came by included.
-    pub fn fail_points(&self) -> Vec<(&'static str, u64, u64)> {
+    /// Every fail point that a process of a round may come by, in the order of the code.
+    pub fn fail_points(&self) -> Vec<(&'static str, Hits)> {
         let counts = self.counts();
         let hits = |name| counts.at.get(name).copied().unwrap_or_default();
-        FAIL_POINTS.iter().map(|(name, _)| (*name, hits(name).kills, hits(name).stops)).collect()
+        let points = FAIL_POINTS.iter().filter(|(_, passer)| *passer != Passer::Replay);
+        points.map(|(name, _)| (*name, hits(name))).collect()
     }
 
     /// Only counters are behind the lock: they are whole whatever a thread that panicked was at.
@@ -78,19 +88,24 @@ impl AddAssign<&Events> for Events {
         ours.broker_restarts += theirs.broker_restarts;
         for (point, hits) in theirs.at {
             let sum = ours.at.entry(point).or_default();
+            sum.tries += hits.tries;
             sum.kills += hits.kills;
             sum.stops += hits.stops;
         }
     }
 }
 
-/// `kills 20 (kill -9 12, fail points 8), stops 5 (fail points 2), broker restarts 1`.
+/// `kills 20 (8 at fail points), stops 5 (2 at fail points), broker restarts 1`.
 impl fmt::Display for Events {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Counts { kills, stops, at, broker_restarts } = self.counts().clone();
         let died: u64 = at.values().map(|hits| hits.kills).sum();
         let slept: u64 = at.values().map(|hits| hits.stops).sum();
-        write!(f, "kills {} (kill -9 {kills}, fail points {died})", kills + died)?;
-        write!(f, ", stops {} (fail points {slept}), broker restarts {broker_restarts}", stops + slept)
+        write!(f, "kills {} ({died} at fail points)", kills + died)?;
+        write!(f, ", stops {} ({slept} at fail points)", stops + slept)?;
+        if broker_restarts > 0 {
+            write!(f, ", broker restarts {broker_restarts}")?;
+        }
+        Ok(())
     }
 }

@@ -10,7 +10,7 @@ use std::{
 
 use super::{
     events::Events,
-    plan::{Life, Plan, Process},
+    plan::{FailPoint, Life, Plan, Process},
 };
 use crate::{Child, Site};
 
@@ -28,12 +28,16 @@ pub(super) struct Victim<'a> {
 }
 
 impl Victim<'_> {
-    /// Starts it, and waits until it works.
+    /// Starts its first life, and waits until it works.
     ///
     /// # Panics
     /// When it does not come up.
     pub(super) fn start(&self) -> Child {
-        let child = Child::start(self.site.millstream(self.command()).with(self));
+        self.start_as(self.process.lives.first().and_then(|life| life.fail_point))
+    }
+
+    fn start_as(&self, fail_point: Option<FailPoint>) -> Child {
+        let child = Child::start(self.command_of(fail_point));
         self.wait_until_ready(&child);
         child
     }
@@ -54,7 +58,7 @@ impl Victim<'_> {
     pub(super) fn strike(&self, first: Child, until: Instant) -> Child {
         let mut first = Some(first);
         for (number, life) in self.process.lives.iter().enumerate() {
-            let child = first.take().unwrap_or_else(|| Child::start(self.command_of(life)));
+            let child = first.take().unwrap_or_else(|| Child::start(self.command_of(life.fail_point)));
             match self.live(child, life, number, until) {
                 Some(untouched) => {
                     // Before that a signal to stop in order would kill it.
@@ -65,7 +69,7 @@ impl Victim<'_> {
                 None => sleep(life.down),
             }
         }
-        self.start()
+        self.start_as(None)
     }
 
     /// One life to its end. One that may go on when the time is over is given back.
@@ -73,6 +77,9 @@ impl Victim<'_> {
         let started = Instant::now();
         let (mut kill_at, mut stop_after) = (started + life.kill_after, life.stop_after);
         let at = life.fail_point.map(|fail_point| fail_point.name);
+        if let Some(point) = at {
+            self.events.tried(point);
+        }
         loop {
             if let Some(exit) = child.exit() {
                 let Some(point) = at.filter(|_| exit.signal() == Some(SIGKILL)) else {
@@ -111,7 +118,7 @@ impl Victim<'_> {
     fn nap(&self, child: &Child, life: &Life) -> Instant {
         sleep(life.nap);
         child.go_on();
-        Instant::now() + life.kill_after
+        Instant::now() + life.awake
     }
 
     /// Keeps what it has said, for whoever looks into a failure.
@@ -124,8 +131,8 @@ impl Victim<'_> {
         if self.process.stage.is_some() { "run" } else { "up" }
     }
 
-    fn command_of(&self, life: &Life) -> Command {
-        match life.fail_point {
+    fn command_of(&self, fail_point: Option<FailPoint>) -> Command {
+        match fail_point {
             Some(fail_point) => self.site.armed(self.command(), &fail_point.to_string()).with(self),
             None => self.site.millstream(self.command()).with(self),
         }

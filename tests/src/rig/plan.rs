@@ -72,8 +72,10 @@ pub(super) struct Life {
     pub(super) stop_after: Option<Duration>,
     /// For how long it sleeps, whatever made it: longer than a lease.
     pub(super) nap: Duration,
-    /// When it is killed, if it lives; counted anew after sleep.
+    /// When it is killed, if it lives.
     pub(super) kill_after: Duration,
+    /// The same, once it has slept: long enough to do what it was about to do.
+    pub(super) awake: Duration,
     /// How long it is dead.
     pub(super) down: Duration,
 }
@@ -95,10 +97,29 @@ impl fmt::Display for FailPoint {
 /// More lives than fit into a round.
 const LIVES: usize = 64;
 
+/// A store worker beside another, which sleeps in the middle of its rolls, life after life.
+const SLEEPER: (Option<&str>, usize) = (Some("store"), 2);
+
 const STAGES: [&str; 7] = ["ingest", "validate", "transform", "analyze", "alert", "store", "notify"];
 
-/// Those that may run twice.
-const PAIRS: [&str; 2] = ["store", "analyze"];
+/// Stages that a storm may come over, in which every life is so short that innocent frames are taken for what ends them,
+/// and become dead letters. No other process goes on with what they hold.
+const STORMY: [&str; 3] = ["validate", "transform", "alert"];
+
+/// Lives of a storm: twice as many as it takes to give up a frame with `max_attempts` as it is by default.
+const STORM: usize = 24;
+
+/// Moments at which a store worker is in the middle of a roll that somebody else takes over while it sleeps: what it
+/// does once it is awake must come to nothing.
+const NAPS: [&str; 7] = [
+    "intent_before",
+    "intent_after",
+    "file_half",
+    "fsync_after",
+    "link_before",
+    "directories_before",
+    "settle_before",
+];
 
 impl Plan {
     /// The plan of a round of the run with this seed.
@@ -106,7 +127,7 @@ impl Plan {
         // Far apart, whatever the seeds of two runs are.
         let mut rng = Rng::seed_from_u64(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(round));
         let mode = Mode::ALL[(round % 3) as usize];
-        let strike_secs = if mode == Mode::ProcessPerStage { 5..8 } else { 8..12 };
+        let strike_secs = if mode == Mode::ProcessPerStage { 6..9 } else { 8..12 };
         let mut plan = Self {
             seed,
             round,
@@ -133,20 +154,34 @@ impl Plan {
         let mut stages: Vec<(Option<&str>, usize)> = vec![(None, 1)];
         if self.mode == Mode::ProcessPerStage {
             stages = STAGES.map(|stage| (Some(stage), 1)).into();
-            for stage in PAIRS {
-                if rng.random_bool(0.7) {
-                    stages.push((Some(stage), 2));
-                }
+            if rng.random_bool(0.7) {
+                stages.push((Some("analyze"), 2));
             }
         }
-        let process = |(stage, number)| Process { stage, number, lives: self.draw_lives(stage, rng) };
+        if self.mode == Mode::ProcessPerStage || rng.random_bool(0.8) {
+            stages.push(SLEEPER);
+        }
+        let storm = (self.mode == Mode::ProcessPerStage && rng.random_bool(0.4))
+            .then(|| STORMY[rng.random_range(0..STORMY.len())]);
+        let process = |(stage, number)| {
+            let lives = match (stage, number) {
+                (Some(stage), _) if storm == Some(stage) => {
+                    let mut lives: Vec<_> = (0..STORM).map(|_| self.draw_short(stage, rng)).collect();
+                    lives.extend(self.draw_lives(Some(stage), rng));
+                    lives
+                }
+                SLEEPER => (0..LIVES).map(|_| self.draw_nap(rng)).collect(),
+                _ => self.draw_lives(stage, rng),
+            };
+            Process { stage, number, lives }
+        };
         stages.into_iter().map(process).collect()
     }
 
     fn draw_lives(&self, stage: Option<&str>, rng: &mut Rng) -> Vec<Life> {
         let moments = self.moments(stage);
         // Where another worker goes on meanwhile, sleep is as good a test as death.
-        let stops = if PAIRS.contains(&stage.unwrap_or_default()) { 0.5 } else { 0.2 };
+        let stops = if stage == Some("analyze") { 0.5 } else { 0.2 };
         let mut lives: Vec<Life> = Vec::with_capacity(LIVES);
         for number in 0..LIVES {
             let within_roll =
@@ -163,6 +198,24 @@ impl Plan {
         lives
     }
 
+    /// A life of the sleeper.
+    fn draw_nap(&self, rng: &mut Rng) -> Life {
+        let fail_point = FailPoint::draw(NAPS[rng.random_range(0..NAPS.len())], 1.0, rng);
+        let mut life = self.draw_life(Some("store"), Some(fail_point), rng);
+        (life.stop_after, life.down) = (None, Duration::ZERO);
+        // Time for somebody who is struck, too, to take over.
+        life.nap = self.lease + millis(rng, 1000, 2000);
+        life
+    }
+
+    /// A life in a storm: it ends as soon as it holds anything.
+    fn draw_short(&self, stage: &'static str, rng: &mut Rng) -> Life {
+        let fail_point = FailPoint { name: "step_before", hit: 1, stop: false };
+        let mut life = self.draw_life(Some(stage), Some(fail_point), rng);
+        (life.stop_after, life.down) = (None, Duration::ZERO);
+        life
+    }
+
     fn draw_life(&self, stage: Option<&str>, fail_point: Option<FailPoint>, rng: &mut Rng) -> Life {
         let kill_after = match (fail_point, rng.random_range(0..8)) {
             // It is to come by, unless it never does.
@@ -177,6 +230,7 @@ impl Plan {
             fail_point,
             stop_after: rng.random_bool(0.1).then(|| millis(rng, 100, 1000)),
             nap: self.lease + millis(rng, 300, 1300),
+            awake: millis(rng, 300, 1500),
             kill_after,
             down: if rng.random_bool(0.7) { Duration::ZERO } else { millis(rng, 50, 400) },
         }
@@ -209,7 +263,8 @@ impl FailPoint {
         let hits = match name.split('_').next() {
             Some("puback" | "pubrec" | "pubcomp" | "subscriber") => 100,
             Some("commit" | "step") => 20,
-            Some("fence") => 1,
+            // Once a roll, of which there is one a second.
+            Some("intent" | "directories" | "settle" | "fence") => 1,
             _ => 2,
         };
         Self { name, hit: rng.random_range(1..=hits), stop: rng.random_bool(stops) }
@@ -275,7 +330,7 @@ impl fmt::Display for Life {
             write!(f, "stop after {after:?}, ")?;
         }
         if self.stop_after.is_some() || self.fail_point.is_some_and(|fail_point| fail_point.stop) {
-            write!(f, "sleep for {:?}, ", self.nap)?;
+            write!(f, "sleep for {:?}, awake for {:?}, ", self.nap, self.awake)?;
         }
         write!(f, "kill after {:?}, down for {:?}", self.kill_after, self.down)
     }
@@ -290,6 +345,21 @@ mod tests {
         assert_eq!(Plan::draw(7, 4), Plan::draw(7, 4));
         assert_ne!(Plan::draw(7, 4).processes, Plan::draw(8, 4).processes);
         assert_ne!(Plan::draw(7, 4).processes, Plan::draw(7, 7).processes);
+    }
+
+    #[test]
+    fn storms_come_over_stages_that_nobody_else_runs() {
+        let short =
+            |life: &Life| life.fail_point.is_some_and(|point| point.name == "step_before" && point.hit == 1);
+        let mut storms = 0;
+        for plan in (0..60).map(|round| Plan::draw(1, round)) {
+            let stormy = plan.processes.iter().filter(|process| process.lives.iter().take(STORM).all(short));
+            for stage in stormy.map(|process| process.stage) {
+                storms += 1;
+                assert_eq!(plan.processes.iter().filter(|process| process.stage == stage).count(), 1);
+            }
+        }
+        assert!((1..20).contains(&storms), "{storms}");
     }
 
     #[test]
