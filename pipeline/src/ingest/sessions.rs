@@ -5,13 +5,14 @@
 //! acknowledged by that, so the answer must be true, also after a crash: a session is in the database
 //! before its client is told of it, and a packet id in the same transaction as its message.
 
+mod held;
 mod table;
 
 use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -19,7 +20,7 @@ use rusqlite::Connection;
 use stages::frame::Micros;
 use tokio::sync::{Notify, watch};
 
-pub(super) use self::table::PacketChanges;
+pub(super) use self::{held::Held, table::PacketChanges};
 use super::{
     now,
     packer::{Packer, Ticket},
@@ -45,6 +46,7 @@ pub(super) struct Sessions {
 /// What is known of clients beside the database.
 struct Clients {
     packer: Arc<Packer>,
+    held: Arc<Held>,
     register: Mutex<Register>,
 }
 
@@ -100,13 +102,14 @@ impl Sessions {
     pub(super) async fn open(
         database: Database,
         packer: Arc<Packer>,
+        held: Arc<Held>,
         sessions_max: u32,
         expiry_secs_max: u32,
     ) -> Result<Self, DatabaseError> {
         let (now, registration) = (now(), database.registration());
         let tidy = move |connection: &Connection| tidy(connection, &registration, now, expiry_secs_max);
         database.write(Durability::Fsync, tidy).await?;
-        let clients = Arc::new(Clients { packer, register: Mutex::default() });
+        let clients = Arc::new(Clients { packer, held, register: Mutex::default() });
         Ok(Self { database, sessions_max, expiry_secs_max, clients, begun: AtomicU64::new(0) })
     }
 
@@ -149,6 +152,7 @@ impl Sessions {
         let (resumed, kept, packets) = self.database.write(Durability::Fsync, write).await?;
         fail_point!("session_after");
         session.session = kept;
+        session.lost = kept.map(|kept| self.clients.held.hold(kept));
         session.unreleased.extend(packets.into_iter().map(|packet_id| (packet_id, None)));
         self.clients.lock().left.remove(client_id);
         if let Some(left) = left
@@ -170,6 +174,7 @@ impl Sessions {
             client_id: client_id.to_owned(),
             key,
             session: None,
+            lost: None,
             expiry_secs,
             takeover,
             clients: Arc::clone(&self.clients),
@@ -194,8 +199,7 @@ fn settle(
     if let Some(session) = resumed
         && outlives
     {
-        table::keep(connection, session, owner)?;
-        return Ok(Some(session));
+        return Ok(Some(table::keep(connection, client_id, session, owner)?));
     }
     table::forget(connection, client_id)?;
     if !outlives {
@@ -250,6 +254,8 @@ pub(super) struct Session {
     key: u64,
     /// Its number in the database; none if it ends with the connection.
     session: Option<i64>,
+    /// Becomes true when another process has it.
+    lost: Option<Arc<AtomicBool>>,
     expiry_secs: u32,
     takeover: Arc<Notify>,
     clients: Arc<Clients>,
@@ -261,6 +267,11 @@ impl Session {
     /// Waits until another connection wants this session. Safe to cancel.
     pub(super) async fn taken_over(&self) {
         self.takeover.notified().await;
+    }
+
+    /// Whether another process has this session, so that nothing was remembered of what was durable last.
+    pub(super) fn is_lost(&self) -> bool {
+        self.lost.as_ref().is_some_and(|lost| lost.load(Ordering::Acquire))
     }
 
     /// What to remember in the database of a message of QoS 2; nothing if the session ends with the
@@ -295,6 +306,9 @@ impl Drop for Session {
         let waits = |(packet_id, ticket): (u16, Option<Ticket>)| {
             ticket.filter(|ticket| !packer.is_durable(*ticket)).map(|ticket| (packet_id, ticket))
         };
+        if let Some(session) = self.session {
+            self.clients.held.let_go(session);
+        }
         let packets: HashMap<u16, Ticket> = self.unreleased.drain().filter_map(waits).collect();
         let mut register = self.clients.lock();
         if let Some(session) = self.session

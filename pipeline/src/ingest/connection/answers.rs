@@ -128,6 +128,10 @@ impl Connection {
         while let Some(&answer) = self.awaiting.front()
             && answer.ticket.is_none_or(|ticket| self.sender.is_durable(ticket))
         {
+            // Nothing is remembered of it: the client has to ask where its session is now.
+            if answer.ticket.is_some() && answer.kind != Kind::Puback && self.session.is_lost() {
+                return Err(End::TakenOver);
+            }
             self.awaiting.pop_front();
             answer.kind.before();
             self.send(answer)?;
