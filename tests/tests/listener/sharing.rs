@@ -1,9 +1,9 @@
 //! Several intakes on one data file.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{
-    raw::{Connect, GOODBYE, PUBACK, PUBCOMP, PUBREC, Raw, V3, V5, publish_once, release},
+    raw::{Connect, GOODBYE, PATIENCE, PUBACK, PUBCOMP, PUBREC, Raw, V3, V5, publish_once, release},
     server::{Server, Setup, start},
 };
 
@@ -23,6 +23,14 @@ fn brief() -> Setup {
     let mut setup = Setup::default();
     setup.listener.session_expiry_secs_max = EXPIRY_SECS;
     setup
+}
+
+async fn until(what: &str, is_so: impl Fn() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "{what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 /// The time of sessions that run out is over.
@@ -98,6 +106,31 @@ async fn a_session_goes_with_its_client_to_another_process() {
         let (_new, present) = Raw::connect(there, &connect).await;
         assert!(present, "version {version}");
     }
+}
+
+#[tokio::test]
+async fn a_session_whose_end_could_not_be_written_ends_all_the_same() {
+    let mut setup = brief();
+    setup.listener.sessions_max = 2;
+    let server = Server::with(setup).await;
+    let session = |client_id| Connect::session(V5, client_id, false);
+    let (first, _) = Raw::connect(server.addr(), &session("one")).await;
+    let (_second, _) = Raw::connect(server.addr(), &session("two")).await;
+    drop(first);
+    let file = rusqlite::Connection::open(server.file()).unwrap();
+    file.busy_timeout(Duration::from_secs(10)).unwrap();
+    let forget = "UPDATE session SET expires_at = NULL WHERE expires_at IS NOT NULL";
+    until("the end is noted", || file.execute(forget, []).unwrap() > 0).await;
+    // That there is no room is what makes it look.
+    let third = Raw::open(server.addr(), V5).await.knock(&session("three")).await;
+    assert_eq!(third[1], 0x97, "quota exceeded");
+    let expires = "SELECT count(*) FROM session WHERE expires_at IS NOT NULL";
+    until("it expires", || file.query_row(expires, [], |row| row.get::<_, i64>(0)).unwrap() == 1).await;
+    outlast(&server);
+    let third = Raw::open(server.addr(), V5).await.knock(&session("three")).await;
+    assert_eq!(third[1], 0);
+    let (_second, present) = Raw::connect(server.addr(), &session("two")).await;
+    assert!(present, "whose client was connected");
 }
 
 /// A connection that its client has left, with a message that is published only when the client has sent it again, and

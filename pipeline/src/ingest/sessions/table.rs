@@ -154,6 +154,26 @@ pub(super) fn adopt(
     Ok(())
 }
 
+/// Sessions of `owner` whose clients are not connected to it expire at this time: it could not note that they have gone.
+pub(super) fn abandon(
+    connection: &Connection,
+    owner: Owner,
+    is_connected: impl Fn(&str) -> bool,
+    expires_at: Micros,
+) -> rusqlite::Result<()> {
+    let mut owned = connection
+        .prepare_cached("SELECT session, client_id FROM session WHERE expires_at IS NULL AND owner = ?1")?;
+    let mut abandoned = Vec::new();
+    let mut rows = owned.query([owner.0])?;
+    while let Some(row) = rows.next()? {
+        if !is_connected(row.get_ref(1)?.as_str()?) {
+            abandoned.push(row.get(0)?);
+        }
+    }
+    drop(rows);
+    abandoned.into_iter().try_for_each(|session| expire(connection, session, owner, expires_at))
+}
+
 pub(super) fn purge(connection: &Connection, now: Micros) -> Result<(), DatabaseError> {
     connection.execute("DELETE FROM session WHERE expires_at <= ?1", [now])?;
     Ok(())
