@@ -151,9 +151,14 @@ impl Connection {
         if done > 0 {
             self.window.acknowledged(done, now);
         }
-        if let Some(last) = last {
+        // Otherwise it is written together with what else there is to say.
+        if cfg!(feature = "failpoints")
+            && let Some(last) = last
+        {
             self.wire.flush()?;
-            last.after();
+            if !self.wire.has_unsent() {
+                last.after();
+            }
         }
         Ok(())
     }
