@@ -92,6 +92,21 @@ async fn a_failed_write_takes_nothing_of_its_group_with_it() {
 }
 
 #[tokio::test]
+async fn no_room_for_the_index_of_the_log_is_no_failed_disk() {
+    let (_directory, path) = fresh();
+    let database = Database::open(&path).expect("opened");
+    let fail = |code| {
+        database.write(Durability::Fsync, move |_| -> Result<(), DatabaseError> {
+            Err(rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None).into())
+        })
+    };
+    let no_room = fail(rusqlite::ffi::SQLITE_IOERR_SHMSIZE).await.expect_err("it fails");
+    assert_eq!(no_room.class(), Class::Retry, "{no_room}");
+    let failed = fail(rusqlite::ffi::SQLITE_IOERR_WRITE).await.expect_err("it fails");
+    assert_eq!(failed.class(), Class::Fatal, "{failed}");
+}
+
+#[tokio::test]
 async fn a_full_disk_is_told_and_can_be_got_over() {
     let (_directory, path) = fresh();
     let database = Database::open(&path).expect("opened");
