@@ -37,7 +37,7 @@ use self::{
     listener::Shared,
     packer::Packer,
     publisher::{Publisher, next_epoch},
-    sessions::Sessions,
+    sessions::{Held, Sessions},
 };
 pub use self::{
     counters::IngestStats,
@@ -105,10 +105,12 @@ impl Ingest {
         let epoch = next_epoch(&database).await?;
         let packer = Packer::new(packer, topics, epoch);
         let counters = Arc::new(Counters::default());
+        let held = Arc::new(Held::default());
         let publisher = Publisher {
             packer: Arc::clone(&packer),
             queues,
             database: database.clone(),
+            held: Arc::clone(&held),
             counters: Arc::clone(&counters),
             epoch,
             frames: 0,
@@ -124,7 +126,7 @@ impl Ingest {
             publisher: JoinSet::new(),
         };
         if let (Some(options), Some(doors)) = (faces.listener, doors) {
-            ingest.listen(options, doors, database).await?;
+            ingest.listen(options, doors, database, held).await?;
         }
         if let Some(options) = faces.subscriber {
             let (packer, counters) = (Arc::clone(&ingest.packer), Arc::clone(&ingest.counters));
@@ -141,11 +143,13 @@ impl Ingest {
         options: ListenerOptions,
         doors: Doors,
         database: Database,
+        held: Arc<Held>,
     ) -> Result<(), IngestError> {
         self.doors = doors.addresses().map_err(IngestError::Address)?;
         let (packer, counters) = (Arc::clone(&self.packer), Arc::clone(&self.counters));
         let (sessions_max, expiry_secs_max) = (options.sessions_max, options.session_expiry_secs_max);
-        let sessions = Sessions::open(database, Arc::clone(&packer), sessions_max, expiry_secs_max).await?;
+        let sessions =
+            Sessions::open(database, Arc::clone(&packer), held, sessions_max, expiry_secs_max).await?;
         let shared = Shared::new(options, packer, sessions, counters)?;
         let listener = listener::listen(doors, shared, self.phase.subscribe());
         self.faces.spawn(serve(listener, self.phase.clone()));

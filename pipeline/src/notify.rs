@@ -32,6 +32,7 @@ pub use self::{
 use crate::{
     config::Config,
     queue::{QueueError, QueueName, Queues},
+    worker::QueueTrouble,
 };
 
 /// Why the frames of a lane without a webhook are given up.
@@ -121,10 +122,10 @@ impl Notify {
             );
         }
         let mode = watch::Sender::new(Mode::Deliver);
-        let mut workers = JoinSet::new();
+        let (mut workers, trouble) = (JoinSet::new(), QueueTrouble::new(recipients::STAGE));
         for webhook in webhooks {
             info!(webhook = webhook.name, to = webhook.place, "notify delivers");
-            workers.spawn(Worker::new(webhook, queues.clone(), mode.subscribe()).run());
+            workers.spawn(Worker::new(webhook, queues.clone(), trouble.clone(), mode.subscribe()).run());
         }
         Ok(Self { workers, mode, queues })
     }

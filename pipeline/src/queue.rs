@@ -28,7 +28,7 @@ use bytes::Bytes;
 use stages::{frame::Lane, plan::Counts};
 
 pub use self::{
-    balance::{Account, Audit, Balance, Holding, Miscount},
+    balance::{Account, Audit, Balance, Holding, Miscount, Overview},
     dead::{Batch, DeadFilter, KeptLetter, Moved, Span},
     entry::{
         Commit, DeadLetter, Delivery, Depth, EncodedFrame, Holder, NumberedDelta, Publish, Receipt,
@@ -182,6 +182,16 @@ impl Queues {
     pub async fn audit(&self, recount: bool) -> Result<Audit, QueueError> {
         match self {
             Self::Sqlite(queues) => queues.audit(recount).await,
+        }
+    }
+
+    /// All of [`Queues::depth`] and [`Queues::books`], and with `check` [`Queues::audit`] with a recount, in one look.
+    ///
+    /// # Errors
+    /// When the engine cannot be asked.
+    pub async fn overview(&self, check: bool) -> Result<Overview, QueueError> {
+        match self {
+            Self::Sqlite(queues) => queues.overview(check).await,
         }
     }
 

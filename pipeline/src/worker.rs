@@ -8,8 +8,9 @@ mod step;
 #[cfg(test)]
 mod tests;
 mod ticks;
+mod trouble;
 
-pub(crate) use self::leases::Leases;
+pub(crate) use self::{leases::Leases, trouble::QueueTrouble};
 pub use self::{
     stage::StageWorker,
     ticks::{TickOptions, Ticker},

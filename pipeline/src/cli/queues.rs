@@ -5,7 +5,7 @@ use std::{io::Write, process::ExitCode};
 use serde_json::{Map, Value, json};
 
 use super::{books, data::DataArgs};
-use crate::queue::{Depth, QueueName};
+use crate::queue::{Depth, Overview, QueueName};
 
 /// Shows depth, age, in flight and dead letters of each queue, and the books.
 #[derive(Debug, clap::Args)]
@@ -22,12 +22,7 @@ pub(super) struct QueuesArgs {
 
 pub(super) async fn queues(args: QueuesArgs, out: &mut impl Write) -> anyhow::Result<ExitCode> {
     let queues = args.data.queues().await?;
-    let mut depths = Vec::new();
-    for name in QueueName::ALL {
-        depths.push((name, queues.depth(name).await?));
-    }
-    let books = queues.books().await?;
-    let audit = if args.check { Some(queues.audit(true).await?) } else { None };
+    let Overview { depths, books, audit } = queues.overview(args.check).await?;
     if args.json {
         let depths: Map<_, _> =
             depths.iter().map(|(name, depth)| (name.as_str().to_owned(), entry(depth))).collect();

@@ -1,6 +1,6 @@
 use std::{io, path::PathBuf, sync::Arc};
 
-use rusqlite::ErrorCode;
+use rusqlite::{ErrorCode, ffi};
 
 use super::open::{APPLICATION, FORMAT};
 use crate::error::Class;
@@ -146,7 +146,7 @@ fn way_out_of(error: &rusqlite::Error) -> &'static str {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
             "; another program holds it, such as a shell of sqlite3: end that, then start again"
         }
-        Some(ErrorCode::DiskFull) => way_out(io::ErrorKind::StorageFull),
+        _ if is_want_of_room(error) => way_out(io::ErrorKind::StorageFull),
         Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen) => way_out(io::ErrorKind::PermissionDenied),
         Some(ErrorCode::NotADatabase) => {
             "; choose another data directory, or recover the file as docs/guarantees.md says"
@@ -155,14 +155,20 @@ fn way_out_of(error: &rusqlite::Error) -> &'static str {
     }
 }
 
+/// Whether nothing failed but that there was no room: for the file or its log, or for the index of the log (`-shm`),
+/// which SQLite calls a failed disk. A quota that is used up it does not tell from one.
+pub(super) fn is_want_of_room(error: &rusqlite::Error) -> bool {
+    error.sqlite_error().is_some_and(|error| {
+        error.code == ErrorCode::DiskFull || error.extended_code == ffi::SQLITE_IOERR_SHMSIZE
+    })
+}
+
 fn class(error: &rusqlite::Error) -> Class {
+    if is_want_of_room(error) {
+        return Class::Retry;
+    }
     match error.sqlite_error_code() {
-        Some(
-            ErrorCode::DatabaseBusy
-            | ErrorCode::DatabaseLocked
-            | ErrorCode::DiskFull
-            | ErrorCode::OutOfMemory,
-        ) => Class::Retry,
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::OutOfMemory) => Class::Retry,
         Some(ErrorCode::TooBig) => Class::Dead,
         _ => Class::Fatal,
     }

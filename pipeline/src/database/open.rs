@@ -12,7 +12,10 @@ use std::{
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionBehavior};
 
+use stages::frame::Micros;
+
 use super::{DatabaseError, Owner, Registration, migrate, owner};
+use crate::clock::now;
 
 /// `PRAGMA application_id` of the file: "MILL".
 pub(super) const APPLICATION: i32 = 0x4d49_4c4c;
@@ -22,6 +25,9 @@ pub(super) const FORMAT: i32 = 3;
 
 /// The tables of every module.
 const SCHEMA: &str = include_str!("schema.sql");
+
+/// The minute of epoch 0: 2020-01-01, UTC. The 24 bits of an epoch in the number of a message last until 2051.
+const EPOCHS_SINCE: Micros = 1_577_836_800_000_000;
 
 /// How many statements stay prepared: all that the queues and stages use.
 const STATEMENTS: usize = 128;
@@ -50,7 +56,7 @@ pub(super) fn open(path: &Path) -> Result<(Connection, Registration), DatabaseEr
     let version: i32 =
         connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)?;
     if application == 0 && is_new(&connection).map_err(failed)? {
-        create(&connection).map_err(failed)?;
+        create(&connection, first_epoch(now())).map_err(failed)?;
     } else if application != APPLICATION {
         return Err(DatabaseError::Foreign { path: path.into(), found: application });
     } else if version != FORMAT {
@@ -129,13 +135,20 @@ fn is_new(connection: &Connection) -> rusqlite::Result<bool> {
     Ok(table.is_none())
 }
 
-fn create(connection: &Connection) -> rusqlite::Result<()> {
+/// Where the epochs of ingest begin in a file that is made now. A lake may hold numbers of an earlier file, whose
+/// epochs began so too, and rise by one with each start: not faster than minutes pass.
+pub(super) fn first_epoch(now: Micros) -> i64 {
+    (now - EPOCHS_SINCE).max(0) / 60_000_000
+}
+
+fn create(connection: &Connection, epoch: i64) -> rusqlite::Result<()> {
     // Before the first table: neither can be changed afterwards. Pages of 8 KiB cost a frame of 10 KiB the least.
     connection.execute_batch(
         "PRAGMA page_size = 8192; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL;",
     )?;
     connection.execute_batch(&format!(
-        "BEGIN IMMEDIATE; {SCHEMA} PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {FORMAT}; COMMIT;"
+        "BEGIN IMMEDIATE; {SCHEMA} UPDATE meta SET value = {epoch} WHERE key = 'ingest_epoch'; \
+         PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {FORMAT}; COMMIT;"
     ))
 }
 

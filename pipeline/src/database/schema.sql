@@ -1,6 +1,7 @@
 -- Every table of the data file, format version 3. Times are microseconds since 1970, UTC.
 
--- Single numbers: the last owner id given out, the number of ingest runs, the number of lanes (0 = not yet fixed).
+-- Single numbers: the last owner id given out, the last epoch of ingest (a new file's begin with the minute it is made in),
+-- the number of lanes (0 = not yet fixed).
 CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 INSERT INTO meta VALUES ('owner', 0), ('ingest_epoch', 0), ('lanes', 0);
 

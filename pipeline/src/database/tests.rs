@@ -55,6 +55,23 @@ fn a_file_of_another_kind_is_refused_untouched() {
     assert!(refused.contains("another program (application id 0x4d, not 0x4d494c4c)"), "{refused}");
 }
 
+/// The lake outlives a data file: the numbers of messages in it go on.
+#[test]
+fn the_epochs_of_a_new_file_begin_after_those_of_an_older_one() {
+    let epoch = || {
+        let (_directory, path) = fresh();
+        drop(Database::open(&path).expect("opened"));
+        let file = Connection::open(&path).expect("opened");
+        let sql = "SELECT value FROM meta WHERE key = 'ingest_epoch'";
+        file.query_row(sql, [], |row| row.get::<_, i64>(0)).expect("read")
+    };
+    // Minutes since 2020, UTC, until 2025-10-01: this has been built later.
+    assert!(epoch() > 3_024_000, "{}", epoch());
+    assert!(epoch() < 1 << 24, "it has room in the number of a message");
+    assert_eq!(super::open::first_epoch(1_577_836_800_000_000 + 120_000_000), 2);
+    assert_eq!(super::open::first_epoch(0), 0);
+}
+
 #[tokio::test]
 async fn a_failed_write_takes_nothing_of_its_group_with_it() {
     let (_directory, path) = fresh();
@@ -72,6 +89,21 @@ async fn a_failed_write_takes_nothing_of_its_group_with_it() {
         assert_eq!(write.answer().await.is_ok(), number % 3 != 0, "write {number}");
     }
     assert_eq!(keys(&database).await, ["test 1", "test 2", "test 4", "test 5", "test 7", "test 8"]);
+}
+
+#[tokio::test]
+async fn no_room_for_the_index_of_the_log_is_no_failed_disk() {
+    let (_directory, path) = fresh();
+    let database = Database::open(&path).expect("opened");
+    let fail = |code| {
+        database.write(Durability::Fsync, move |_| -> Result<(), DatabaseError> {
+            Err(rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None).into())
+        })
+    };
+    let no_room = fail(rusqlite::ffi::SQLITE_IOERR_SHMSIZE).await.expect_err("it fails");
+    assert_eq!(no_room.class(), Class::Retry, "{no_room}");
+    let failed = fail(rusqlite::ffi::SQLITE_IOERR_WRITE).await.expect_err("it fails");
+    assert_eq!(failed.class(), Class::Fatal, "{failed}");
 }
 
 #[tokio::test]

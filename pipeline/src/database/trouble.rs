@@ -9,7 +9,7 @@ use std::{
 use rusqlite::{Error as SqliteError, ErrorCode};
 use tokio::sync::watch;
 
-use super::DatabaseError;
+use super::{DatabaseError, error::is_want_of_room};
 
 /// Whether the file can still be used, for all handles of this process.
 pub(super) struct Trouble {
@@ -61,6 +61,7 @@ impl Trouble {
     fn kind(&self, cause: &Arc<SqliteError>) -> Option<DatabaseError> {
         let (path, source) = (self.path.clone(), Arc::clone(cause));
         match cause.sqlite_error_code() {
+            _ if is_want_of_room(cause) => None,
             Some(ErrorCode::SystemIoFailure) => Some(DatabaseError::Stopped { path, source }),
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
                 Some(DatabaseError::Damaged { path, source })

@@ -1,6 +1,9 @@
 //! The one task that makes frames durable.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use rusqlite::Connection;
 use stages::{
@@ -13,7 +16,7 @@ use super::{
     counters::Counters,
     now,
     packer::{Batch, Packer, Rows},
-    sessions::PacketChanges,
+    sessions::{Held, PacketChanges},
 };
 use crate::{
     database::{Database, DatabaseError, Durability},
@@ -33,6 +36,7 @@ pub(super) struct Publisher {
     pub(super) packer: Arc<Packer>,
     pub(super) queues: Queues,
     pub(super) database: Database,
+    pub(super) held: Arc<Held>,
     pub(super) counters: Arc<Counters>,
     pub(super) epoch: u64,
     pub(super) frames: u64,
@@ -113,10 +117,15 @@ impl Publisher {
         let Queues::Sqlite(queues) = &self.queues;
         let packets = Arc::new(packets);
         let mut pause = PAUSE_MIN;
-        loop {
-            let packets = Arc::clone(&packets);
-            let remember = move |connection: &Connection| Ok(packets.write(connection)?);
-            let Err(error) = queues.commit_with(commit.clone(), remember).await else { break };
+        let ended = loop {
+            let ended = Arc::new(OnceLock::new());
+            let (packets, told) = (Arc::clone(&packets), Arc::clone(&ended));
+            let remember = move |connection: &Connection| {
+                let ended = packets.write(connection)?;
+                told.get_or_init(|| ended);
+                Ok(())
+            };
+            let Err(error) = queues.commit_with(commit.clone(), remember).await else { break ended };
             if error.class() != Class::Retry {
                 return Err(error);
             }
@@ -126,7 +135,8 @@ impl Publisher {
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(PAUSE_MAX);
-        }
+        };
+        self.held.lose(ended.get().map_or(&[], Vec::as_slice));
         if pause > PAUSE_MIN {
             tracing::info!("publishing works again");
             self.counters.set_stalled(false);

@@ -5,13 +5,14 @@
 //! acknowledged by that, so the answer must be true, also after a crash: a session is in the database
 //! before its client is told of it, and a packet id in the same transaction as its message.
 
+mod held;
 mod table;
 
 use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -19,18 +20,17 @@ use rusqlite::Connection;
 use stages::frame::Micros;
 use tokio::sync::{Notify, watch};
 
-pub(super) use self::table::PacketChanges;
+pub(super) use self::{held::Held, table::PacketChanges};
 use super::{
     now,
     packer::{Packer, Ticket},
 };
 use crate::{
-    database::{Database, DatabaseError, Durability, Owner, Registration},
+    database::{Database, DatabaseError, Durability, Registration},
     failpoint::fail_point,
 };
 
-/// Sessions past their time are removed, and those of dead processes begin to expire, at the start and each time
-/// so many clients have connected.
+/// `Tidy` runs at the start, where there are too many sessions, and each time so many clients have connected.
 const PURGE_EVERY: u64 = 1024;
 
 /// All sessions of this data directory.
@@ -45,6 +45,7 @@ pub(super) struct Sessions {
 /// What is known of clients beside the database.
 struct Clients {
     packer: Arc<Packer>,
+    held: Arc<Held>,
     register: Mutex<Register>,
 }
 
@@ -100,14 +101,24 @@ impl Sessions {
     pub(super) async fn open(
         database: Database,
         packer: Arc<Packer>,
+        held: Arc<Held>,
         sessions_max: u32,
         expiry_secs_max: u32,
     ) -> Result<Self, DatabaseError> {
-        let (now, registration) = (now(), database.registration());
-        let tidy = move |connection: &Connection| tidy(connection, &registration, now, expiry_secs_max);
-        database.write(Durability::Fsync, tidy).await?;
-        let clients = Arc::new(Clients { packer, register: Mutex::default() });
-        Ok(Self { database, sessions_max, expiry_secs_max, clients, begun: AtomicU64::new(0) })
+        let clients = Arc::new(Clients { packer, held, register: Mutex::default() });
+        let sessions = Self { database, sessions_max, expiry_secs_max, clients, begun: AtomicU64::new(0) };
+        let tidy = sessions.tidy();
+        sessions.database.write(Durability::Fsync, move |connection| tidy.run(connection)).await?;
+        Ok(sessions)
+    }
+
+    fn tidy(&self) -> Tidy {
+        Tidy {
+            clients: Arc::clone(&self.clients),
+            registration: self.database.registration(),
+            now: now(),
+            expiry_secs_max: self.expiry_secs_max,
+        }
     }
 
     /// Makes the caller the one connection of this client: closes another one, waits for its end, and
@@ -130,25 +141,30 @@ impl Sessions {
         let purges = key % PURGE_EVERY == PURGE_EVERY - 1;
         // Before the database is asked: what becomes durable in between is found there.
         let left = self.clients.left_by(client_id, purges);
-        let (asked, now, registration) = (client_id.to_owned(), now(), self.database.registration());
-        let (sessions_max, expiry_secs_max) = (self.sessions_max, self.expiry_secs_max);
+        let (asked, tidy, sessions_max) = (client_id.to_owned(), self.tidy(), self.sessions_max);
         let write = move |connection: &Connection| {
             if purges {
-                tidy(connection, &registration, now, expiry_secs_max)?;
+                tidy.run(connection)?;
             }
-            let owner = registration.owner();
-            let resumed = if clean { None } else { table::find(connection, &asked, now)? };
+            let resumed = if clean { None } else { table::find(connection, &asked, tidy.now)? };
             let packets = match resumed {
                 Some(session) => table::packets(connection, session)?,
                 None => Vec::new(),
             };
-            let kept = settle(connection, &asked, owner, resumed, expiry_secs > 0, sessions_max, now)?;
+            let kept = settle(connection, &asked, resumed, expiry_secs > 0, sessions_max, &tidy)?;
             Ok::<_, BeginError>((resumed, kept, packets))
         };
         fail_point!("session_before");
-        let (resumed, kept, packets) = self.database.write(Durability::Fsync, write).await?;
+        let written = self.database.write(Durability::Fsync, write).await;
+        if let Err(BeginError::Full(_)) = written {
+            // For those who come later. Not in the same write, which is undone.
+            let tidy = self.tidy();
+            self.database.post(move |connection| tidy.run(connection));
+        }
+        let (resumed, kept, packets) = written?;
         fail_point!("session_after");
         session.session = kept;
+        session.lost = kept.map(|kept| self.clients.held.hold(kept));
         session.unreleased.extend(packets.into_iter().map(|packet_id| (packet_id, None)));
         self.clients.lock().left.remove(client_id);
         if let Some(left) = left
@@ -170,6 +186,7 @@ impl Sessions {
             client_id: client_id.to_owned(),
             key,
             session: None,
+            lost: None,
             expiry_secs,
             takeover,
             clients: Arc::clone(&self.clients),
@@ -185,17 +202,16 @@ impl Sessions {
 fn settle(
     connection: &Connection,
     client_id: &str,
-    owner: Owner,
     resumed: Option<i64>,
     outlives: bool,
     sessions_max: u32,
-    now: Micros,
+    tidy: &Tidy,
 ) -> Result<Option<i64>, BeginError> {
+    let owner = tidy.registration.owner();
     if let Some(session) = resumed
         && outlives
     {
-        table::keep(connection, session, owner)?;
-        return Ok(Some(session));
+        return Ok(Some(table::keep(connection, client_id, session, owner)?));
     }
     table::forget(connection, client_id)?;
     if !outlives {
@@ -204,7 +220,7 @@ fn settle(
     let is_full = || Ok::<_, BeginError>(table::count(connection)? >= i64::from(sessions_max));
     if is_full()? {
         // Some may be past their time.
-        table::purge(connection, now)?;
+        table::purge(connection, tidy.now)?;
         if is_full()? {
             return Err(BeginError::Full(sessions_max));
         }
@@ -212,15 +228,23 @@ fn settle(
     Ok(Some(table::create(connection, client_id, owner)?))
 }
 
-/// Sessions of dead processes begin to expire, and those past their time are removed.
-fn tidy(
-    connection: &Connection,
-    registration: &Registration,
+/// Sessions that nobody will end begin to expire, those of dead processes and those whose end could not be written,
+/// and those past their time are removed.
+struct Tidy {
+    clients: Arc<Clients>,
+    registration: Arc<Registration>,
     now: Micros,
     expiry_secs_max: u32,
-) -> Result<(), DatabaseError> {
-    table::adopt(connection, registration, table::after(now, expiry_secs_max))?;
-    table::purge(connection, now)
+}
+
+impl Tidy {
+    fn run(&self, connection: &Connection) -> Result<(), DatabaseError> {
+        let expires_at = table::after(self.now, self.expiry_secs_max);
+        table::adopt(connection, &self.registration, expires_at)?;
+        let is_connected = |client_id: &str| self.clients.lock().live.contains_key(client_id);
+        table::abandon(connection, self.registration.owner(), is_connected, expires_at)?;
+        table::purge(connection, self.now)
+    }
 }
 
 impl Clients {
@@ -250,6 +274,8 @@ pub(super) struct Session {
     key: u64,
     /// Its number in the database; none if it ends with the connection.
     session: Option<i64>,
+    /// Becomes true when another process has it.
+    lost: Option<Arc<AtomicBool>>,
     expiry_secs: u32,
     takeover: Arc<Notify>,
     clients: Arc<Clients>,
@@ -261,6 +287,11 @@ impl Session {
     /// Waits until another connection wants this session. Safe to cancel.
     pub(super) async fn taken_over(&self) {
         self.takeover.notified().await;
+    }
+
+    /// Whether another process has this session, so that nothing was remembered of what was durable last.
+    pub(super) fn is_lost(&self) -> bool {
+        self.lost.as_ref().is_some_and(|lost| lost.load(Ordering::Acquire))
     }
 
     /// What to remember in the database of a message of QoS 2; nothing if the session ends with the
@@ -283,7 +314,7 @@ impl Session {
             Ok(())
         };
         if let Err(error) = self.database.write(Durability::Process, write).await {
-            // The session then is as after a crash: kept for longer.
+            // The session then is as after a crash: kept for longer, from the next `Tidy` on.
             tracing::warn!(client = self.client_id, %error, "cannot note the end of a session");
         }
     }
@@ -295,6 +326,9 @@ impl Drop for Session {
         let waits = |(packet_id, ticket): (u16, Option<Ticket>)| {
             ticket.filter(|ticket| !packer.is_durable(*ticket)).map(|ticket| (packet_id, ticket))
         };
+        if let Some(session) = self.session {
+            self.clients.held.let_go(session);
+        }
         let packets: HashMap<u16, Ticket> = self.unreleased.drain().filter_map(waits).collect();
         let mut register = self.clients.lock();
         if let Some(session) = self.session

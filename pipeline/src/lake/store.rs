@@ -28,7 +28,7 @@ use crate::{
     error::Class,
     failpoint::fail_point,
     queue::{Delivery, Holder, QueueError, QueueName, Queues, Receipt, ReceiveLimits, SqliteQueues, Verdict},
-    worker::Leases,
+    worker::{Leases, QueueTrouble},
 };
 
 /// How long to wait before a failed roll is tried again: at first, and at most.
@@ -81,8 +81,7 @@ pub struct Store {
     /// The age at which the next roll is due, and when that is.
     age: Duration,
     due: Option<Instant>,
-    /// Whether it has been said that the queues cannot be used.
-    troubled: bool,
+    trouble: QueueTrouble,
 }
 
 impl Store {
@@ -90,8 +89,9 @@ impl Store {
     pub fn new(lake: Lake, queues: SqliteQueues, options: StoreOptions, mode: watch::Receiver<Mode>) -> Self {
         let (holder, leases, age) =
             (queues.holder(), Leases::new(Queues::Sqlite(queues.clone())), options.age);
-        let (collection, rows, due, troubled) = (Collection::default(), 0, None, false);
-        Self { lake, queues, options, mode, holder, leases, collection, rows, age, due, troubled }
+        let (collection, rows, due) = (Collection::default(), 0, None);
+        let trouble = QueueTrouble::new(store::STAGE);
+        Self { lake, queues, options, mode, holder, leases, collection, rows, age, due, trouble }
     }
 
     /// Works until the mode is [`Mode::Stop`].
@@ -145,17 +145,13 @@ impl Store {
         };
         match received {
             Err(error) if error.class() == Class::Retry => {
-                if !mem::replace(&mut self.troubled, true) {
-                    warn!(stage = store::STAGE, %error, "the queues cannot be used now; it is tried again");
-                }
+                self.trouble.tell(&error);
                 self.leases.keep(sleep(BACKOFF_MAX / 10)).await;
                 Ok(Vec::new())
             }
             received => {
                 let received = received?;
-                if mem::take(&mut self.troubled) {
-                    info!(stage = store::STAGE, "the queues can be used again");
-                }
+                self.trouble.is_over();
                 Ok(received)
             }
         }

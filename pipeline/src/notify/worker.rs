@@ -24,7 +24,7 @@ use crate::{
     error::Class,
     failpoint::fail_point,
     queue::{Commit, Delivery, Holder, QueueError, QueueName, Queues, Receipt, ReceiveLimits, Verdict},
-    worker::Leases,
+    worker::{Leases, QueueTrouble},
 };
 
 /// How long to wait for an alert.
@@ -55,12 +55,19 @@ pub(super) struct Worker {
     failures: u32,
     /// Whether it has been said that the webhook does not take alerts.
     troubled: bool,
+    /// Of the queues, for the workers of all webhooks.
+    queue_trouble: QueueTrouble,
 }
 
 impl Worker {
-    pub(super) fn new(webhook: Webhook, queues: Queues, mode: watch::Receiver<Mode>) -> Self {
-        let (webhook, holder) = (Arc::new(webhook), queues.holder());
-        Self { webhook, queues, mode, holder, turns: Turns::default(), failures: 0, troubled: false }
+    pub(super) fn new(
+        webhook: Webhook,
+        queues: Queues,
+        queue_trouble: QueueTrouble,
+        mode: watch::Receiver<Mode>,
+    ) -> Self {
+        let (webhook, holder, turns) = (Arc::new(webhook), queues.holder(), Turns::default());
+        Self { webhook, queues, mode, holder, turns, failures: 0, troubled: false, queue_trouble }
     }
 
     /// Works until the mode is another than [`Mode::Deliver`], and then as that says.
@@ -89,8 +96,12 @@ impl Worker {
                     self.round(received).await?
                 }
                 Err(error) => {
+                    if error.class() != Class::Retry {
+                        return Err(error);
+                    }
+                    self.queue_trouble.tell(&error);
                     tries += 1;
-                    wait_for_queue(tries, error)?
+                    QUEUE_BACKOFF.after(tries, chance())
                 }
             };
             if rest.is_zero() {
@@ -244,21 +255,19 @@ impl Worker {
         if !verdicts.is_empty() {
             answers.extend(self.queues.settle(verdicts).await);
         }
-        // What cannot be settled now comes again when its lease ends.
-        let fatal = |error: &QueueError| error.class() == Class::Fatal;
-        answers.into_iter().filter_map(Result::err).find(fatal).map_or(Ok(()), Err)
+        if answers.iter().any(Result::is_ok) {
+            self.queue_trouble.is_over();
+        }
+        for error in answers.into_iter().filter_map(Result::err) {
+            match error.class() {
+                Class::Fatal => return Err(error),
+                // What cannot be settled now comes again when its lease ends.
+                Class::Retry => self.queue_trouble.tell(&error),
+                Class::Dead => {}
+            }
+        }
+        Ok(())
     }
-}
-
-/// How long to wait after the queue could not be used.
-fn wait_for_queue(tries: u32, error: QueueError) -> Result<Duration, QueueError> {
-    if error.class() != Class::Retry {
-        return Err(error);
-    }
-    if tries == 1 {
-        warn!(stage = STAGE, %error, "the queues cannot be used now; it is tried again");
-    }
-    Ok(QUEUE_BACKOFF.after(tries, chance()))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use stages::plan::Counts;
 
-use super::QueueName;
+use super::{Depth, QueueName};
 
 /// What a queue has seen of rows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -43,6 +43,17 @@ pub struct Audit {
     pub balances: Vec<Balance>,
     /// Where a recount found something else than was counted; empty without a recount.
     pub miscounts: Vec<Miscount>,
+}
+
+/// What the queues hold and what became of rows, at one moment.
+#[derive(Debug, Clone, Default)]
+pub struct Overview {
+    /// What each queue holds, in the order of the way of a reading.
+    pub depths: Vec<(QueueName, Depth)>,
+    /// What became of rows so far, by stage.
+    pub books: BTreeMap<String, Counts>,
+    /// Whether it all fits, with a recount, if that was asked for.
+    pub audit: Option<Audit>,
 }
 
 /// What was counted of a queue, and what is there.

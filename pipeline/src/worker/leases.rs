@@ -6,6 +6,10 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::queue::{QueueError, Queues, Receipt};
 
+/// Leases are extended at least this often, however long they are: a process whose own are shorter takes long ones for
+/// those of a clock that was ahead, and cuts them to what it would give, which is a minute at the least.
+const EXTEND_EVERY_MAX: Duration = Duration::from_secs(15);
+
 /// The receipts of a worker, extended well before their leases end.
 pub(crate) struct Leases {
     queues: Queues,
@@ -18,7 +22,7 @@ pub(crate) struct Leases {
 impl Leases {
     /// No leases yet.
     pub(crate) fn new(queues: Queues) -> Self {
-        let every = queues.lease() / 3;
+        let every = (queues.lease() / 3).min(EXTEND_EVERY_MAX);
         Self { queues, held: Vec::new(), every, next: Instant::now() + every, lost: false }
     }
 
@@ -83,5 +87,25 @@ impl Leases {
                 "leases were lost: this worker was stopped for longer than lease_secs"
             );
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        database::Database,
+        queue::{SqliteOptions, SqliteQueues},
+    };
+
+    #[tokio::test]
+    async fn long_leases_are_extended_before_others_would_have_them_end() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let database = Database::open(&directory.path().join("millstream.db")).expect("opened");
+        let cut_to = SqliteOptions::default().put_off_max;
+        let options = SqliteOptions { lease: Duration::from_secs(3600), ..SqliteOptions::default() };
+        let queues = Queues::Sqlite(SqliteQueues::open(database, options).await.expect("opened"));
+        let leases = Leases::new(queues);
+        assert!(leases.due() < Instant::now() + cut_to / 3, "{:?}", leases.every);
     }
 }

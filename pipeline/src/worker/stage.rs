@@ -1,15 +1,6 @@
 //! A worker task of a stage.
 
-use std::{
-    collections::BTreeMap,
-    panic::resume_unwind,
-    slice,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{collections::BTreeMap, panic::resume_unwind, slice, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use stages::{
@@ -25,7 +16,7 @@ use tokio::{
 use tracing::{error, info, warn};
 
 use super::{
-    Leases,
+    Leases, QueueTrouble,
     lanes::{Known, Lanes},
     step::{Step, panic_text, plan_joined, plan_pieces},
 };
@@ -62,8 +53,7 @@ pub struct StageWorker {
     max_attempts: u32,
     recipients: Recipients,
     lanes: Arc<Lanes>,
-    /// Whether it has been said that the queues cannot be used, by whichever task.
-    troubled: Arc<AtomicBool>,
+    trouble: QueueTrouble,
     stop: watch::Receiver<bool>,
 }
 
@@ -108,8 +98,9 @@ impl StageWorker {
         stop: watch::Receiver<bool>,
     ) -> Self {
         let stage = latest.borrow().clone();
-        let (recipients, lanes, troubled) = (Recipients::default(), Arc::default(), Arc::default());
-        Self { stage, latest, queues, state, max_attempts, recipients, lanes, troubled, stop }
+        let trouble = QueueTrouble::new(stage.name());
+        let (recipients, lanes) = (Recipients::default(), Arc::default());
+        Self { stage, latest, queues, state, max_attempts, recipients, lanes, trouble, stop }
     }
 
     /// The same, but it has these told of alerts.
@@ -272,9 +263,7 @@ impl StageWorker {
         if error.class() != Class::Retry {
             return Err(error);
         }
-        if !self.troubled.swap(true, Ordering::Relaxed) {
-            warn!(stage = self.stage.name(), %error, "the queues cannot be used now; it is tried again");
-        }
+        self.trouble.tell(&error);
         *tries += 1;
         sleep(backoff(*tries)).await;
         Ok(())
@@ -339,9 +328,7 @@ impl StageWorker {
         };
         fail_point!("step_before");
         self.queues.commit(vec![commit]).await.into_iter().collect::<Result<(), _>>()?;
-        if self.troubled.swap(false, Ordering::Relaxed) {
-            info!(stage, "the queues can be used again");
-        }
+        self.trouble.is_over();
         step.alerts.iter().for_each(log_alerts);
         Ok(())
     }

@@ -2,7 +2,13 @@
 
 use tests::{Child, Console, Site, inject::WallClock};
 
-use crate::{QUICK, balances, fleet, flows};
+use crate::{QUICK, accounts_for, fleet, flows};
+
+/// Longer than any test: a fleet publishes until it is told to end.
+const FLEET_SECS: u32 = 3600;
+
+/// How a fleet ends that was told to: 128 and SIGTERM.
+const TERMINATED: i32 = 143;
 
 /// `up` by a clock that can be put, while a fleet publishes: at each of `jumps` for a while.
 fn jumping(site: &Site, fleet: Child, jumps: &[&str]) {
@@ -23,7 +29,8 @@ fn jumping(site: &Site, fleet: Child, jumps: &[&str]) {
         });
         assert_eq!(console.trouble("queues"), None);
     }
-    balances(site, fleet);
+    fleet.terminate();
+    accounts_for(site, &fleet.ended().with(TERMINATED));
     up.terminate();
     let ended = up.ended().well();
     assert_eq!(ended.said("panicked"), 0, "{ended:?}");
@@ -35,7 +42,7 @@ fn jumping(site: &Site, fleet: Child, jumps: &[&str]) {
 #[test]
 fn a_clock_that_jumps_by_an_hour_loses_nothing_and_repeats_nothing() {
     let site = Site::new(QUICK);
-    let fleet = fleet(&site, 14);
+    let fleet = fleet(&site, FLEET_SECS);
     jumping(&site, fleet, &["+1h", "+0", "-1h", "+0"]);
 }
 
@@ -43,6 +50,6 @@ fn a_clock_that_jumps_by_an_hour_loses_nothing_and_repeats_nothing() {
 #[test]
 fn a_clock_that_jumps_by_years_loses_nothing() {
     let site = Site::new(QUICK);
-    let fleet = site.fleet(["--rate", "300", "--seconds", "15", "--drain-secs", "60"]);
+    let fleet = site.fleet(["--rate", "300", "--seconds", &FLEET_SECS.to_string()]);
     jumping(&site, fleet, &["+3y", "+0", "+10y", "+0"]);
 }

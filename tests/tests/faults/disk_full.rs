@@ -2,7 +2,7 @@
 
 use std::{thread::sleep, time::Duration};
 
-use tests::{Disk, Site, lake};
+use tests::{Child, Disk, Site, lake};
 
 use crate::{QUICK, balances, fleet, flows, staged, up};
 
@@ -39,6 +39,22 @@ fn a_full_disk_holds_acknowledgements_back_and_loses_nothing() {
         assert!(ended.said(&said) <= 2, "not at each try: {ended:?}");
     }
     assert!(staged(&site.lake()).is_empty());
+}
+
+#[test]
+fn a_start_on_a_full_disk_says_what_to_do() {
+    let site = Site::new(QUICK);
+    // In a new directory, and in one that holds a data file.
+    let disk = Disk::at(site.data(), 64);
+    for _ in 0..2 {
+        disk.fill();
+        let said = Child::start(site.up_command()).ended().with(1).err.join("\n");
+        assert!(said.contains("make room, then start again"), "{said}");
+        disk.make_room();
+        let (up, _console) = up(&site);
+        up.terminate();
+        up.ended().well();
+    }
 }
 
 #[test]

@@ -16,7 +16,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use tests::{Child, Console, Site};
+use tests::{Child, Console, Ended, Site};
 
 /// Rows are in the lake within a second, each hour of event time in a file of its own.
 const QUICK: &str = "store: { partition: hour, age_secs: 1, age_secs_max: 1 }\n";
@@ -44,7 +44,12 @@ fn flows(console: &Console) {
 
 /// The fleet ends, and every message that it had acknowledged is there once.
 fn balances(site: &Site, fleet: Child) {
-    let report = fleet.ended().well().json();
+    accounts_for(site, &fleet.ended().well());
+}
+
+/// Every message that an ended fleet had acknowledged is there once.
+fn accounts_for(site: &Site, fleet: &Ended) {
+    let report = fleet.json();
     site.wait_until_dry();
     let books = site.verify();
     assert_eq!(books["acknowledged"], report["acknowledged"]);

@@ -48,5 +48,5 @@ async fn message_numbers_never_come_again() {
         server = server.restart().await;
     }
     let epochs: Vec<u64> = numbers.iter().map(|number| number >> 40).collect();
-    assert_eq!(epochs, [1, 2, 3]);
+    assert_eq!(epochs, [epochs[0], epochs[0] + 1, epochs[0] + 2]);
 }

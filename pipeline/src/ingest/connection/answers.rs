@@ -128,6 +128,10 @@ impl Connection {
         while let Some(&answer) = self.awaiting.front()
             && answer.ticket.is_none_or(|ticket| self.sender.is_durable(ticket))
         {
+            // Nothing is remembered of it: the client has to ask where its session is now.
+            if answer.ticket.is_some() && answer.kind != Kind::Puback && self.session.is_lost() {
+                return Err(End::TakenOver);
+            }
             self.awaiting.pop_front();
             answer.kind.before();
             self.send(answer)?;
@@ -147,9 +151,14 @@ impl Connection {
         if done > 0 {
             self.window.acknowledged(done, now);
         }
-        if let Some(last) = last {
+        // Otherwise it is written together with what else there is to say.
+        if cfg!(feature = "failpoints")
+            && let Some(last) = last
+        {
             self.wire.flush()?;
-            last.after();
+            if !self.wire.has_unsent() {
+                last.after();
+            }
         }
         Ok(())
     }

@@ -1,5 +1,7 @@
 //! Sessions in the data file.
 
+use std::collections::BTreeSet;
+
 use rusqlite::{Connection, OptionalExtension};
 use stages::frame::Micros;
 
@@ -20,14 +22,14 @@ impl PacketChanges {
         self.taken.is_empty() && self.released.is_empty()
     }
 
-    /// Writes them: what was released first, since its packet id may have been used again.
-    pub(in crate::ingest) fn write(&self, connection: &Connection) -> rusqlite::Result<()> {
+    /// Writes them: what was released first, since its packet id may have been used again. Answers which sessions are
+    /// no more: nobody will ask for their packet ids.
+    pub(in crate::ingest) fn write(&self, connection: &Connection) -> rusqlite::Result<Vec<i64>> {
         let mut delete =
             connection.prepare_cached("DELETE FROM session_packet WHERE session = ?1 AND packet_id = ?2")?;
         for key in &self.released {
             delete.execute((key.session, key.packet_id))?;
         }
-        // A session may have ended since: then nobody will ask for its packet ids.
         let mut insert = connection.prepare_cached(
             "INSERT OR IGNORE INTO session_packet (session, packet_id)
              SELECT session, ?2 FROM session WHERE session = ?1",
@@ -35,7 +37,16 @@ impl PacketChanges {
         for key in &self.taken {
             insert.execute((key.session, key.packet_id))?;
         }
-        Ok(())
+        let mut exists = connection.prepare_cached("SELECT 1 FROM session WHERE session = ?1")?;
+        let sessions: BTreeSet<i64> =
+            self.released.iter().chain(&self.taken).map(|key| key.session).collect();
+        let mut ended = Vec::new();
+        for session in sessions {
+            if !exists.exists([session])? {
+                ended.push(session);
+            }
+        }
+        Ok(ended)
     }
 }
 
@@ -73,15 +84,29 @@ pub(super) fn create(connection: &Connection, client_id: &str, owner: Owner) -> 
         .insert((client_id, owner.0))
 }
 
-/// A session whose client is back does not expire, and is that of `owner` from now on.
-pub(super) fn keep(connection: &Connection, session: i64, owner: Owner) -> rusqlite::Result<()> {
-    connection
-        .prepare_cached(
-            "UPDATE session SET expires_at = NULL, owner = ?2
-             WHERE session = ?1 AND (expires_at IS NOT NULL OR owner IS NOT ?2)",
-        )?
-        .execute((session, owner.0))
-        .map(drop)
+/// A session whose client is back does not expire, and is that of `owner` from now on. Answers its number: another
+/// one where it was another process's, which may still write under the old one, and changes nothing by it.
+pub(super) fn keep(
+    connection: &Connection,
+    client_id: &str,
+    session: i64,
+    owner: Owner,
+) -> rusqlite::Result<i64> {
+    let sql = "SELECT 1 FROM session WHERE session = ?1 AND owner = ?2";
+    if connection.prepare_cached(sql)?.exists((session, owner.0))? {
+        connection
+            .prepare_cached(
+                "UPDATE session SET expires_at = NULL WHERE session = ?1 AND expires_at IS NOT NULL",
+            )?
+            .execute([session])?;
+        return Ok(session);
+    }
+    let packets = packets(connection, session)?;
+    forget(connection, client_id)?;
+    let session = create(connection, client_id, owner)?;
+    let taken = packets.into_iter().map(|packet_id| PacketKey { session, packet_id }).collect();
+    PacketChanges { taken, ..PacketChanges::default() }.write(connection)?;
+    Ok(session)
 }
 
 /// The client of a session has gone from `owner`; not if it is at another process by now.
@@ -127,6 +152,26 @@ pub(super) fn adopt(
         adopt.execute((expires_at, owner))?;
     }
     Ok(())
+}
+
+/// Sessions of `owner` whose clients are not connected to it expire at this time: it could not note that they have gone.
+pub(super) fn abandon(
+    connection: &Connection,
+    owner: Owner,
+    is_connected: impl Fn(&str) -> bool,
+    expires_at: Micros,
+) -> rusqlite::Result<()> {
+    let mut owned = connection
+        .prepare_cached("SELECT session, client_id FROM session WHERE expires_at IS NULL AND owner = ?1")?;
+    let mut abandoned = Vec::new();
+    let mut rows = owned.query([owner.0])?;
+    while let Some(row) = rows.next()? {
+        if !is_connected(row.get_ref(1)?.as_str()?) {
+            abandoned.push(row.get(0)?);
+        }
+    }
+    drop(rows);
+    abandoned.into_iter().try_for_each(|session| expire(connection, session, owner, expires_at))
 }
 
 pub(super) fn purge(connection: &Connection, now: Micros) -> Result<(), DatabaseError> {

@@ -68,6 +68,11 @@ async fn with_a_fired_and_resolved_alert(attempts_max: u32) -> (Queues, Worker, 
     let recipients = Recipients::of(&NotifyConfig { webhooks: vec![config], ..NotifyConfig::default() });
     let entries = recipients.publish(&builder.finish(header).unwrap()).unwrap();
     assert!(queues.publish(entries).await.iter().all(Result::is_ok));
-    let worker = Worker::new(webhook, queues.clone(), watch::Sender::new(Mode::Deliver).subscribe());
+    let worker = Worker::new(
+        webhook,
+        queues.clone(),
+        QueueTrouble::new(STAGE),
+        watch::Sender::new(Mode::Deliver).subscribe(),
+    );
     (queues, worker, directory)
 }

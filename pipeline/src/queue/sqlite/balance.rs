@@ -4,9 +4,9 @@ use rusqlite::{Connection, Row};
 
 use super::{
     SqliteQueues,
-    depth::{books, count},
+    depth::{books, count, depth},
 };
-use crate::queue::{Account, Audit, Balance, Holding, Miscount, QueueError, QueueName};
+use crate::queue::{Account, Audit, Balance, Holding, Miscount, Overview, QueueError, QueueName};
 
 type All<T> = [T; QueueName::ALL.len()];
 
@@ -16,13 +16,31 @@ impl SqliteQueues {
     /// # Errors
     /// When the file cannot be read.
     pub async fn audit(&self, recount: bool) -> Result<Audit, QueueError> {
-        let audit = move |connection: &Connection| {
-            let balances = Balance::all(&accounts(connection)?, &books(connection)?);
-            let miscounts = if recount { miscounts(connection)? } else { Vec::new() };
-            Ok(Audit { balances, miscounts })
-        };
-        self.database().read(audit).await
+        self.database().read(move |connection| Ok(audit(connection, recount)?)).await
     }
+
+    /// See [`Queues::overview`](crate::queue::Queues::overview).
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn overview(&self, check: bool) -> Result<Overview, QueueError> {
+        let (lanes, now) = (self.options().lanes, self.options().clock.now());
+        let look = move |connection: &Connection| {
+            let depth = |queue| Ok((queue, depth(connection, queue, lanes, now)?));
+            Ok(Overview {
+                depths: QueueName::ALL.into_iter().map(depth).collect::<rusqlite::Result<_>>()?,
+                books: books(connection)?,
+                audit: check.then(|| audit(connection, true)).transpose()?,
+            })
+        };
+        self.database().read(look).await
+    }
+}
+
+fn audit(connection: &Connection, recount: bool) -> rusqlite::Result<Audit> {
+    let balances = Balance::all(&accounts(connection)?, &books(connection)?);
+    let miscounts = if recount { miscounts(connection)? } else { Vec::new() };
+    Ok(Audit { balances, miscounts })
 }
 
 /// What the queues have seen of rows. Where there is no frame at all no row waits, whatever was counted.

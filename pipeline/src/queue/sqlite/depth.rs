@@ -36,7 +36,12 @@ pub(super) fn books(connection: &Connection) -> rusqlite::Result<BTreeMap<String
     books.query_map([], stage_counts)?.collect()
 }
 
-fn depth(connection: &Connection, queue: QueueName, lanes: u16, now: i64) -> rusqlite::Result<Depth> {
+pub(super) fn depth(
+    connection: &Connection,
+    queue: QueueName,
+    lanes: u16,
+    now: i64,
+) -> rusqlite::Result<Depth> {
     let mut depth = connection
         .prepare_cached(
             "SELECT frames, rows, bytes, dead, dead_rows, dead_bytes FROM queue WHERE queue = ?1",
