@@ -25,7 +25,7 @@ pub(super) struct RequeueArgs {
     chosen: Chosen,
 }
 
-/// Throws dead letters away: their rows will never be in the lake.
+/// Throws dead letters away: nobody will deal with their rows any more.
 #[derive(Debug, clap::Args)]
 pub(super) struct DropArgs {
     #[command(flatten)]
@@ -138,8 +138,8 @@ impl Found {
         };
         bail!(
             "dead letter {letter} is an alert for a webhook that this topology does not have, so nobody would take it; \
-             nothing was done: name the topology of a running `up` with -c, bring the webhook back under its name, or drop \
-             the letter (the alert is in lake/alerts)"
+             nothing was done: name the topology of the running `up` with -c, bring the webhook back under its name, \
+             choose other letters with --queue, or drop this one (the alert is in lake/alerts)"
         )
     }
 
