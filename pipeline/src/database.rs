@@ -66,7 +66,7 @@ struct Inner {
     others: watch::Receiver<u64>,
     meters: Arc<Meters>,
     trouble: Arc<Trouble>,
-    /// `None` only while the last handle is dropped.
+    /// `None` where it is only read, and while the last handle is dropped.
     jobs: Option<mpsc::Sender<Box<dyn Job>>>,
     writer: Option<JoinHandle<()>>,
 }
@@ -114,6 +114,26 @@ impl Database {
             trouble,
             jobs: Some(jobs),
             writer: Some(writer),
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Opens a data file that is there only to read it. Nothing is created, counted or brought to another format; every write
+    /// answers [`DatabaseError::Closed`].
+    ///
+    /// # Errors
+    /// When the file cannot be read, is of another program, or of another format.
+    pub fn look(path: &Path) -> Result<Self, DatabaseError> {
+        let reader = Arc::new(Mutex::new(open::look(path)?));
+        let inner = Inner {
+            path: path.into(),
+            registration: Arc::new(Registration::of_reader(&open::owners(path))),
+            reader,
+            others: watch::channel(0).1,
+            meters: Arc::new(Meters::default()),
+            trouble: Arc::new(Trouble::new(path)),
+            jobs: None,
+            writer: None,
         };
         Ok(Self { inner: Arc::new(inner) })
     }

@@ -33,6 +33,8 @@ pub use self::{
     store::{Mode, Store, StoreOptions},
 };
 
+pub(crate) use self::intents::forget;
+
 use crate::error::Class;
 
 /// What went wrong between the queue and the lake.

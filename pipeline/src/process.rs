@@ -335,6 +335,15 @@ pub async fn open_queues(config: &Config) -> Result<Queues, ProcessError> {
     Ok(Queues::Sqlite(SqliteQueues::open(database, config.sqlite_options()).await?))
 }
 
+/// The queues of a topology, only to be read: nothing is created, nor is the file of an older version brought to this one.
+///
+/// # Errors
+/// When the data file cannot be read, is of another version, or has another number of lanes.
+pub async fn look_at_queues(config: &Config) -> Result<Queues, ProcessError> {
+    let database = Database::look(&data_file(config))?;
+    Ok(Queues::Sqlite(SqliteQueues::open_to_read(database, config.sqlite_options()).await?))
+}
+
 /// Waits until nothing is on its way to the lake. Alerts may wait for webhooks for as long as these like.
 async fn until_dry(queues: &Queues) -> Result<(), QueueError> {
     let ours = QueueName::ALL.into_iter().filter(|queue| *queue != QueueName::Notify);

@@ -194,17 +194,17 @@ fn a_reader_that_has_seen_enough_is_no_failure() {
     assert_eq!((ended.status.code(), String::from_utf8_lossy(&ended.stderr)), (Some(0), "".into()));
 }
 
-/// Gives up a frame of one row in `validate`, as a stage would.
-fn give_up(site: &Site, number: u8) {
+/// Gives up a frame of one row, as the stage of a queue would.
+fn give_up(site: &Site, queue: QueueName, lane: Lane, number: u8) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     runtime.block_on(async {
         let database = Database::open(&site.data().join("millstream.db")).unwrap();
         let queues = Queues::Sqlite(SqliteQueues::open(database, SqliteOptions::default()).await.unwrap());
         let bytes = vec![number; 10].into();
-        let frame = EncodedFrame { id: FrameId([number; 16]), lane: Lane(0), rows: 1, bytes };
-        queues.publish(vec![Publish { queue: QueueName::Validate, frame }]).await.remove(0).unwrap();
+        let frame = EncodedFrame { id: FrameId([number; 16]), lane, rows: 1, bytes };
+        queues.publish(vec![Publish { queue, frame }]).await.remove(0).unwrap();
         let limits = ReceiveLimits { frames: 1, bytes: 1 << 20, wait: Duration::ZERO };
-        let run = queues.receive(QueueName::Validate, queues.holder(), limits).await.unwrap();
+        let run = queues.receive(queue, queues.holder(), limits).await.unwrap();
         let verdict = Verdict::Dead(format!("number {number} is odd"));
         queues.settle(vec![(run[0].receipt.clone(), verdict)]).await.remove(0).unwrap();
     });
@@ -220,8 +220,8 @@ fn dead_letters_go_only_where_somebody_means_it() {
     };
     let said = dead(&["list"]).with(1).err.join("\n");
     assert!(said.contains("there are no queues in") && said.contains("--data"), "{said}");
-    give_up(&site, 1);
-    give_up(&site, 2);
+    give_up(&site, QueueName::Validate, Lane(0), 1);
+    give_up(&site, QueueName::Validate, Lane(0), 2);
     let listed = || dead(&["list", "--each", "--json"]).well().json();
     assert_eq!(listed()["groups"][0]["letters"], 2, "one reason but for the number: {}", listed());
     assert_eq!(listed()["letters"].as_array().unwrap().len(), 2);
@@ -249,4 +249,47 @@ fn dead_letters_go_only_where_somebody_means_it() {
     let said = dead(&["requeue", "--all", "--reason", "odd"]).well().out;
     assert_eq!(said, ["requeued 1 dead letter with 1 row: validate 1"]);
     assert_eq!(site.queues()["queues"]["validate"]["frames"], 1);
+}
+
+#[test]
+fn alerts_come_back_only_where_somebody_takes_them() {
+    let site = Site::new("");
+    let dead = |arguments: &[&str]| {
+        let mut command = site.millstream("dead");
+        command.args(arguments);
+        ended(command)
+    };
+    give_up(&site, QueueName::Notify, Lane::of("ops", u16::MAX), 1);
+    for chosen in ["1", "--all"] {
+        let said = dead(&["requeue", chosen]).with(1).err.join("\n");
+        assert!(
+            said.contains("dead letter 1 is an alert for a webhook that this topology does not have"),
+            "{said}"
+        );
+    }
+    assert_eq!(site.queues()["queues"]["notify"]["dead"], 1);
+    site.configure("notify: { webhooks: [{ name: ops, url: \"http://127.0.0.1:9\" }] }\n");
+    assert_eq!(dead(&["requeue", "1"]).well().out, ["requeued 1 dead letter with 1 row: notify 1"]);
+}
+
+#[test]
+fn the_quarantine_can_be_read_without_a_data_file() {
+    let site = Site::new("");
+    let list = || {
+        let mut command = program("millstream");
+        command.args(["quarantine", "list", "--config"]).arg(site.path("millstream.yaml"));
+        command.arg("--data").arg(site.data());
+        ended(command)
+    };
+    fs::create_dir_all(site.lake().join("quarantine")).unwrap();
+    for said in ["there is no ", "not a database"] {
+        let listed = list().well();
+        let told = listed.err.join("\n");
+        assert!(
+            told.contains("which messages were replayed is not known: ") && told.contains(said),
+            "{told}"
+        );
+        fs::write(site.data().join("millstream.db"), [7; 4096]).unwrap();
+    }
+    assert!(!site.data().join("owners").exists(), "nothing was made");
 }

@@ -6,7 +6,7 @@ use anyhow::bail;
 
 use crate::{
     config::{Config, Overrides},
-    process::{data_file, open_queues},
+    process::{data_file, look_at_queues},
     queue::Queues,
 };
 
@@ -22,11 +22,19 @@ pub(super) struct DataArgs {
 }
 
 impl DataArgs {
-    /// The queues that are there.
+    /// The queues that are there, only to be read.
     ///
     /// # Errors
-    /// When there are none, or they cannot be used.
+    /// When there are none, or they cannot be read.
     pub(super) async fn queues(self) -> anyhow::Result<Queues> {
+        Ok(look_at_queues(&self.load()?).await?)
+    }
+
+    /// The topology.
+    ///
+    /// # Errors
+    /// When it has mistakes, or there are no queues of it.
+    pub(super) fn load(self) -> anyhow::Result<Config> {
         let mut config = Config::load(self.config.as_deref())?;
         config.apply(Overrides { data: self.data, ..Overrides::default() })?;
         let file = data_file(&config);
@@ -36,6 +44,6 @@ impl DataArgs {
                 file.display()
             );
         }
-        Ok(open_queues(&config).await?)
+        Ok(config)
     }
 }

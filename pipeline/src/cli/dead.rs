@@ -12,7 +12,7 @@ use clap::Subcommand;
 use stages::frame::Micros;
 
 use super::data::DataArgs;
-use crate::queue::{DeadFilter, KeptLetter, QueueError, QueueName, Queues, Span};
+use crate::queue::{DeadFilter, KeptLetter, QueueName, Queues, Span};
 
 /// Lists, shows, requeues and drops dead letters: frames and rows that were given up.
 #[derive(Debug, clap::Args)]
@@ -49,12 +49,11 @@ struct Which {
 }
 
 pub(super) async fn dead(args: DeadArgs, out: &mut impl Write) -> anyhow::Result<ExitCode> {
-    let queues = args.data.queues().await?;
     match args.action {
-        Action::List(args) => list::list(args, &queues, out).await,
-        Action::Show(args) => show::show(args, &queues, out).await,
-        Action::Requeue(args) => moves::requeue(args, &queues, out).await,
-        Action::Drop(args) => moves::drop_dead(args, &queues, out).await,
+        Action::List(look) => list::list(look, &args.data.queues().await?, out).await,
+        Action::Show(look) => show::show(look, &args.data.queues().await?, out).await,
+        Action::Requeue(letters) => moves::requeue(letters, &args.data.load()?, out).await,
+        Action::Drop(letters) => moves::drop_dead(letters, &args.data.load()?, out).await,
     }
 }
 
@@ -69,14 +68,14 @@ impl Which {
 async fn each(
     queues: &Queues,
     filter: &DeadFilter,
-    mut see: impl FnMut(KeptLetter),
-) -> Result<(), QueueError> {
+    mut see: impl FnMut(KeptLetter) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
     let mut span = Span::ALL;
     loop {
         let letters = queues.dead_letters(filter.clone(), span).await?;
         let Some(last) = letters.last() else { return Ok(()) };
         span.after = last.letter;
-        letters.into_iter().for_each(&mut see);
+        letters.into_iter().try_for_each(&mut see)?;
     }
 }
 

@@ -6,7 +6,11 @@ mod list;
 mod replay;
 mod show;
 
-use std::{io::Write, path::PathBuf, process::ExitCode};
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
 
 use anyhow::bail;
 use chrono::{DateTime, SecondsFormat};
@@ -108,18 +112,32 @@ impl Place {
     }
 }
 
-/// A reader of the quarantine of a topology, and what has come back of it.
-fn reader(config: &Config, filter: Filter, take: Take) -> anyhow::Result<Reader> {
+/// A reader of the quarantine of a topology, for who only looks: what has come back of it is not known without a data file
+/// that can be read, which is said on stderr.
+fn looker(config: &Config, filter: Filter, take: Take) -> anyhow::Result<Reader> {
     let (directory, file) = (quarantine::directory(config), data_file(config));
-    let database = if file.exists() { Some(Database::open(&file)?) } else { None };
-    if database.is_none() && !directory.exists() {
+    if !file.exists() && !directory.exists() {
         bail!(
             "there is no lake in {}: name the directory of a running `up` with --data",
             config.lake().display()
         );
     }
+    let known = if file.exists() {
+        Database::look(&file).map_err(|error| error.to_string())
+    } else {
+        Err(format!("there is no {}", file.display()))
+    };
+    if let Err(why) = &known {
+        // Whoever does not see it sees messages that wait.
+        let _unseen = writeln!(io::stderr(), "which messages were replayed is not known: {why}");
+    }
+    reader(config, (filter, take), known.ok())
+}
+
+/// A reader of the quarantine of a topology, and of what has come back of it as the data file says.
+fn reader(config: &Config, what: (Filter, Take), database: Option<Database>) -> anyhow::Result<Reader> {
     let topics = config.stages().topics.clone();
-    Ok(Reader::open(directory, topics, (filter, take), Replayed::new(database))?)
+    Ok(Reader::open(quarantine::directory(config), topics, what, Replayed::new(database))?)
 }
 
 fn instant(text: &str) -> Result<Micros, String> {

@@ -1,4 +1,4 @@
-use std::{io, path::PathBuf, sync::Arc};
+use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use rusqlite::{ErrorCode, ffi};
 
@@ -58,6 +58,28 @@ pub enum DatabaseError {
         path: PathBuf,
         /// The version in it.
         found: i32,
+    },
+    /// Written by an older version of Millstream, and only to be read.
+    #[error(
+        "{} has format version {found}, and looking at it does not change that: run `millstream up` first, which brings it \
+         to version {FORMAT}", path.display()
+    )]
+    Older {
+        /// The file.
+        path: PathBuf,
+        /// The version in it.
+        found: i32,
+    },
+    /// Another process does not get done with opening the file.
+    #[error(
+        "another process has been opening the data file for {} s; it holds {}. Where it brings a large file to a new \
+         format, start again later; where it is stopped, wake it or end it", waited.as_secs(), path.display()
+    )]
+    Gate {
+        /// The lock.
+        path: PathBuf,
+        /// For how long it was waited for.
+        waited: Duration,
     },
     /// An older version of Millstream runs on the file, which it could not read any more.
     #[error(

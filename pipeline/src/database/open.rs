@@ -2,9 +2,9 @@
 
 use std::{
     cell::Cell,
-    fs::{self, File},
+    fs::{self, File, TryLockError},
     io,
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
     thread,
     time::{Duration, Instant},
@@ -35,6 +35,9 @@ const STATEMENTS: usize = 128;
 /// For how long a lock held by another process is asked for, every millisecond, before the write fails.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// After how long of waiting for another process that opens the file it is said.
+const SILENCE: Duration = Duration::from_secs(1);
+
 thread_local! {
     /// Since when the statement in hand waits for a lock.
     static WAITS_SINCE: Cell<Option<Instant>> = const { Cell::new(None) };
@@ -42,19 +45,14 @@ thread_local! {
 
 /// The writer's connection, and the registration of this process. A file of an older format is brought to this one.
 pub(super) fn open(path: &Path) -> Result<(Connection, Registration), DatabaseError> {
-    let directory = path.parent().unwrap_or(Path::new(".")).join("owners");
+    let directory = owners(path);
     fs::create_dir_all(&directory).map_err(io_error(&directory, "create"))?;
-    let gate_path = directory.join("gate");
-    let gate = File::create(&gate_path).map_err(io_error(&gate_path, "create"))?;
-    gate.lock().map_err(io_error(&gate_path, "lock"))?;
+    let _gate = gate(&directory.join("gate"), PATIENCE)?;
 
     let failed = open_error(path);
     let mut connection = Connection::open(path).map_err(failed)?;
     configure(&mut connection).map_err(failed)?;
-    let application: i32 =
-        connection.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(failed)?;
-    let version: i32 =
-        connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)?;
+    let (application, version) = marks(&connection).map_err(failed)?;
     if application == 0 && is_new(&connection).map_err(failed)? {
         create(&connection, first_epoch(now())).map_err(failed)?;
     } else if application != APPLICATION {
@@ -65,6 +63,38 @@ pub(super) fn open(path: &Path) -> Result<(Connection, Registration), DatabaseEr
     let owner = next_owner(&mut connection).map_err(failed)?;
     let registration = Registration::new(&directory, Owner(owner))?;
     Ok((connection, registration))
+}
+
+/// Where the processes that run on the file are registered.
+pub(super) fn owners(path: &Path) -> PathBuf {
+    path.parent().unwrap_or(Path::new(".")).join("owners")
+}
+
+/// The lock under which one process at a time opens the file; who brings it to a new format holds it for as long as that takes.
+pub(super) fn gate(path: &Path, patience: Duration) -> Result<File, DatabaseError> {
+    let gate = File::create(path).map_err(io_error(path, "create"))?;
+    let (since, mut told) = (Instant::now(), false);
+    loop {
+        match gate.try_lock() {
+            Ok(()) => return Ok(gate),
+            Err(TryLockError::WouldBlock) if since.elapsed() < patience => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(DatabaseError::Gate { path: path.into(), waited: patience });
+            }
+            Err(TryLockError::Error(source)) => return Err(io_error(path, "lock")(source)),
+        }
+        if !told && since.elapsed() >= SILENCE {
+            told = true;
+            tracing::warn!(gate = %path.display(), "another process opens the data file just now: this one waits for it");
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Which program the file is of, and its format.
+fn marks(connection: &Connection) -> rusqlite::Result<(i32, i32)> {
+    let mark = |name| connection.pragma_query_value(None, name, |row| row.get(0));
+    Ok((mark("application_id")?, mark("user_version")?))
 }
 
 /// Brings a file of another format to this one, where that can be done.
@@ -97,6 +127,23 @@ fn next_owner(connection: &mut Connection) -> rusqlite::Result<u32> {
     let owner = transaction.query_row(sql, [], |row| row.get(0))?;
     transaction.commit()?;
     Ok(owner)
+}
+
+/// A connection that only reads, to a file that has to be there in the format of this version.
+pub(super) fn look(path: &Path) -> Result<Connection, DatabaseError> {
+    let reader = reader(path)?;
+    let (application, found) = marks(&reader).map_err(open_error(path))?;
+    let path = path.to_owned();
+    match found {
+        _ if application != APPLICATION && application != 0 => {
+            Err(DatabaseError::Foreign { path, found: application })
+        }
+        FORMAT => Ok(reader),
+        _ if found > FORMAT => Err(DatabaseError::Newer { path, found }),
+        // Nothing is in a file that was just begun.
+        _ if found == 0 || migrate::is_known(found) => Err(DatabaseError::Older { path, found }),
+        _ => Err(DatabaseError::Format { path, found }),
+    }
 }
 
 /// A connection that only reads.

@@ -19,7 +19,8 @@ pub struct Owner(pub(crate) u32);
 pub(crate) struct Registration {
     owner: Owner,
     directory: PathBuf,
-    _lock: File,
+    /// `None` of who only reads, and holds nothing.
+    lock: Option<File>,
 }
 
 impl Registration {
@@ -30,7 +31,12 @@ impl Registration {
         remove_dead(directory).map_err(io_error(directory, "remove the locks of ended processes in"))?;
         let lock = File::create(&path).map_err(io_error(&path, "create"))?;
         lock.try_lock().map_err(io::Error::from).map_err(io_error(&path, "lock"))?;
-        Ok(Self { owner, directory: directory.into(), _lock: lock })
+        Ok(Self { owner, directory: directory.into(), lock: Some(lock) })
+    }
+
+    /// Of a process that only reads: nobody sees it.
+    pub(super) fn of_reader(directory: &Path) -> Self {
+        Self { owner: Owner(0), directory: directory.into(), lock: None }
     }
 
     pub(crate) fn owner(&self) -> Owner {
@@ -45,8 +51,10 @@ impl Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        // What cannot be removed now is removed by the next one to open.
-        let _removed = fs::remove_file(lock_file(&self.directory, self.owner));
+        if self.lock.is_some() {
+            // What cannot be removed now is removed by the next one to open.
+            let _removed = fs::remove_file(lock_file(&self.directory, self.owner));
+        }
     }
 }
 

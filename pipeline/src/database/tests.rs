@@ -1,12 +1,12 @@
 mod migration;
 mod space;
 
-use std::{fs, path::PathBuf};
+use std::{fs, path::PathBuf, time::Duration};
 
 use rusqlite::{Connection, params};
 use tempfile::TempDir;
 
-use super::{Database, DatabaseError, Durability};
+use super::{Database, DatabaseError, Durability, open::gate};
 use crate::error::Class;
 
 fn fresh() -> (TempDir, PathBuf) {
@@ -173,4 +173,17 @@ async fn a_handle_notices_what_others_write_and_not_what_it_writes() {
     two.write(Durability::Process, |connection| set(connection, "test 2", 2)).await.expect("written");
     others.changed().await.expect("told");
     assert_eq!(keys(&one).await, ["test 1", "test 2"]);
+}
+
+#[test]
+fn whoever_holds_the_gate_is_not_waited_for_without_end() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("gate");
+    let held = gate(&path, Duration::ZERO).expect("nobody holds it");
+    let error = gate(&path, Duration::from_millis(20)).expect_err("somebody holds it");
+    assert_eq!(error.class(), Class::Fatal);
+    let said = error.to_string();
+    assert!(said.contains(&path.display().to_string()) && said.contains("start again"), "{said}");
+    drop(held);
+    gate(&path, Duration::ZERO).expect("nobody holds it any more");
 }

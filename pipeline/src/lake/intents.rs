@@ -99,8 +99,8 @@ pub(super) fn is_open(database: &Connection, roll: &str) -> Result<bool> {
     Ok(find.query_row([roll], |row| row.get(0)).optional()?.unwrap_or(false))
 }
 
-/// Forgets `frames`, whose rows are all in the lake, and every roll that has no others.
-pub(super) fn forget(database: &Connection, frames: &[FrameId]) -> Result<()> {
+/// Forgets `frames`, whose rows are all in the lake or that nobody will be handed again, and every roll that has no others.
+pub(crate) fn forget(database: &Connection, frames: &[FrameId]) -> Result<()> {
     let mut rolls = std::collections::BTreeSet::new();
     let mut delete = database.prepare_cached("DELETE FROM roll_frame WHERE frame = ? RETURNING roll")?;
     for frame in frames {
@@ -116,4 +116,52 @@ pub(super) fn forget(database: &Connection, frames: &[FrameId]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use stages::frame::Lane;
+
+    use super::*;
+    use crate::{
+        database::{Database, Durability},
+        queue::{
+            DeadFilter, EncodedFrame, Publish, QueueError, QueueName::Store, ReceiveLimits, Span,
+            SqliteOptions, SqliteQueues, Verdict,
+        },
+    };
+
+    async fn intents(queues: &SqliteQueues) -> Intents {
+        queues.database().read(|database| Ok::<_, QueueError>(all(database)?)).await.unwrap()
+    }
+
+    /// Publishes frames, takes them as a roll does, and dies with them.
+    async fn dead_in_a_roll(queues: &SqliteQueues, frames: &[FrameId]) {
+        let frame = |id: &FrameId| EncodedFrame { id: *id, lane: Lane(0), rows: 1, bytes: vec![1].into() };
+        let publish = frames.iter().map(|id| Publish { queue: Store, frame: frame(id) });
+        assert!(queues.publish(publish.collect()).await.iter().all(Result::is_ok));
+        let limits = ReceiveLimits { frames: 9, bytes: 1 << 20, wait: Duration::ZERO };
+        let held = queues.receive(Store, queues.holder(), limits).await.unwrap();
+        let names = frames.to_vec();
+        let begin = move |database: &Connection| Ok::<_, QueueError>(open(database, "roll", &names, &[])?);
+        queues.database().write(Durability::Process, begin).await.unwrap();
+        let dead = held.into_iter().map(|delivery| (delivery.receipt, Verdict::Dead(String::new())));
+        assert!(queues.settle(dead.collect()).await.iter().all(Result::is_ok));
+    }
+
+    #[tokio::test]
+    async fn a_frame_that_is_dropped_leaves_no_intent() {
+        let directory = tempfile::tempdir().unwrap();
+        let database = Database::open(&directory.path().join("millstream.db")).unwrap();
+        let queues = SqliteQueues::open(database, SqliteOptions::default()).await.unwrap();
+        dead_in_a_roll(&queues, &[FrameId([1; 16]), FrameId([2; 16])]).await;
+        let letters = queues.dead_letters(DeadFilter::default(), Span::ALL).await.unwrap();
+        for (letter, left) in letters.iter().zip([1, 0]) {
+            let one = DeadFilter { letters: vec![letter.letter], ..DeadFilter::default() };
+            queues.drop_dead(one, Span::ALL).await.unwrap();
+            assert_eq!(intents(&queues).await.rolls.len(), left, "the other frame may come back");
+        }
+    }
 }

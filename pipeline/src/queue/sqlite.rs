@@ -69,13 +69,32 @@ impl SqliteQueues {
                 stored => Err(QueueError::Lanes { path, stored, asked: lanes }),
             })
             .await?;
+        Ok(Self::of(database, options, bytes))
+    }
+
+    /// The queues in a database that is only read; whatever would change them answers
+    /// [`DatabaseError::Closed`](crate::database::DatabaseError::Closed).
+    ///
+    /// # Errors
+    /// [`QueueError::Lanes`] when they were created with another number of lanes; when the file cannot be read.
+    pub async fn open_to_read(database: Database, options: SqliteOptions) -> Result<Self, QueueError> {
+        let (path, lanes) = (database.path().to_owned(), options.lanes);
+        let read = move |connection: &Connection| match depth::lanes(connection)? {
+            stored if stored == lanes || stored == 0 => Ok(depth::bytes(connection)?),
+            stored => Err(QueueError::Lanes { path, stored, asked: lanes }),
+        };
+        let bytes = database.read(read).await?;
+        Ok(Self::of(database, options, bytes))
+    }
+
+    fn of(database: Database, options: SqliteOptions, bytes: [u64; QueueName::ALL.len()]) -> Self {
         let inner = Inner {
             database,
             options,
             signals: Arc::new(Signals::new(bytes)),
             owners_checked_at: AtomicI64::new(i64::MIN),
         };
-        Ok(Self { inner: Arc::new(inner) })
+        Self { inner: Arc::new(inner) }
     }
 
     /// The data file.

@@ -8,7 +8,7 @@ use millstream::queue::{
     Queues, Span, Verdict,
 };
 
-use crate::engine::{Engine, Limits, frame, numbers, publish, receive, settle, sized};
+use crate::engine::{Engine, Limits, done, frame, numbers, publish, receive, settle, sized};
 
 fn of(queue: QueueName) -> DeadFilter {
     DeadFilter { queue: Some(queue), ..DeadFilter::default() }
@@ -158,4 +158,45 @@ pub(crate) async fn conformance_dead_letters_of_notify_keep_within_a_limit<E: En
     assert_eq!(account.dropped, (1..11 - depth.dead).sum::<u64>());
     assert_balanced(&queues, Notify).await;
     assert_eq!(queues.depth(Validate).await.expect("depth").dead, 10, "of no other queue");
+}
+
+pub(crate) async fn conformance_dead_letters_moved_with_smaller_limits_cost_no_others<E: Engine>() {
+    let engine = E::start(Limits::default()).await;
+    let queues = engine.queues();
+    for number in 1..=8 {
+        publish(&queues, Notify, [sized(number, 0, 500)]).await;
+        give_up(&queues, Notify, "").await;
+    }
+    publish(&queues, Notify, (11..=18).map(|number| sized(number, 0, 500))).await;
+    let kept = letters(&queues, of(Notify)).await;
+
+    let small = Limits { queue_bytes_max: 1000, dead_bytes_max: 1000, ..Limits::default() };
+    let other = engine.another_process_with(small).await;
+    let one = |letter| DeadFilter { letters: vec![letter], ..DeadFilter::default() };
+    let batch = other.drop_dead(one(kept[7]), Span::ALL).await.expect("dropped");
+    assert_eq!((batch.last, batch.done[Notify as usize].letters), (Some(kept[7]), 1));
+    assert_eq!(letters(&queues, of(Notify)).await, kept[..7]);
+    let batch = other.requeue(one(kept[6]), Span::ALL).await.expect("requeued");
+    assert_eq!((batch.done[Notify as usize].letters, batch.no_room[Notify as usize].letters), (0, 1));
+    assert_eq!(queues.depth(Notify).await.expect("depth").frames, 8, "no alert had to give way");
+    assert_balanced(&queues, Notify).await;
+
+    let waiting = receive(&queues, Notify, queues.holder(), 9).await;
+    done(&queues, &waiting).await;
+    let batch = other.requeue(of(Notify), Span::ALL).await.expect("requeued");
+    assert_eq!((batch.done[Notify as usize].letters, batch.no_room[Notify as usize].letters), (2, 5));
+    let depth = queues.depth(Notify).await.expect("depth");
+    assert_eq!((depth.frames, depth.dead), (2, 5), "as it was told");
+}
+
+pub(crate) async fn conformance_dead_letter_that_no_queue_could_hold_stays<E: Engine>() {
+    let engine = E::start(Limits::default()).await;
+    let queues = engine.queues();
+    publish(&queues, Notify, [sized(1, 0, 1500)]).await;
+    give_up(&queues, Notify, "").await;
+    let small = Limits { queue_bytes_max: 1000, dead_bytes_max: 1000, ..Limits::default() };
+    let other = engine.another_process_with(small).await;
+    let batch = other.requeue(of(Notify), Span::ALL).await.expect("requeued");
+    assert_eq!((batch.done[Notify as usize].letters, batch.no_room[Notify as usize].letters), (0, 1));
+    assert_eq!(letters(&queues, of(Notify)).await.len(), 1);
 }

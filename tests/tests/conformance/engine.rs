@@ -46,6 +46,9 @@ pub(crate) trait Engine: Sized {
     /// The same queues as another process sees them.
     async fn another_process(&self) -> Queues;
 
+    /// Like [`Engine::another_process`], of one that was told other limits.
+    async fn another_process_with(&self, limits: Limits) -> Queues;
+
     /// Ends this process, orderly, and starts it anew.
     async fn restart(&mut self);
 

@@ -5,7 +5,7 @@ use millstream::queue::{
     QueueName::{Analyze, Store, Transform, Validate},
     Verdict,
 };
-use stages::frame::Lane;
+use stages::{frame::Lane, plan::Counts};
 
 use crate::engine::{
     DEDUPE_WINDOW, Engine, LANES, LEASE, Limits, NONE, done, entry, frame, id, is_lost, numbers, publish,
@@ -49,6 +49,23 @@ pub(crate) async fn conformance_q6_repeated_id_in_another_queue_is_another_frame
         publish(&queues, queue, [frame(1, 0)]).await;
         assert_eq!(numbers(&receive(&queues, queue, queues.holder(), 9).await), [1]);
     }
+}
+
+pub(crate) async fn conformance_q6_repeated_commit_is_counted_once<E: Engine>() {
+    let engine = E::start(Limits::default()).await;
+    let queues = engine.queues();
+    let counts = Counts { consumed: 2, produced: 2, quarantined: 3, ..Counts::default() };
+    let intake = Commit {
+        publish: vec![entry(Validate, frame(2, 0)), entry(Store, frame(3, 0))],
+        counts: Some(("ingest", counts)),
+        ..Commit::default()
+    };
+    // As if the answer to the first one had been lost.
+    for _ in 0..2 {
+        queues.commit(vec![intake.clone()]).await.remove(0).expect("committed");
+    }
+    assert_eq!(queues.books().await.expect("books")["ingest"], counts);
+    assert_eq!(queues.audit(true).await.expect("audited").mistakes(), [""; 0]);
 }
 
 pub(crate) async fn conformance_q7_bytes_come_back_as_they_went_in<E: Engine>() {

@@ -70,6 +70,7 @@ mod on_sqlite {
             conformance_q6_repeated_id_adds_nothing,
             conformance_q6_repeated_id_counts_again_after_the_window,
             conformance_q6_repeated_id_in_another_queue_is_another_frame,
+            conformance_q6_repeated_commit_is_counted_once,
             conformance_q7_bytes_come_back_as_they_went_in,
             conformance_q7_too_large_is_refused_before_sending,
             conformance_q8_bad_entry_of_a_publish_fails_alone,
@@ -100,6 +101,8 @@ mod on_sqlite {
             conformance_dead_letters_whose_queue_is_full_stay,
             conformance_dead_letters_that_are_dropped_stay_in_the_books,
             conformance_dead_letters_of_notify_keep_within_a_limit,
+            conformance_dead_letters_moved_with_smaller_limits_cost_no_others,
+            conformance_dead_letter_that_no_queue_could_hold_stays,
         }
     }
 }

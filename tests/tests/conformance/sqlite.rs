@@ -37,17 +37,17 @@ struct Process {
 }
 
 impl Sqlite {
-    async fn open(&self) -> Process {
+    async fn open(&self, limits: Limits) -> Process {
         let before = self.lock_files();
         let database = Database::open(&self.directory.path().join("millstream.db")).expect("opened");
         let now = self.now.clone();
         let options = SqliteOptions {
             lanes: LANES,
             lease: LEASE,
-            queue_bytes_max: self.limits.queue_bytes_max,
-            notify_bytes_max: self.limits.queue_bytes_max,
-            notify_dead_bytes_max: self.limits.dead_bytes_max,
-            frame_bytes_max: self.limits.frame_bytes_max,
+            queue_bytes_max: limits.queue_bytes_max,
+            notify_bytes_max: limits.queue_bytes_max,
+            notify_dead_bytes_max: limits.dead_bytes_max,
+            frame_bytes_max: limits.frame_bytes_max,
             dedupe_window: DEDUPE_WINDOW,
             max_attempts: MAX_ATTEMPTS,
             clock: Clock::new(move || now.load(Ordering::Relaxed)),
@@ -74,7 +74,7 @@ impl Engine for Sqlite {
         let directory = tempfile::tempdir().expect("a directory");
         let now = Arc::new(AtomicI64::new(1_700_000_000_000_000));
         let mut engine = Self { directory, limits, now, current: None, asleep: Vec::new() };
-        engine.current = Some(engine.open().await);
+        engine.current = Some(engine.open(limits).await);
         engine
     }
 
@@ -87,19 +87,23 @@ impl Engine for Sqlite {
     }
 
     async fn another_process(&self) -> Queues {
-        Queues::Sqlite(self.open().await.queues)
+        self.another_process_with(self.limits).await
+    }
+
+    async fn another_process_with(&self, limits: Limits) -> Queues {
+        Queues::Sqlite(self.open(limits).await.queues)
     }
 
     async fn restart(&mut self) {
         self.current = None;
-        self.current = Some(self.open().await);
+        self.current = Some(self.open(self.limits).await);
     }
 
     async fn die(&mut self) {
         let process = self.current.take().expect("started");
         fs::remove_file(&process.lock_file).expect("the lock of a live owner");
         self.asleep.push(process);
-        self.current = Some(self.open().await);
+        self.current = Some(self.open(self.limits).await);
     }
 
     async fn advance(&self, by: Duration) {

@@ -1,6 +1,10 @@
 //! `millstream dead list`: how many there are, by queue and reason.
 
-use std::{collections::BTreeMap, io::Write, process::ExitCode};
+use std::{
+    collections::BTreeMap,
+    io::{self, Write},
+    process::ExitCode,
+};
 
 use serde_json::{Value, json};
 use stages::frame::Micros;
@@ -50,37 +54,40 @@ impl Group {
 pub(super) async fn list(args: ListArgs, queues: &Queues, out: &mut impl Write) -> anyhow::Result<ExitCode> {
     let ListArgs { which, letters, each: list_each, json } = args;
     let mut groups: BTreeMap<(QueueName, String), Group> = BTreeMap::new();
-    let mut listed = Vec::new();
+    if json {
+        write!(out, "{{")?;
+    }
+    // Letters are written as they are read: there may be millions.
+    let mut opens = if json { r#""letters":["# } else { "" };
     each(queues, &which.filter(letters), |kept| {
         groups.entry((kept.queue, kind(&kept.reason))).or_default().add(&kept);
-        if list_each {
-            listed.push(kept);
+        if list_each && json {
+            write!(out, "{opens}{}", letter(&kept))?;
+            opens = ",";
+        } else if list_each {
+            line(&kept, out)?;
         }
+        Ok(())
     })
     .await?;
     if json {
         let groups: Vec<Value> =
             groups.iter().map(|((queue, reason), group)| entry(*queue, reason, group)).collect();
-        let mut answer = json!({ "groups": groups });
-        if list_each {
-            answer["letters"] = listed.iter().map(letter).collect();
-        }
-        writeln!(out, "{answer}")?;
+        let none = if opens == "," { "" } else { opens };
+        let letters = if list_each { format!("{none}],") } else { String::new() };
+        writeln!(out, r#"{letters}"groups":{}}}"#, Value::from(groups))?;
     } else if groups.is_empty() {
         writeln!(out, "there are no such dead letters")?;
-    } else if list_each {
-        for kept in listed {
-            let KeptLetter { letter, queue, rows, bytes, attempts, reason, .. } = &kept;
-            let died = shown(kept.died_at);
-            writeln!(
-                out,
-                "{letter}  {queue}  {died}  rows {rows}, bytes {bytes}, attempts {attempts}: {reason}"
-            )?;
-        }
-    } else {
+    } else if !list_each {
         table(&groups, out)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn line(kept: &KeptLetter, out: &mut impl Write) -> io::Result<()> {
+    let KeptLetter { letter, queue, rows, bytes, attempts, reason, .. } = kept;
+    let died = shown(kept.died_at);
+    writeln!(out, "{letter}  {queue}  {died}  rows {rows}, bytes {bytes}, attempts {attempts}: {reason}")
 }
 
 fn table(groups: &BTreeMap<(QueueName, String), Group>, out: &mut impl Write) -> anyhow::Result<()> {

@@ -1,12 +1,22 @@
 //! `millstream dead requeue` and `dead drop`.
 
-use std::{io::Write, process::ExitCode};
+use std::{
+    collections::{BTreeMap, HashSet},
+    io::Write,
+    process::ExitCode,
+};
 
 use anyhow::bail;
 use clap::ArgGroup;
+use stages::frame::Lane;
 
 use super::{Which, count, each};
-use crate::queue::{Batch, DeadFilter, Moved, QueueError, QueueName, Queues, Span};
+use crate::{
+    config::Config,
+    notify::WebhookConfig,
+    process::open_queues,
+    queue::{Batch, DeadFilter, Moved, QueueError, QueueName, Queues, Span},
+};
 
 /// Puts dead letters back at the end of their queues, to be tried anew.
 #[derive(Debug, clap::Args)]
@@ -15,7 +25,7 @@ pub(super) struct RequeueArgs {
     chosen: Chosen,
 }
 
-/// Throws dead letters away: their rows will never be in the lake.
+/// Throws dead letters away: nobody will deal with their rows any more.
 #[derive(Debug, clap::Args)]
 pub(super) struct DropArgs {
     #[command(flatten)]
@@ -44,6 +54,8 @@ struct Found {
     filter: DeadFilter,
     all: bool,
     moved: Moved,
+    /// The lanes of webhooks among them, each with its first letter.
+    webhooks: BTreeMap<Lane, i64>,
     /// The largest number: what dies anew meanwhile is not chosen.
     last: i64,
 }
@@ -57,10 +69,12 @@ struct Sum {
 
 pub(super) async fn requeue(
     args: RequeueArgs,
-    queues: &Queues,
+    config: &Config,
     out: &mut impl Write,
 ) -> anyhow::Result<ExitCode> {
-    let found = args.chosen.find(queues).await?;
+    let queues = open_queues(config).await?;
+    let found = args.chosen.find(&queues).await?;
+    found.check_webhooks(config)?;
     let sum = found.move_all(async |filter, span| queues.requeue(filter, span).await).await?;
     writeln!(out, "requeued {}", tell(&sum.done))?;
     if total(&sum.no_room).letters == 0 {
@@ -74,10 +88,11 @@ pub(super) async fn requeue(
 
 pub(super) async fn drop_dead(
     args: DropArgs,
-    queues: &Queues,
+    config: &Config,
     out: &mut impl Write,
 ) -> anyhow::Result<ExitCode> {
-    let found = args.chosen.find(queues).await?;
+    let queues = open_queues(config).await?;
+    let found = args.chosen.find(&queues).await?;
     if found.all && !args.yes {
         let Moved { letters, rows } = found.moved;
         bail!("this would throw away {}, which cannot be undone: add --yes", count(letters, rows));
@@ -91,24 +106,43 @@ impl Chosen {
     /// # Errors
     /// When a letter that was named is not there.
     async fn find(self, queues: &Queues) -> anyhow::Result<Found> {
-        let (filter, mut named) = (self.which.filter(self.letters.clone()), self.letters);
-        let (mut moved, mut last) = (Moved::default(), 0);
+        let mut named: HashSet<i64> = self.letters.iter().copied().collect();
+        let filter = self.which.filter(self.letters.clone());
+        let (mut moved, mut last, mut webhooks) = (Moved::default(), 0, BTreeMap::new());
         each(queues, &filter, |kept| {
             moved.add(kept.rows);
             last = kept.letter;
-            named.retain(|letter| *letter != kept.letter);
+            named.remove(&kept.letter);
+            if kept.queue == QueueName::Notify {
+                webhooks.entry(kept.lane).or_insert(kept.letter);
+            }
+            Ok(())
         })
         .await?;
-        if let Some(letter) = named.first() {
+        if let Some(letter) = self.letters.iter().find(|letter| named.contains(letter)) {
             bail!(
                 "there is no such dead letter {letter}; nothing was done: `millstream dead list --each` tells which there are"
             );
         }
-        Ok(Found { filter, all: self.all, moved, last })
+        Ok(Found { filter, all: self.all, moved, webhooks, last })
     }
 }
 
 impl Found {
+    /// # Errors
+    /// When there is an alert for a webhook that is not in the topology: nobody would take it from its lane.
+    fn check_webhooks(&self, config: &Config) -> anyhow::Result<()> {
+        let known: Vec<Lane> = config.topology().notify.webhooks.iter().map(WebhookConfig::lane).collect();
+        let Some((_, letter)) = self.webhooks.iter().find(|(lane, _)| !known.contains(lane)) else {
+            return Ok(());
+        };
+        bail!(
+            "dead letter {letter} is an alert for a webhook that this topology does not have, so nobody would take it; \
+             nothing was done: name the topology of the running `up` with -c, bring the webhook back under its name, \
+             choose other letters with --queue, or drop this one (the alert is in lake/alerts)"
+        )
+    }
+
     /// Deals with all of them, batch by batch.
     async fn move_all(
         self,

@@ -5,7 +5,7 @@ use std::io::Write;
 use serde_json::json;
 use stages::frame::{Micros, Quarantine};
 
-use super::{Place, RefusedBy, Rows, groups::Groups, reader, rfc3339};
+use super::{Place, RefusedBy, Rows, groups::Groups, looker, rfc3339};
 use crate::quarantine::{Picked, Reader, Take};
 
 /// Counts refused messages by reason, topic, device and schema.
@@ -65,7 +65,7 @@ impl Summary {
 
 pub(super) async fn list(args: ListArgs, out: &mut impl Write) -> anyhow::Result<()> {
     let config = args.place.load()?;
-    let mut reader = reader(&config, args.rows.filter_by(args.by), Take::Marks)?;
+    let mut reader = looker(&config, args.rows.filter_by(args.by), Take::Marks)?;
     let mut summary = Summary::default();
     while let Some(picked) = reader.next().await? {
         let rows = picked.rows()?;

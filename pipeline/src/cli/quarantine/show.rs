@@ -9,7 +9,7 @@ use anyhow::bail;
 use serde_json::{Value, json};
 use stages::frame::Quarantine;
 
-use super::{Place, RefusedBy, Rows, list::schema, plain, reader, rfc3339};
+use super::{Place, RefusedBy, Rows, list::schema, looker, plain, rfc3339};
 use crate::quarantine::{Filter, Take};
 
 /// Shows refused messages in full, with what is wrong where.
@@ -32,7 +32,7 @@ pub(super) struct ShowArgs {
 pub(super) async fn show(args: ShowArgs, out: &mut impl Write) -> anyhow::Result<()> {
     let config = args.place.load()?;
     let filter = Filter { message: args.message, ..args.rows.filter_by(args.by) };
-    let mut reader = reader(&config, filter, Take::All)?;
+    let mut reader = looker(&config, filter, Take::All)?;
     let mut shown = 0;
     while let Some(picked) = reader.next().await? {
         let rows = picked.rows()?;

@@ -119,6 +119,29 @@ fn a_file_that_was_taken_over_has_the_tables_of_a_new_one() {
     }
 }
 
+#[tokio::test]
+async fn looking_at_a_file_changes_nothing() {
+    let (_directory, path) = fresh();
+    write(&path, FORMAT_2);
+    let before = fs::read(&path).expect("read");
+    let Err(error) = Database::look(&path) else { panic!("it was opened") };
+    let said = error.to_string();
+    assert!(said.contains("format version 2") && said.contains("run `millstream up` first"), "{said}");
+    assert!(!path.with_file_name("owners").exists());
+    assert_eq!(fs::read(&path).expect("read"), before);
+
+    let up = Database::open(&path).expect("taken over");
+    let options = SqliteOptions { lanes: lanes(&path), ..SqliteOptions::default() };
+    let looked = Database::look(&path).expect("looked at");
+    let looked = Queues::Sqlite(SqliteQueues::open_to_read(looked, options).await.expect("looked at"));
+    assert_eq!(looked.depth(QueueName::Notify).await.expect("depth").dead, 3);
+    let answer = looked.drop_dead(DeadFilter::default(), Span::ALL).await;
+    assert!(answer.is_err(), "it is only looked at");
+    let owners = fs::read_dir(path.with_file_name("owners")).expect("listed");
+    assert_eq!(owners.count(), 2, "the gate, and who runs on it");
+    drop((up, looked));
+}
+
 #[test]
 fn a_file_that_an_older_version_runs_on_is_refused_until_it_ends() {
     let (_directory, path) = fresh();

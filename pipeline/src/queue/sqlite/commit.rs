@@ -81,11 +81,16 @@ fn apply(
     for receipt in &commit.receipts {
         settle::consume(connection, tally, receipt)?;
     }
-    publish::insert(connection, tally, &commit.publish, window)?;
+    let added = publish::insert(connection, tally, &commit.publish, window)?;
     if let Some(delta) = &commit.delta {
         state::sqlite::append(connection, delta)?;
     }
-    if let Some((stage, counts)) = &commit.counts {
+    // Who takes nothing from a queue cannot lose a lease, so such a commit may come again after it was made: its frames
+    // are known then, and its rows in the books.
+    let repeated = commit.receipts.is_empty() && added == 0 && !commit.publish.is_empty();
+    if let Some((stage, counts)) = &commit.counts
+        && !repeated
+    {
         count(connection, stage, counts)?;
     }
     Ok(())

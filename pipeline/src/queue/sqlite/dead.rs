@@ -7,6 +7,7 @@ use stages::frame::{FrameId, Lane, Micros};
 use super::{SqliteQueues, depth, depth::count, tally::Tally};
 use crate::{
     database::{Durability, seal},
+    lake,
     queue::{Batch, DeadFilter, KeptLetter, QueueError, QueueName, Span},
 };
 
@@ -52,13 +53,14 @@ impl SqliteQueues {
             true => self.options().notify_bytes_max,
             false => self.options().queue_bytes_max,
         });
+        let letters = self.next_letters(filter, span).await?;
         let work = move |connection: &Connection, tally: &mut Tally| {
             let mut held = depth::bytes(connection)?;
-            batch(connection, &filter, span, |batch, kept| {
+            batch(connection, &letters, |batch, kept| {
                 let at = kept.queue as usize;
-                // Nobody else's frame may have to give way; elsewhere a queue takes one as long as it is not full.
+                // Nobody's frame may have to give way; elsewhere a queue takes one as long as it is not full.
                 let after = if kept.queue.gives_way() { held[at] + kept.bytes } else { held[at] + 1 };
-                if after > limits[at] && held[at] > 0 {
+                if after > limits[at] && (held[at] > 0 || kept.queue.gives_way()) {
                     batch.no_room[at].add(kept.rows);
                     return Ok(());
                 }
@@ -75,13 +77,26 @@ impl SqliteQueues {
     /// # Errors
     /// When the file cannot be written.
     pub async fn drop_dead(&self, filter: DeadFilter, span: Span) -> Result<Batch, QueueError> {
+        let letters = self.next_letters(filter, span).await?;
         let work = move |connection: &Connection, tally: &mut Tally| {
-            batch(connection, &filter, span, |batch, kept| {
+            batch(connection, &letters, |batch, kept| {
                 batch.done[kept.queue as usize].add(kept.rows);
+                if kept.queue == QueueName::Store {
+                    // Nobody will be handed the frame, and finish or resolve what was begun with it.
+                    lake::forget(connection, &[kept.frame])?;
+                }
                 throw_away(connection, tally, kept.letter, kept.queue, (kept.rows, kept.bytes))
             })
         };
         self.change(Durability::Fsync, work).await.answer().await.map(|(batch, _)| batch)
+    }
+
+    /// The numbers of the letters for one transaction. Looked for beside the writer: among a million letters that takes
+    /// seconds, for which everybody else would wait.
+    async fn next_letters(&self, filter: DeadFilter, span: Span) -> Result<Vec<i64>, QueueError> {
+        let read = move |connection: &Connection| Ok(find(connection, &filter, span, BATCH_LETTERS)?);
+        let found: Vec<KeptLetter> = self.database().read(read).await.map_err(|error: QueueError| error)?;
+        Ok(found.into_iter().map(|kept| kept.letter).collect())
     }
 }
 
@@ -110,22 +125,27 @@ pub(super) fn drop_oldest(
     Ok(letters.len() as u64)
 }
 
-/// Deals with as many letters as one transaction may.
+/// Deals with these letters, as far as they are still there and one transaction may.
 fn batch(
     connection: &Connection,
-    filter: &DeadFilter,
-    span: Span,
+    letters: &[i64],
     mut deal: impl FnMut(&mut Batch, &KeptLetter) -> rusqlite::Result<()>,
 ) -> Result<Batch, QueueError> {
     let (mut batch, mut bytes) = (Batch::default(), 0);
-    for kept in find(connection, filter, span, BATCH_LETTERS)? {
+    if letters.is_empty() {
+        return Ok(batch);
+    }
+    let numbered = DeadFilter { letters: letters.to_vec(), ..DeadFilter::default() };
+    for kept in find(connection, &numbered, Span::ALL, BATCH_LETTERS)? {
         bytes += kept.bytes;
         if batch.last.is_some() && bytes > BATCH_BYTES {
-            break;
+            return Ok(batch);
         }
         batch.last = Some(kept.letter);
         deal(&mut batch, &kept)?;
     }
+    // Somebody else may have dealt with the last ones meanwhile, or with all.
+    batch.last = letters.last().copied();
     Ok(batch)
 }
 

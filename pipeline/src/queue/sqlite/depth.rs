@@ -81,6 +81,11 @@ pub(super) fn depth(
 /// The number of lanes: what it was fixed to before, else `lanes`.
 pub(super) fn fix_lanes(connection: &Connection, lanes: u16) -> rusqlite::Result<u16> {
     connection.execute("UPDATE meta SET value = ?1 WHERE key = 'lanes' AND value = 0", [lanes])?;
+    self::lanes(connection)
+}
+
+/// What the number of lanes was fixed to; 0 where it was not yet.
+pub(super) fn lanes(connection: &Connection) -> rusqlite::Result<u16> {
     connection.query_row("SELECT value FROM meta WHERE key = 'lanes'", [], |row| row.get(0))
 }
 

@@ -39,7 +39,7 @@ impl SqliteQueues {
         self.wait_for_room(entries.iter().map(|entry| entry.queue)).await?;
         let window = self.window();
         let add = move |connection: &Connection, tally: &mut Tally| {
-            Ok(insert(connection, tally, &entries, window)?)
+            Ok(insert(connection, tally, &entries, window).map(drop)?)
         };
         self.change(Durability::Fsync, add).await.answer().await.map(drop)
     }
@@ -93,13 +93,14 @@ pub(super) struct Window {
     length: Micros,
 }
 
-/// Adds the frames whose ids are new.
+/// Adds the frames whose ids are new; answers how many are.
 pub(super) fn insert(
     connection: &Connection,
     tally: &mut Tally,
     entries: &[Publish],
     window: Window,
-) -> rusqlite::Result<()> {
+) -> rusqlite::Result<usize> {
+    let mut added = 0;
     let mut frames = connection.prepare_cached(
         "INSERT INTO frame (queue, line, lane, id, rows, bytes, published_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
     )?;
@@ -114,8 +115,10 @@ pub(super) fn insert(
         let seq = frames.insert(row)?;
         bodies.execute(params![seq, seal(&frame.bytes)])?;
         tally.added(*queue, frame.rows.into(), bytes);
+        added += 1;
     }
-    forget(connection, entries.len(), window)
+    forget(connection, entries.len(), window)?;
+    Ok(added)
 }
 
 /// Whether the id was published within the window; from now on it was.

@@ -64,8 +64,9 @@ impl SqliteQueues {
     }
 }
 
-/// Gives up frames of `queue` once it holds more than `bytes_max`: always the oldest of the line that then has the
-/// most, so that nobody's flood costs others theirs. Those that somebody holds stay.
+/// Gives up frames of `queue` once a write made it hold more than `bytes_max`: always the oldest of the line that then has
+/// the most, so that nobody's flood costs others theirs. Those that somebody holds stay. A write that adds nothing gives up
+/// nothing: it may be of a process with another limit, which is only there to take something away.
 pub(super) fn shed(
     connection: &Connection,
     touched: &mut Touched,
@@ -73,9 +74,8 @@ pub(super) fn shed(
     bytes_max: u64,
     now: Micros,
 ) -> rusqlite::Result<()> {
-    let Some(bytes) = touched.bytes[queue as usize].filter(|bytes| *bytes > bytes_max) else {
-        return Ok(());
-    };
+    let bytes = touched.bytes[queue as usize].filter(|bytes| *bytes > bytes_max);
+    let Some(bytes) = bytes.filter(|_| touched.grown[queue as usize]) else { return Ok(()) };
     let excess = bytes - (bytes_max - bytes_max / SPARE);
     let given_up = of_the_fullest(lines(connection, queue, excess)?, excess);
     let mut tally = Tally::default();
@@ -85,19 +85,19 @@ pub(super) fn shed(
     touched.bytes[queue as usize] = after.bytes[queue as usize].or(Some(bytes));
     touched.dead_bytes[queue as usize] =
         after.dead_bytes[queue as usize].or(touched.dead_bytes[queue as usize]);
+    touched.dead_grown[queue as usize] |= after.dead_grown[queue as usize];
     Ok(())
 }
 
-/// Throws away the oldest dead letters of `queue` once they hold more than `bytes_max`, where nobody else would.
+/// Throws away the oldest dead letters of `queue` once a write made them hold more than `bytes_max`, where nobody else would.
 pub(super) fn forget(
     connection: &Connection,
     touched: &mut Touched,
     queue: QueueName,
     bytes_max: u64,
 ) -> rusqlite::Result<()> {
-    let Some(bytes) = touched.dead_bytes[queue as usize].filter(|bytes| *bytes > bytes_max) else {
-        return Ok(());
-    };
+    let bytes = touched.dead_bytes[queue as usize].filter(|bytes| *bytes > bytes_max);
+    let Some(bytes) = bytes.filter(|_| touched.dead_grown[queue as usize]) else { return Ok(()) };
     let excess = bytes - (bytes_max - bytes_max / SPARE);
     let mut tally = Tally::default();
     touched.forgotten = dead::drop_oldest(connection, &mut tally, queue, excess)?;

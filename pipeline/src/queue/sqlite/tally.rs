@@ -30,6 +30,10 @@ pub(super) struct Touched {
     pub(super) bytes: [Option<u64>; QueueName::ALL.len()],
     /// Bytes in the dead letters of each, after it.
     pub(super) dead_bytes: [Option<u64>; QueueName::ALL.len()],
+    /// Queues that have more bytes than before it.
+    pub(super) grown: [bool; QueueName::ALL.len()],
+    /// Those whose dead letters have more.
+    pub(super) dead_grown: [bool; QueueName::ALL.len()],
     /// Frames that a full queue gave up.
     pub(super) shed: u64,
     /// Dead letters that were thrown away for newer ones.
@@ -104,6 +108,8 @@ impl Tally {
 
     pub(super) fn write(self, connection: &Connection) -> rusqlite::Result<Touched> {
         let (mut bytes, mut dead_bytes) = ([None; QueueName::ALL.len()], [None; QueueName::ALL.len()]);
+        let grown = self.queues.map(|change| change.bytes > 0);
+        let dead_grown = self.queues.map(|change| change.dead_bytes > 0);
         let mut statement = connection.prepare_cached(
             "UPDATE queue SET frames = frames + ?2, rows = rows + ?3, bytes = bytes + ?4, dead = dead + ?5,
                 dead_rows = dead_rows + ?6, dead_bytes = dead_bytes + ?7, entered = entered + ?8,
@@ -122,6 +128,6 @@ impl Tally {
                     statement.query_row(change, |row| Ok((after(row, 0)?, after(row, 1)?)))?;
             }
         }
-        Ok(Touched { bytes, dead_bytes, shed: 0, forgotten: 0 })
+        Ok(Touched { bytes, dead_bytes, grown, dead_grown, shed: 0, forgotten: 0 })
     }
 }
