@@ -40,7 +40,7 @@ pub use self::{
     garbage::GRACE,
     task::{CompactTask, read_intents},
 };
-use super::{Lake, LakeError};
+use super::{Lake, LakeError, lock};
 use crate::failpoint::fail_point;
 
 /// The lock of who merges, one per lake; the file says who that is.
@@ -89,6 +89,9 @@ pub struct CompactedPartition {
 pub struct Pass {
     /// The partitions whose files are others now.
     pub partitions: Vec<CompactedPartition>,
+    /// How many partitions have files that could not be merged yet: store has not settled them, or somebody else was at
+    /// work there.
+    pub waiting: u64,
     /// Files and partitions that were left alone, and why.
     pub troubles: Vec<String>,
 }
@@ -139,32 +142,61 @@ impl Compactor {
         Self { dry_run: true, ..self }
     }
 
-    /// Looks through all partitions of `datasets` once, and merges what is worth it. Blocks.
+    /// Looks through all partitions of `datasets` once, and merges what is worth it. Blocks. Whatever ends it early, the
+    /// pass tells what was done until then.
     ///
     /// # Errors
     /// [`LakeError::Busy`] while another process does that; and when the lake cannot be written, or its file system cannot
     /// exchange directories ([`LakeError::Exchange`]).
-    pub fn pass(&mut self, datasets: &[Dataset], world: &Surroundings<'_>) -> Result<Pass, LakeError> {
-        let _alone = if self.dry_run { None } else { Some(self.lock()?) };
+    pub fn pass(&mut self, datasets: &[Dataset], world: &Surroundings<'_>) -> (Pass, Result<(), LakeError>) {
         let mut pass = Pass::default();
+        let ended = self.look_through(datasets, world, &mut pass);
+        (pass, ended)
+    }
+
+    fn look_through(
+        &mut self,
+        datasets: &[Dataset],
+        world: &Surroundings<'_>,
+        pass: &mut Pass,
+    ) -> Result<(), LakeError> {
+        let _alone = if self.dry_run { None } else { Some(self.lock()?) };
         if !self.dry_run {
             garbage::sweep(&self.lake, &(world.intents)()?.rolls)?;
         }
         for dataset in datasets {
-            for partition in listing::partitions(&self.lake, *dataset)? {
+            let found = listing::partitions(&self.lake, *dataset, &self.settled);
+            for (directory, error) in &found.refused {
+                pass.troubles.push(left_alone(directory, &error.to_string()));
+            }
+            self.forget_gone(*dataset, &found);
+            for partition in found.partitions {
                 if (world.is_stopping)() {
-                    return Ok(pass);
+                    return Ok(());
                 }
-                match self.compact(&partition, world, &mut pass.troubles) {
-                    Ok(done) => pass.partitions.extend(done),
-                    Err(error) if error.is_of_one_place() => {
-                        self.give_up(&partition, &error, &mut pass.troubles)
+                match self.compact(&partition, world, pass) {
+                    Err(error) if error.is_of_one_place(&self.lake) => {
+                        self.give_up(&partition, &error, &mut pass.troubles);
                     }
-                    Err(error) => return Err(error),
+                    compacted => compacted?,
                 }
             }
         }
-        Ok(pass)
+        Ok(())
+    }
+
+    /// Forgets what is known of partitions that are gone.
+    fn forget_gone(&mut self, dataset: Dataset, found: &listing::Found) {
+        if !found.refused.is_empty() {
+            return;
+        }
+        let dataset = self.lake.root().join(dataset.as_str());
+        let there = found.partitions.iter().map(|partition| partition.directory(&self.lake));
+        let there: HashSet<_> = there.chain(found.settled.iter().cloned()).collect();
+        self.settled.retain(|directory, _| !directory.starts_with(&dataset) || there.contains(directory));
+        self.refused.retain(|file| {
+            !file.starts_with(&dataset) || file.parent().is_some_and(|directory| there.contains(directory))
+        });
     }
 
     /// Leaves a partition alone until something in it changes.
@@ -190,8 +222,8 @@ impl Compactor {
     fn lock(&self) -> Result<File, LakeError> {
         let path = self.lake.staging().join(LOCK);
         // A lock needs no right to write, which another user may not have.
-        let opened = File::options().write(true).create(true).truncate(false).open(&path);
-        let mut file = opened.or_else(|_| File::open(&path)).map_err(LakeError::io("open", &path))?;
+        let opened = File::options().write(true).open(&path);
+        let mut file = opened.or_else(|_| lock::open(&path)).map_err(LakeError::io("open", &path))?;
         match file.try_lock() {
             Ok(()) => {
                 let _only_for_people =
@@ -213,22 +245,36 @@ impl Compactor {
         &mut self,
         partition: &PartitionPath,
         world: &Surroundings<'_>,
-        troubles: &mut Vec<String>,
-    ) -> Result<Option<CompactedPartition>, LakeError> {
+        pass: &mut Pass,
+    ) -> Result<(), LakeError> {
+        let mut done = None;
+        let result = self.merge_on(partition, world, pass, &mut done);
+        pass.partitions.extend(done.filter(|done| done.merged > 0));
+        result
+    }
+
+    fn merge_on(
+        &mut self,
+        partition: &PartitionPath,
+        world: &Surroundings<'_>,
+        pass: &mut Pass,
+        done: &mut Option<CompactedPartition>,
+    ) -> Result<(), LakeError> {
         let directory = partition.directory(&self.lake);
         let stamp = Stamp::of(&directory);
-        if stamp.is_some() && self.settled.get(&directory) == stamp.as_ref() {
-            return Ok(None);
-        }
-        let mut done: Option<CompactedPartition> = None;
+        // What comes meanwhile is left to the next pass: with it, this one need not end.
+        let mut known: Option<HashSet<String>> = None;
         while !(world.is_stopping)() {
-            let plan = match self.plan(partition, world, troubles)? {
+            let plan = match self.plan(partition, known.as_ref(), world, &mut pass.troubles)? {
                 Planned::Merge(plan) => plan,
                 Planned::Settled => {
                     self.settled.extend(stamp.filter(|_| done.is_none()).map(|stamp| (directory, stamp)));
                     break;
                 }
-                Planned::NotNow => break,
+                Planned::NotNow => {
+                    pass.waiting += 1;
+                    break;
+                }
             };
             let report = done.get_or_insert_with(|| CompactedPartition::of(partition, &plan.listing));
             if self.dry_run {
@@ -237,36 +283,41 @@ impl Compactor {
                 report.after.0 = report.before.0 - files as u64 + plan.sets.len() as u64;
                 break;
             }
-            let swapped = match self.merge(partition, &plan, world) {
-                Ok(swapped) => swapped,
-                Err(MergeError::Output(error)) => return Err(error),
-                Err(MergeError::Encoding(error)) => {
-                    return Err(self.lake.unwritten(&partition.relative, error));
+            let Merged { swapped, refused } = self.merge(partition, &plan, world)?;
+            let others = !refused.is_empty();
+            for (path, reason) in refused {
+                pass.troubles.push(left_alone(&path, &reason));
+                self.refused.insert(path);
+            }
+            let names = || plan.listing.parquet().map(|(name, _)| name.to_owned()).collect();
+            let known = known.get_or_insert_with(names);
+            match swapped {
+                Some(merged) => {
+                    known.extend(
+                        plan.sets.iter().map(|set| store::merged_name(set.iter().map(String::as_str))),
+                    );
+                    report.merged += merged.merged;
+                    report.rows += merged.rows;
+                    report.after = merged.after;
                 }
-                Err(MergeError::Stopped) => None,
-                Err(MergeError::Input(path, reason)) => {
-                    troubles.push(left_alone(&path, &reason));
-                    if self.refused.insert(path) {
-                        continue;
-                    }
-                    None
+                None if others => continue,
+                None => {
+                    pass.waiting += 1;
+                    break;
                 }
-            };
-            let Some(merged) = swapped else { break };
-            report.merged += merged.merged;
-            report.rows += merged.rows;
-            report.after = merged.after;
+            }
             if !self.options.thorough {
                 break;
             }
         }
-        Ok(done.filter(|done| done.merged > 0))
+        Ok(())
     }
 
-    /// What there is to merge.
+    /// What there is to merge, of what is `known` where anything is.
     fn plan(
         &mut self,
         partition: &PartitionPath,
+        known: Option<&HashSet<String>>,
         world: &Surroundings<'_>,
         troubles: &mut Vec<String>,
     ) -> Result<Planned, LakeError> {
@@ -279,6 +330,7 @@ impl Compactor {
             memory_bytes: 0,
         };
         let mut files: Vec<_> = listing.parquet().map(small).collect();
+        files.retain(|file| known.is_none_or(|known| known.contains(&file.name)));
         files.retain(|file| !self.refused.contains(&directory.join(&file.name)));
         if store::merges(&files, &self.options).is_empty() {
             return Ok(Planned::Settled);
@@ -287,17 +339,23 @@ impl Compactor {
         let named = (world.intents)()?.paths;
         let count = files.len();
         files.retain(|file| !named.contains(&format!("{}/{}", partition.relative, file.name)));
-        let all = files.len() == count;
+        let mut all = files.len() == count;
         files.retain(|file| file.bytes < self.options.file_bytes_max / 2);
         files.retain_mut(|file| {
             let path = directory.join(&file.name);
-            let footer = Footer::read(&path).map_err(|reason| {
-                troubles.push(left_alone(&path, &reason));
-                self.refused.insert(path)
-            });
-            let read = footer
-                .map(|footer| (file.columns, file.memory_bytes) = (footer.columns, footer.memory_bytes));
-            read.is_ok()
+            match Footer::read(&path) {
+                Ok(footer) => (file.columns, file.memory_bytes) = (footer.columns, footer.memory_bytes),
+                Err(_) if !merge::can_be_opened(&path) => {
+                    all = false;
+                    return false;
+                }
+                Err(reason) => {
+                    troubles.push(left_alone(&path, &reason));
+                    self.refused.insert(path);
+                    return false;
+                }
+            }
+            true
         });
         let names = |set: &Vec<usize>| set.iter().map(|index| files[*index].name.clone()).collect();
         let sets: Vec<Vec<String>> = store::merges(&files, &self.options).iter().map(names).collect();
@@ -308,23 +366,37 @@ impl Compactor {
         })
     }
 
-    /// Writes the merged files and puts them in the place of the others; none if that has to wait.
+    /// Writes the merged files and puts them in the place of the others.
     fn merge(
         &self,
         partition: &PartitionPath,
         plan: &Plan,
         world: &Surroundings<'_>,
-    ) -> Result<Option<CompactedPartition>, MergeError> {
+    ) -> Result<Merged, LakeError> {
         let directory = partition.directory(&self.lake);
         let mut swap = Swap::new(&self.lake, directory.clone(), &plan.listing)?;
         let mut done = CompactedPartition::of(partition, &plan.listing);
-        let mut written = 0;
+        let (mut written, mut refused) = (0, Vec::new());
         for set in &plan.sets {
             let names: Vec<_> = set.iter().map(String::as_str).collect();
             let name = store::merged_name(names.iter().copied());
             let paths: Vec<_> = names.iter().map(|name| directory.join(name)).collect();
-            let file = swap.create(&name)?;
-            let (file, rows) = merge::merge(&paths, partition.dataset, file, world.is_stopping)?;
+            let file = swap.create(&name, names.first().unwrap_or(&""))?;
+            let (file, rows) = match merge::merge(&paths, partition.dataset, file, world.is_stopping) {
+                Err(MergeError::Input(path, reason)) => {
+                    // The other sets are as good without this one.
+                    swap.remove(&name)?;
+                    refused.push((path, reason));
+                    continue;
+                }
+                Err(MergeError::Encoding(error)) => {
+                    return Err(self.lake.unwritten(&partition.relative, error));
+                }
+                Err(MergeError::NotNow | MergeError::Stopped) => {
+                    return Ok(Merged { swapped: None, refused });
+                }
+                Ok(merged) => merged,
+            };
             let bytes = swap.put(&file, &name, &names)?;
             fail_point!("compact_write");
             let of_set = BTreeSet::from_iter(names);
@@ -336,14 +408,20 @@ impl Compactor {
             done.after.1 = done.after.1 - old + bytes;
             written += bytes;
         }
-        Ok(match swap.exchange()? {
-            Swapped::NotNow => None,
-            Swapped::Done => {
-                self.lake.meters().compacted(partition.dataset, done.merged, done.rows, written);
-                Some(done)
-            }
-        })
+        if done.merged == 0 || swap.exchange()? == Swapped::NotNow {
+            return Ok(Merged { swapped: None, refused });
+        }
+        self.lake.meters().compacted(partition.dataset, done.merged, done.rows, written);
+        Ok(Merged { swapped: Some(done), refused })
     }
+}
+
+/// What came of a plan.
+struct Merged {
+    /// The partition as it is now; none if that has to wait.
+    swapped: Option<CompactedPartition>,
+    /// Files that cannot be merged, and why.
+    refused: Vec<(PathBuf, String)>,
 }
 
 enum Planned {
