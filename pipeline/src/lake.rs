@@ -35,6 +35,8 @@ pub use self::{
 
 pub(crate) use self::intents::forget;
 
+use rustix::io::Errno;
+
 use crate::error::Class;
 
 /// What went wrong between the queue and the lake.
@@ -106,10 +108,22 @@ pub enum LakeError {
 }
 
 impl LakeError {
-    /// Whether it says nothing about other directories: this one is gone, or is another user's.
-    fn is_of_one_place(&self) -> bool {
-        use std::io::ErrorKind::{NotFound, PermissionDenied};
-        matches!(self, Self::Io { source, .. } if matches!(source.kind(), NotFound | PermissionDenied))
+    /// Whether it says nothing about other directories of `lake` than the one that was worked on.
+    fn is_of_one_place(&self, lake: &Lake) -> bool {
+        let staging = lake.staging();
+        let of_one = match self {
+            Self::Io { source, path, .. } => {
+                let path = std::path::Path::new(path);
+                is_of_one_file(source) && path != staging && path != staging.join(lock::LINKS)
+            }
+            Self::Parquet { source: ::parquet::errors::ParquetError::External(source), .. } => {
+                source.downcast_ref().is_none_or(is_of_one_file)
+            }
+            Self::Parquet { .. } => true,
+            _ => false,
+        };
+        // Somebody may have removed it.
+        of_one && staging.is_dir()
     }
 
     /// What a caller can do about it. A lake that cannot be written or read now may be so later.
@@ -126,4 +140,12 @@ impl LakeError {
         let path = path.display().to_string();
         move |source| Self::Io { action, path, source }
     }
+}
+
+/// Whether an error of the system is none that any other file would meet, too.
+fn is_of_one_file(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{OutOfMemory, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    let kinds = [OutOfMemory, QuotaExceeded, ReadOnlyFilesystem, StorageFull];
+    let open_files = [Errno::MFILE, Errno::NFILE].map(|errno| Some(errno.raw_os_error()));
+    !kinds.contains(&error.kind()) && !open_files.contains(&error.raw_os_error())
 }

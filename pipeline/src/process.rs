@@ -307,12 +307,10 @@ impl Process {
     fn spawn_store(&mut self, config: &Config, engine: &SqliteQueues) -> Result<(), ProcessError> {
         let lake = Lake::open(config.lake())?;
         self.lake = Some(lake.meters());
-        if let Some(every) = config.compact_every() {
-            let (compactor, database) = (config.compactor(lake.clone(), false), engine.database().clone());
-            // It stops before a drain: that does not wait for it, nor share the machine with it.
-            let task = CompactTask::new(compactor, database, every, self.stopping.subscribe());
-            self.tasks.spawn(async move { Ok(task.run().await?) });
-        }
+        let (compactor, database) = (config.compactor(lake.clone(), false), engine.database().clone());
+        // It stops before a drain: that does not wait for it, nor share the machine with it.
+        let task = CompactTask::new(compactor, database, config.compact_every(), self.stopping.subscribe());
+        self.tasks.spawn(async move { Ok(task.run().await?) });
         let store = Store::new(lake, engine.clone(), config.store_options(), self.mode.subscribe());
         self.tasks.spawn(async move { Ok(store.run().await?) });
         info!(lake = %config.lake().display(), "store writes");

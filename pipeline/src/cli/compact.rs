@@ -38,7 +38,7 @@ pub(super) struct CompactArgs {
     #[arg(long, value_name = "NAME", hide_possible_values = true,
           value_parser = PossibleValuesParser::new(Dataset::ALL.map(Dataset::as_str)))]
     dataset: Option<String>,
-    /// Only tell what would be merged.
+    /// Only tell what would be merged at first; what comes of it may be merged once more.
     #[arg(long)]
     dry_run: bool,
     /// Answer as one JSON object.
@@ -65,13 +65,14 @@ pub(super) async fn compact(args: CompactArgs, out: &mut impl Write) -> anyhow::
     let compactor = if args.dry_run { compactor.dry() } else { compactor };
     let chosen = |dataset: &Dataset| args.dataset.as_deref().is_none_or(|name| name == dataset.as_str());
     let datasets: Vec<_> = Dataset::ALL.into_iter().filter(chosen).collect();
-    let (compactor, pass) = pass(compactor, engine.database(), datasets).await?;
+    let (compactor, pass, ended) = pass(compactor, engine.database(), datasets).await?;
     if args.json {
         writeln!(out, "{}", as_json(&pass, args.dry_run))?;
     } else {
         table(&pass, args.dry_run, out)?;
     }
     out.flush()?;
+    ended?;
     if !args.dry_run && !pass.partitions.is_empty() {
         // Whoever was reading the list of an old directory is done by then.
         sleep(GRACE).await;
@@ -89,16 +90,15 @@ async fn pass(
     mut compactor: Compactor,
     database: &Database,
     datasets: Vec<Dataset>,
-) -> anyhow::Result<(Compactor, Pass)> {
+) -> anyhow::Result<(Compactor, Pass, Result<(), LakeError>)> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let of = datasets.clone();
-        let passed =
-            in_thread(compactor, database, move |compactor, world| compactor.pass(&of, world)).await?;
-        compactor = match passed {
-            (compactor, Ok(pass)) => return Ok((compactor, pass)),
-            (compactor, Err(LakeError::Busy { .. })) if Instant::now() < deadline => compactor,
-            (_, Err(error)) => return Err(error.into()),
+        let looked = in_thread(compactor, database, move |compactor, world| compactor.pass(&of, world));
+        compactor = match looked.await? {
+            (compactor, (_, Err(LakeError::Busy { .. }))) if Instant::now() < deadline => compactor,
+            (_, (_, Err(error @ LakeError::Busy { .. }))) => return Err(error.into()),
+            (compactor, (pass, ended)) => return Ok((compactor, pass, ended)),
         };
         sleep(POLL).await;
     }
@@ -107,8 +107,8 @@ async fn pass(
 async fn in_thread<T: Send + 'static>(
     mut compactor: Compactor,
     database: &Database,
-    work: impl FnOnce(&mut Compactor, &Surroundings<'_>) -> Result<T, LakeError> + Send + 'static,
-) -> anyhow::Result<(Compactor, Result<T, LakeError>)> {
+    work: impl FnOnce(&mut Compactor, &Surroundings<'_>) -> T + Send + 'static,
+) -> anyhow::Result<(Compactor, T)> {
     let (database, runtime) = (database.clone(), Handle::current());
     let done = spawn_blocking(move || {
         let intents = || runtime.block_on(lake::read_intents(&database));
@@ -122,8 +122,16 @@ fn table(pass: &Pass, dry_run: bool, out: &mut impl Write) -> std::io::Result<()
     for trouble in &pass.troubles {
         writeln!(out, "{trouble}")?;
     }
+    if pass.waiting > 0 {
+        let waiting = pass.waiting;
+        writeln!(
+            out,
+            "partitions with files that cannot be merged yet, as they are being written: {waiting}"
+        )?;
+    }
     if pass.partitions.is_empty() {
-        return writeln!(out, "there are no small files to merge");
+        let now = if pass.waiting > 0 { " now" } else { "" };
+        return writeln!(out, "there are no small files to merge{now}");
     }
     let widest = pass.partitions.iter().map(|done| done.partition.len()).max().unwrap_or_default();
     writeln!(out, "{:<widest$} {:>8} {:>8} {:>14} {:>14}", "partition", "files", "then", "bytes", "then")?;
@@ -153,5 +161,5 @@ fn as_json(pass: &Pass, dry_run: bool) -> Value {
         entry
     };
     let partitions: Vec<_> = pass.partitions.iter().map(entry).collect();
-    json!({ "dry_run": dry_run, "partitions": partitions, "left_alone": pass.troubles })
+    json!({ "dry_run": dry_run, "partitions": partitions, "waiting": pass.waiting, "left_alone": pass.troubles })
 }

@@ -15,6 +15,7 @@ mod footer;
 mod garbage;
 mod listing;
 mod merge;
+mod pass;
 mod swap;
 mod task;
 #[cfg(test)]
@@ -38,9 +39,10 @@ use self::{
 };
 pub use self::{
     garbage::GRACE,
+    pass::{CompactedPartition, Intents, Pass, Surroundings},
     task::{CompactTask, read_intents},
 };
-use super::{Lake, LakeError};
+use super::{Lake, LakeError, lock};
 use crate::failpoint::fail_point;
 
 /// The lock of who merges, one per lake; the file says who that is.
@@ -49,49 +51,6 @@ const LOCK: &str = "compact.lock";
 /// Files that are merged at once, and what reading them may take.
 const FILES_MAX: usize = 64;
 const MEMORY_BYTES_MAX: u64 = 128 << 20;
-
-/// What the data file knows of the lake's files.
-#[derive(Debug, Clone, Default)]
-pub struct Intents {
-    /// The paths, inside the lake, that any intent names.
-    pub paths: HashSet<String>,
-    /// The rolls that have one.
-    pub rolls: HashSet<String>,
-}
-
-/// The world, as far as a pass has to ask it.
-pub struct Surroundings<'a> {
-    /// Reads the intents, as they are now.
-    pub intents: &'a dyn Fn() -> Result<Intents, LakeError>,
-    /// Whether the pass is to end at the next opportunity.
-    pub is_stopping: &'a dyn Fn() -> bool,
-}
-
-/// What became of a partition.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CompactedPartition {
-    /// Of which.
-    pub dataset: Dataset,
-    /// Its directory inside the lake.
-    pub partition: String,
-    /// Files that became fewer.
-    pub merged: u64,
-    /// Rows in these; 0 in a dry run.
-    pub rows: u64,
-    /// Files and their bytes.
-    pub before: (u64, u64),
-    /// The same afterwards; in a dry run, with bytes as if they just added up.
-    pub after: (u64, u64),
-}
-
-/// What came of a look through a lake.
-#[derive(Debug, Default)]
-pub struct Pass {
-    /// The partitions whose files are others now.
-    pub partitions: Vec<CompactedPartition>,
-    /// Files and partitions that were left alone, and why.
-    pub troubles: Vec<String>,
-}
 
 /// Merges the small files of a lake.
 #[derive(Debug)]
@@ -103,14 +62,6 @@ pub struct Compactor {
     settled: HashMap<PathBuf, Stamp>,
     /// Files that cannot be merged.
     refused: HashSet<PathBuf>,
-}
-
-impl CompactedPartition {
-    fn of(partition: &PartitionPath, listing: &Listing) -> Self {
-        let totals = listing.totals();
-        let (dataset, partition) = (partition.dataset, partition.relative.clone());
-        Self { dataset, partition, merged: 0, rows: 0, before: totals, after: totals }
-    }
 }
 
 /// What is to be done in a partition.
@@ -139,32 +90,61 @@ impl Compactor {
         Self { dry_run: true, ..self }
     }
 
-    /// Looks through all partitions of `datasets` once, and merges what is worth it. Blocks.
+    /// Looks through all partitions of `datasets` once, and merges what is worth it. Blocks. Whatever ends it early, the
+    /// pass tells what was done until then.
     ///
     /// # Errors
     /// [`LakeError::Busy`] while another process does that; and when the lake cannot be written, or its file system cannot
     /// exchange directories ([`LakeError::Exchange`]).
-    pub fn pass(&mut self, datasets: &[Dataset], world: &Surroundings<'_>) -> Result<Pass, LakeError> {
-        let _alone = if self.dry_run { None } else { Some(self.lock()?) };
+    pub fn pass(&mut self, datasets: &[Dataset], world: &Surroundings<'_>) -> (Pass, Result<(), LakeError>) {
         let mut pass = Pass::default();
+        let ended = self.look_through(datasets, world, &mut pass);
+        (pass, ended)
+    }
+
+    fn look_through(
+        &mut self,
+        datasets: &[Dataset],
+        world: &Surroundings<'_>,
+        pass: &mut Pass,
+    ) -> Result<(), LakeError> {
+        let _alone = if self.dry_run { None } else { Some(self.lock()?) };
         if !self.dry_run {
             garbage::sweep(&self.lake, &(world.intents)()?.rolls)?;
         }
         for dataset in datasets {
-            for partition in listing::partitions(&self.lake, *dataset)? {
+            let found = listing::partitions(&self.lake, *dataset, &self.settled);
+            for (directory, error) in &found.refused {
+                pass.troubles.push(left_alone(directory, &error.to_string()));
+            }
+            self.forget_gone(*dataset, &found);
+            for partition in found.partitions {
                 if (world.is_stopping)() {
-                    return Ok(pass);
+                    return Ok(());
                 }
-                match self.compact(&partition, world, &mut pass.troubles) {
-                    Ok(done) => pass.partitions.extend(done),
-                    Err(error) if error.is_of_one_place() => {
-                        self.give_up(&partition, &error, &mut pass.troubles)
+                match self.compact(&partition, world, pass) {
+                    Err(error) if error.is_of_one_place(&self.lake) => {
+                        self.give_up(&partition, &error, &mut pass.troubles);
                     }
-                    Err(error) => return Err(error),
+                    compacted => compacted?,
                 }
             }
         }
-        Ok(pass)
+        Ok(())
+    }
+
+    /// Forgets what is known of partitions that are gone.
+    fn forget_gone(&mut self, dataset: Dataset, found: &listing::Found) {
+        if !found.refused.is_empty() {
+            return;
+        }
+        let dataset = self.lake.root().join(dataset.as_str());
+        let there = found.partitions.iter().map(|partition| partition.directory(&self.lake));
+        let there: HashSet<_> = there.chain(found.settled.iter().cloned()).collect();
+        self.settled.retain(|directory, _| !directory.starts_with(&dataset) || there.contains(directory));
+        self.refused.retain(|file| {
+            !file.starts_with(&dataset) || file.parent().is_some_and(|directory| there.contains(directory))
+        });
     }
 
     /// Leaves a partition alone until something in it changes.
@@ -190,8 +170,8 @@ impl Compactor {
     fn lock(&self) -> Result<File, LakeError> {
         let path = self.lake.staging().join(LOCK);
         // A lock needs no right to write, which another user may not have.
-        let opened = File::options().write(true).create(true).truncate(false).open(&path);
-        let mut file = opened.or_else(|_| File::open(&path)).map_err(LakeError::io("open", &path))?;
+        let opened = File::options().write(true).open(&path);
+        let mut file = opened.or_else(|_| lock::open(&path)).map_err(LakeError::io("open", &path))?;
         match file.try_lock() {
             Ok(()) => {
                 let _only_for_people =
@@ -213,22 +193,36 @@ impl Compactor {
         &mut self,
         partition: &PartitionPath,
         world: &Surroundings<'_>,
-        troubles: &mut Vec<String>,
-    ) -> Result<Option<CompactedPartition>, LakeError> {
+        pass: &mut Pass,
+    ) -> Result<(), LakeError> {
+        let mut done = None;
+        let result = self.merge_on(partition, world, pass, &mut done);
+        pass.partitions.extend(done.filter(|done| done.merged > 0));
+        result
+    }
+
+    fn merge_on(
+        &mut self,
+        partition: &PartitionPath,
+        world: &Surroundings<'_>,
+        pass: &mut Pass,
+        done: &mut Option<CompactedPartition>,
+    ) -> Result<(), LakeError> {
         let directory = partition.directory(&self.lake);
         let stamp = Stamp::of(&directory);
-        if stamp.is_some() && self.settled.get(&directory) == stamp.as_ref() {
-            return Ok(None);
-        }
-        let mut done: Option<CompactedPartition> = None;
+        // What comes meanwhile is left to the next pass: with it, this one need not end.
+        let mut known: Option<HashSet<String>> = None;
         while !(world.is_stopping)() {
-            let plan = match self.plan(partition, world, troubles)? {
+            let plan = match self.plan(partition, known.as_ref(), world, &mut pass.troubles)? {
                 Planned::Merge(plan) => plan,
                 Planned::Settled => {
                     self.settled.extend(stamp.filter(|_| done.is_none()).map(|stamp| (directory, stamp)));
                     break;
                 }
-                Planned::NotNow => break,
+                Planned::NotNow => {
+                    pass.waiting += 1;
+                    break;
+                }
             };
             let report = done.get_or_insert_with(|| CompactedPartition::of(partition, &plan.listing));
             if self.dry_run {
@@ -237,36 +231,41 @@ impl Compactor {
                 report.after.0 = report.before.0 - files as u64 + plan.sets.len() as u64;
                 break;
             }
-            let swapped = match self.merge(partition, &plan, world) {
-                Ok(swapped) => swapped,
-                Err(MergeError::Output(error)) => return Err(error),
-                Err(MergeError::Encoding(error)) => {
-                    return Err(self.lake.unwritten(&partition.relative, error));
+            let Merged { swapped, refused } = self.merge(partition, &plan, world)?;
+            let others = !refused.is_empty();
+            for (path, reason) in refused {
+                pass.troubles.push(left_alone(&path, &reason));
+                self.refused.insert(path);
+            }
+            let names = || plan.listing.parquet().map(|(name, _)| name.to_owned()).collect();
+            let known = known.get_or_insert_with(names);
+            match swapped {
+                Some(merged) => {
+                    known.extend(
+                        plan.sets.iter().map(|set| store::merged_name(set.iter().map(String::as_str))),
+                    );
+                    report.merged += merged.merged;
+                    report.rows += merged.rows;
+                    report.after = merged.after;
                 }
-                Err(MergeError::Stopped) => None,
-                Err(MergeError::Input(path, reason)) => {
-                    troubles.push(left_alone(&path, &reason));
-                    if self.refused.insert(path) {
-                        continue;
-                    }
-                    None
+                None if others => continue,
+                None => {
+                    pass.waiting += 1;
+                    break;
                 }
-            };
-            let Some(merged) = swapped else { break };
-            report.merged += merged.merged;
-            report.rows += merged.rows;
-            report.after = merged.after;
+            }
             if !self.options.thorough {
                 break;
             }
         }
-        Ok(done.filter(|done| done.merged > 0))
+        Ok(())
     }
 
-    /// What there is to merge.
+    /// What there is to merge, of what is `known` where anything is.
     fn plan(
         &mut self,
         partition: &PartitionPath,
+        known: Option<&HashSet<String>>,
         world: &Surroundings<'_>,
         troubles: &mut Vec<String>,
     ) -> Result<Planned, LakeError> {
@@ -279,6 +278,7 @@ impl Compactor {
             memory_bytes: 0,
         };
         let mut files: Vec<_> = listing.parquet().map(small).collect();
+        files.retain(|file| known.is_none_or(|known| known.contains(&file.name)));
         files.retain(|file| !self.refused.contains(&directory.join(&file.name)));
         if store::merges(&files, &self.options).is_empty() {
             return Ok(Planned::Settled);
@@ -287,17 +287,23 @@ impl Compactor {
         let named = (world.intents)()?.paths;
         let count = files.len();
         files.retain(|file| !named.contains(&format!("{}/{}", partition.relative, file.name)));
-        let all = files.len() == count;
+        let mut all = files.len() == count;
         files.retain(|file| file.bytes < self.options.file_bytes_max / 2);
         files.retain_mut(|file| {
             let path = directory.join(&file.name);
-            let footer = Footer::read(&path).map_err(|reason| {
-                troubles.push(left_alone(&path, &reason));
-                self.refused.insert(path)
-            });
-            let read = footer
-                .map(|footer| (file.columns, file.memory_bytes) = (footer.columns, footer.memory_bytes));
-            read.is_ok()
+            match Footer::read(&path) {
+                Ok(footer) => (file.columns, file.memory_bytes) = (footer.columns, footer.memory_bytes),
+                Err(_) if !merge::can_be_opened(&path) => {
+                    all = false;
+                    return false;
+                }
+                Err(reason) => {
+                    troubles.push(left_alone(&path, &reason));
+                    self.refused.insert(path);
+                    return false;
+                }
+            }
+            true
         });
         let names = |set: &Vec<usize>| set.iter().map(|index| files[*index].name.clone()).collect();
         let sets: Vec<Vec<String>> = store::merges(&files, &self.options).iter().map(names).collect();
@@ -308,23 +314,37 @@ impl Compactor {
         })
     }
 
-    /// Writes the merged files and puts them in the place of the others; none if that has to wait.
+    /// Writes the merged files and puts them in the place of the others.
     fn merge(
         &self,
         partition: &PartitionPath,
         plan: &Plan,
         world: &Surroundings<'_>,
-    ) -> Result<Option<CompactedPartition>, MergeError> {
+    ) -> Result<Merged, LakeError> {
         let directory = partition.directory(&self.lake);
         let mut swap = Swap::new(&self.lake, directory.clone(), &plan.listing)?;
         let mut done = CompactedPartition::of(partition, &plan.listing);
-        let mut written = 0;
+        let (mut written, mut refused) = (0, Vec::new());
         for set in &plan.sets {
             let names: Vec<_> = set.iter().map(String::as_str).collect();
             let name = store::merged_name(names.iter().copied());
             let paths: Vec<_> = names.iter().map(|name| directory.join(name)).collect();
-            let file = swap.create(&name)?;
-            let (file, rows) = merge::merge(&paths, partition.dataset, file, world.is_stopping)?;
+            let file = swap.create(&name, names.first().unwrap_or(&""))?;
+            let (file, rows) = match merge::merge(&paths, partition.dataset, file, world.is_stopping) {
+                Err(MergeError::Input(path, reason)) => {
+                    // The other sets are as good without this one.
+                    swap.remove(&name)?;
+                    refused.push((path, reason));
+                    continue;
+                }
+                Err(MergeError::Encoding(error)) => {
+                    return Err(self.lake.unwritten(&partition.relative, error));
+                }
+                Err(MergeError::NotNow | MergeError::Stopped) => {
+                    return Ok(Merged { swapped: None, refused });
+                }
+                Ok(merged) => merged,
+            };
             let bytes = swap.put(&file, &name, &names)?;
             fail_point!("compact_write");
             let of_set = BTreeSet::from_iter(names);
@@ -336,14 +356,20 @@ impl Compactor {
             done.after.1 = done.after.1 - old + bytes;
             written += bytes;
         }
-        Ok(match swap.exchange()? {
-            Swapped::NotNow => None,
-            Swapped::Done => {
-                self.lake.meters().compacted(partition.dataset, done.merged, done.rows, written);
-                Some(done)
-            }
-        })
+        if done.merged == 0 || swap.exchange()? == Swapped::NotNow {
+            return Ok(Merged { swapped: None, refused });
+        }
+        self.lake.meters().compacted(partition.dataset, done.merged, done.rows, written);
+        Ok(Merged { swapped: Some(done), refused })
     }
+}
+
+/// What came of a plan.
+struct Merged {
+    /// The partition as it is now; none if that has to wait.
+    swapped: Option<CompactedPartition>,
+    /// Files that cannot be merged, and why.
+    refused: Vec<(PathBuf, String)>,
 }
 
 enum Planned {

@@ -1,11 +1,12 @@
 //! The locks of a lake, between processes: each ends with its holder, however that dies.
 //!
 //! A file is linked into a partition only under the shared lock [`LINKS`]; a partition is exchanged only under the
-//! exclusive one, by whoever has looked through it once more then. Either is held for milliseconds.
+//! exclusive one, by whoever has looked through it once more then. Nobody syncs under the latter, so it is held for milliseconds.
 
 use std::{
-    fs::{File, TryLockError},
+    fs::{File, Permissions, TryLockError},
     io,
+    os::unix::fs::PermissionsExt,
     path::Path,
     thread,
     time::{Duration, Instant},
@@ -42,12 +43,7 @@ pub(super) fn exclusive(path: &Path, patience: Duration) -> io::Result<Option<He
 
 fn acquire(path: &Path, ask: Ask, patience: Duration) -> io::Result<Option<File>> {
     // Opened each time: who cleans up may have removed the one of the last time.
-    let file = match File::open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            File::options().write(true).create(true).truncate(false).open(path)?
-        }
-        opened => opened?,
-    };
+    let file = open(path)?;
     let deadline = Instant::now() + patience;
     loop {
         match ask(&file) {
@@ -55,6 +51,23 @@ fn acquire(path: &Path, ask: Ask, patience: Duration) -> io::Result<Option<File>
             Err(TryLockError::Error(error)) => return Err(error),
             Err(TryLockError::WouldBlock) if Instant::now() >= deadline => return Ok(None),
             Err(TryLockError::WouldBlock) => thread::sleep(POLL),
+        }
+    }
+}
+
+/// The file at `path`, to be locked. Whoever makes it, and with which umask: a lock needs no more than the right to read,
+/// and the next one may be another user's.
+pub(super) fn open(path: &Path) -> io::Result<File> {
+    match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        opened => return opened,
+    }
+    match File::create_new(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => File::open(path),
+        made => {
+            let made = made?;
+            made.set_permissions(Permissions::from_mode(0o644))?;
+            Ok(made)
         }
     }
 }
@@ -76,5 +89,16 @@ mod tests {
         let alone = ask(exclusive);
         assert!(alone.is_some());
         assert!(ask(shared).is_none() && ask(exclusive).is_none());
+    }
+
+    #[test]
+    fn a_lock_that_one_user_makes_another_can_take() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(LINKS);
+        let before = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+        let held = exclusive(&path, Duration::ZERO).unwrap();
+        rustix::process::umask(before);
+        assert!(held.is_some());
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o644);
     }
 }

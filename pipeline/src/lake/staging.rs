@@ -17,8 +17,8 @@ use crate::failpoint::fail_point;
 /// Where files are written before they have a name. Readers pass over names with a leading dot.
 const STAGING: &str = ".staging";
 
-/// How long a file that is to be linked waits for a partition to be exchanged.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How long a file that is to be linked waits for a partition to be exchanged: giving a roll up costs more.
+const PATIENCE: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 10 });
 
 /// A lake in a local directory.
 #[derive(Debug, Clone)]

@@ -354,3 +354,14 @@ proptest! {
         prop_assert!(matches!(decode(&bytes), Err(FrameError::Damaged)));
     }
 }
+
+#[test]
+fn refused_messages_of_both_versions_are_known_by_what_the_data_file_calls_them() {
+    let golden = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/src/frame/golden/v1/quarantine.arrow"));
+    let golden = golden.unwrap();
+    let old = arrow_ipc::reader::StreamReader::try_new(golden.as_slice(), None).unwrap().schema();
+    let new = decode(&golden).unwrap().rows.schema();
+    // Written into intents, of which an upgrade makes the others: see 2-3.sql of the data file.
+    let ids = [0x78ac_c538_bd7d_18ac, 0xc7be_486b_76b3_a6d8];
+    assert_eq!([old, new].map(|schema| crate::store::columns_id(&schema)), ids);
+}

@@ -1,4 +1,4 @@
-use std::fs::File;
+use std::{collections::BTreeMap, fs::File, path::PathBuf};
 
 use serde_json::Value;
 use tests::{Child, Ended, Site, lake};
@@ -26,6 +26,23 @@ fn files(site: &Site) -> usize {
     files.len()
 }
 
+/// How many files each partition has.
+fn hours(site: &Site) -> BTreeMap<PathBuf, usize> {
+    let mut files = Vec::new();
+    list(&site.lake().join("readings"), &mut files).unwrap();
+    let mut hours = BTreeMap::new();
+    for hour in files.iter().filter_map(|file| file.parent()) {
+        *hours.entry(hour.to_owned()).or_default() += 1;
+    }
+    hours
+}
+
+fn has_merged(site: &Site) -> bool {
+    let mut files = Vec::new();
+    list(&site.lake().join("readings"), &mut files).unwrap();
+    files.iter().any(|path| path.to_string_lossy().ends_with("-merged.parquet"))
+}
+
 #[test]
 fn by_hand_all_small_files_are_merged_whether_store_runs_or_not() {
     let site = Site::new(SMALL);
@@ -35,10 +52,13 @@ fn by_hand_all_small_files_are_merged_whether_store_runs_or_not() {
     // The one merges while the other writes.
     let merging = std::thread::scope(|scope| {
         let merging = scope.spawn(|| compact(&site, &["--json"]).well().json());
-        tests::until("files were merged", || files(&site) < 40);
+        tests::until("files were merged", || has_merged(&site));
         merging.join().unwrap()
     });
     assert!(merging["partitions"].as_array().unwrap().len() >= 10, "{merging}");
+    tests::until("there are more", || {
+        hours(&site).len() == 10 && hours(&site).values().all(|files| *files > 1)
+    });
     let written = writer.stop();
     site.wait_until_dry();
     store.terminate();

@@ -18,8 +18,8 @@ use crate::failpoint::fail_point;
 /// meanwhile may end early, and nobody would notice.
 pub const GRACE: Duration = Duration::from_secs(10);
 
-/// A directory of a roll without files and without an intent is nobody's after so long: the worker that makes one commits
-/// its intent next.
+/// A directory of a roll without an intent is nobody's after so long: the worker that makes one commits its intent next,
+/// before the first file in it. What it holds cannot come into the lake any more.
 const ORPHANED: Duration = Duration::from_secs(3600);
 
 /// Removes what is there for nothing. Only under the lock of those who merge.
@@ -35,9 +35,8 @@ pub(super) fn sweep(lake: &Lake, rolls: &HashSet<String>) -> Result<(), LakeErro
         } else if name.starts_with(swap::PREFIX) {
             is_past(moved(&metadata), GRACE).then(|| fs::remove_dir_all(entry.path()))
         } else if is_roll(&name) && !rolls.contains(&name) {
-            let emptied = metadata.modified().is_ok_and(|emptied| is_past(emptied, ORPHANED));
-            // Refused where there is a file in it.
-            emptied.then(|| fs::remove_dir(entry.path()))
+            let changed = metadata.modified().is_ok_and(|changed| is_past(changed, ORPHANED));
+            changed.then(|| fs::remove_dir_all(entry.path()))
         } else {
             None
         };
@@ -45,9 +44,7 @@ pub(super) fn sweep(lake: &Lake, rolls: &HashSet<String>) -> Result<(), LakeErro
             fail_point!("compact_remove");
         }
         match removed {
-            Some(Err(error))
-                if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty) =>
-            {
+            Some(Err(error)) if error.kind() != io::ErrorKind::NotFound => {
                 return Err(LakeError::io("remove", &entry.path())(error));
             }
             _ => {}

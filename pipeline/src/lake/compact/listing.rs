@@ -1,7 +1,7 @@
 //! What lies in a lake, without a look into files.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     ffi::OsString,
     fs::{self, Metadata},
     io,
@@ -47,12 +47,23 @@ pub(super) struct Stamp {
     modified: (i64, i64),
 }
 
-/// Every partition of `dataset`, in the order of time.
-pub(super) fn partitions(lake: &Lake, dataset: Dataset) -> Result<Vec<PartitionPath>, LakeError> {
-    let mut found = Vec::new();
-    descend(lake, dataset, dataset.as_str(), 0, &mut found)?;
-    found.sort_unstable();
-    Ok(found)
+/// What a look for partitions finds.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// In the order of time. None that holds directories, too: it is left alone.
+    pub(super) partitions: Vec<PartitionPath>,
+    /// Those in which there is nothing to do since the last look, which are not looked into.
+    pub(super) settled: Vec<PathBuf>,
+    /// Directories that cannot be listed, and why.
+    pub(super) refused: Vec<(PathBuf, LakeError)>,
+}
+
+/// Every partition of `dataset`.
+pub(super) fn partitions(lake: &Lake, dataset: Dataset, settled: &HashMap<PathBuf, Stamp>) -> Found {
+    let mut found = Found::default();
+    descend(lake, dataset, dataset.as_str(), 0, settled, &mut found);
+    found.partitions.sort_unstable();
+    found
 }
 
 fn descend(
@@ -60,30 +71,46 @@ fn descend(
     dataset: Dataset,
     relative: &str,
     depth: usize,
-    found: &mut Vec<PartitionPath>,
-) -> Result<(), LakeError> {
+    settled: &HashMap<PathBuf, Stamp>,
+    found: &mut Found,
+) {
     let path = lake.root().join(relative);
-    let entries = match fs::read_dir(&path) {
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-            return Ok(());
+    if let Some(stamp) = settled.get(&path)
+        && Stamp::of(&path).as_ref() == Some(stamp)
+    {
+        found.settled.push(path);
+        return;
+    }
+    let (mut holds_files, mut holds_directories) = (false, false);
+    let mut look = || -> io::Result<Vec<String>> {
+        let mut below = Vec::new();
+        for entry in fs::read_dir(&path)? {
+            let entry = entry?;
+            let kind = entry.file_type()?;
+            holds_files |= kind.is_file();
+            holds_directories |= kind.is_dir();
+            let name = entry.file_name();
+            let name = name.to_str().filter(|name| kind.is_dir() && name.contains('='));
+            below.extend(name.map(|name| format!("{relative}/{name}")));
         }
-        entries => entries.map_err(LakeError::io("list", &path))?,
+        Ok(below)
     };
-    let mut holds_files = false;
-    for entry in entries {
-        let entry = entry.map_err(LakeError::io("list", &path))?;
-        let kind = entry.file_type().map_err(LakeError::io("look at", &path))?;
-        holds_files |= kind.is_file();
-        let name = entry.file_name();
-        let Some(name) = name.to_str().filter(|name| kind.is_dir() && name.contains('=')) else { continue };
-        if depth < DEPTH_MAX {
-            descend(lake, dataset, &format!("{relative}/{name}"), depth + 1, found)?;
+    let below = match look() {
+        Ok(below) => below,
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return;
         }
+        Err(error) => {
+            let error = LakeError::io("list", &path)(error);
+            return found.refused.push((path, error));
+        }
+    };
+    if holds_files && !holds_directories && depth > 0 {
+        found.partitions.push(PartitionPath { dataset, relative: relative.to_owned() });
     }
-    if holds_files && depth > 0 {
-        found.push(PartitionPath { dataset, relative: relative.to_owned() });
+    for relative in below.iter().filter(|_| depth < DEPTH_MAX) {
+        descend(lake, dataset, relative, depth + 1, settled, found);
     }
-    Ok(())
 }
 
 impl Listing {

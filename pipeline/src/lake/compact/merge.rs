@@ -1,6 +1,13 @@
 //! Merging sorted files into one, a few rows of each in memory at a time.
 
-use std::{cmp::Reverse, collections::BinaryHeap, fs::File, mem, path::PathBuf, rc::Rc};
+use std::{
+    cmp::Reverse,
+    collections::BinaryHeap,
+    fs::File,
+    io, mem,
+    path::{Path, PathBuf},
+    rc::Rc,
+};
 
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
@@ -10,15 +17,13 @@ use parquet::{
     },
     errors::ParquetError,
 };
+use rustix::io::Errno;
 use stages::{
     frame::Micros,
     store::{Dataset, Keys},
 };
 
-use super::{
-    super::{LakeError, parquet::Writer},
-    footer::Footer,
-};
+use super::{super::parquet::Writer, footer::Footer};
 
 /// Rows and bytes of them that are put in order before they are written.
 const GATHERED_ROWS: usize = 16_384;
@@ -31,16 +36,10 @@ pub(super) enum MergeError {
     Input(PathBuf, String),
     /// The merged file cannot be filled.
     Encoding(ParquetError),
-    /// It cannot be written, or not be put in its place.
-    Output(LakeError),
+    /// One of them cannot be opened just now, which says nothing about it.
+    NotNow,
     /// The process is to stop.
     Stopped,
-}
-
-impl From<LakeError> for MergeError {
-    fn from(error: LakeError) -> Self {
-        Self::Output(error)
-    }
 }
 
 impl From<ParquetError> for MergeError {
@@ -125,7 +124,7 @@ impl Input {
             let reader = reader.with_batch_size(batch_rows).build().map_err(|error| error.to_string())?;
             Ok((reader, schema, rows))
         };
-        let (reader, schema, rows) = open().map_err(|reason| MergeError::Input(path.clone(), reason))?;
+        let (reader, schema, rows) = open().map_err(|reason| refused(&path, reason))?;
         Ok((Self { path, dataset, reader, current: None, left: rows, last: None }, schema))
     }
 
@@ -183,8 +182,23 @@ impl Input {
     }
 
     fn refused(&self, reason: String) -> MergeError {
-        MergeError::Input(self.path.clone(), reason)
+        refused(&self.path, reason)
     }
+}
+
+/// Why the file at `path` is not merged; to be asked while the files that are merged with it are open.
+fn refused(path: &Path, reason: String) -> MergeError {
+    if can_be_opened(path) { MergeError::Input(path.to_owned(), reason) } else { MergeError::NotNow }
+}
+
+/// Whether what a file was refused for is its own fault: not if it is gone, or this process has too many open or too
+/// little memory. Parquet's readers open files anew all the time, and tell an error as a text.
+pub(super) fn can_be_opened(path: &Path) -> bool {
+    !File::open(path).is_err_and(|error| {
+        error.kind() == io::ErrorKind::NotFound
+            || [Errno::MFILE, Errno::NFILE, Errno::NOMEM]
+                .contains(&Errno::from_io_error(&error).unwrap_or(Errno::IO))
+    })
 }
 
 /// Rows in order, in the batches that they were decoded in.

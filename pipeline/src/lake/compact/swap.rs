@@ -28,6 +28,9 @@ pub(super) const PREFIX: &str = "compact-";
 /// How long to wait for those who link files.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// How often to take in what came while the last that came was synced.
+const ROUNDS_MAX: usize = 8;
+
 /// The directory that is to take a partition's place. Dropping it removes it.
 pub(super) struct Swap<'a> {
     lake: &'a Lake,
@@ -48,28 +51,41 @@ pub(super) enum Swapped {
 }
 
 impl<'a> Swap<'a> {
-    /// An empty directory out of sight, on the way to take the place of `partition`.
+    /// An empty directory out of sight, on the way to take the place of `partition`. Fails where it could not take it
+    /// later: before anything is merged.
     pub(super) fn new(lake: &'a Lake, partition: PathBuf, listing: &'a Listing) -> Result<Self, LakeError> {
         let staging = lake.staging();
         let directory = tempfile::Builder::new().prefix(PREFIX).tempdir_in(&staging);
         let directory = directory.map_err(LakeError::io("make a directory in", &staging))?;
-        Ok(Self { lake, partition, listing, directory, merged: BTreeSet::new() })
+        let swap = Self { lake, partition, listing, directory, merged: BTreeSet::new() };
+        let old = fs::metadata(&swap.partition).map_err(LakeError::io("look at", &swap.partition))?;
+        take_owner(swap.directory.path(), &old)?;
+        if let Some(name) = listing.0.keys().next()
+            && swap.link(name)?
+        {
+            swap.remove(name)?;
+        }
+        Ok(swap)
     }
 
-    /// A new file in it.
-    pub(super) fn create(&self, name: &str) -> Result<File, LakeError> {
+    /// A new file in it, which looks like the one called `first`.
+    pub(super) fn create(&self, name: &str, first: &str) -> Result<File, LakeError> {
+        let (path, old) = (self.directory.path().join(name), self.partition.join(first));
+        let file = File::create_new(&path).map_err(LakeError::io("create", &path))?;
+        let old = fs::metadata(&old).map_err(LakeError::io("look at", &old))?;
+        resemble(&path, &old)?;
+        Ok(file)
+    }
+
+    /// Takes a file away that it was to get.
+    pub(super) fn remove(&self, name: impl AsRef<Path>) -> Result<(), LakeError> {
         let path = self.directory.path().join(name);
-        File::create_new(&path).map_err(LakeError::io("create", &path))
+        fs::remove_file(&path).map_err(LakeError::io("remove", &path))
     }
 
     /// Puts a complete file in the place of those called `merged`. Answers its size.
     pub(super) fn put(&mut self, file: &File, name: &str, merged: &[&'a str]) -> Result<u64, LakeError> {
         let path = self.directory.path().join(name);
-        if let Some(first) = merged.first() {
-            let old = self.partition.join(first);
-            let old = fs::metadata(&old).map_err(LakeError::io("look at", &old))?;
-            resemble(&path, &old)?;
-        }
         file.sync_all().map_err(LakeError::io("sync", &path))?;
         self.merged.extend(merged.iter().map(|name| OsStr::new(*name)));
         Ok(file.metadata().map_err(LakeError::io("look at", &path))?.len())
@@ -88,14 +104,29 @@ impl<'a> Swap<'a> {
         resemble(new, &old)?;
         sync(new)?;
         let lock = self.lake.staging().join(lock::LINKS);
-        let held = lock::exclusive(&lock, PATIENCE).map_err(LakeError::io("lock", &lock))?;
-        if held.is_none() || !self.catch_up()? {
-            return Ok(Swapped::NotNow);
+        let mut taken = self.listing.clone();
+        for _ in 0..ROUNDS_MAX {
+            if !self.catch_up(&mut taken)? {
+                return Ok(Swapped::NotNow);
+            }
+            let held = lock::exclusive(&lock, PATIENCE).map_err(LakeError::io("lock", &lock))?;
+            if held.is_none() {
+                return Ok(Swapped::NotNow);
+            }
+            if Listing::of(&self.partition)?.as_ref() != Some(&taken) {
+                continue;
+            }
+            fail_point!("compact_exchange_before");
+            exchange(new, &self.partition)?;
+            fail_point!("compact_exchange_after");
+            drop(held);
+            return self.keep_old();
         }
-        fail_point!("compact_exchange_before");
-        exchange(new, &self.partition)?;
-        fail_point!("compact_exchange_after");
-        drop(held);
+        Ok(Swapped::NotNow)
+    }
+
+    /// Makes the exchange last. The old directory stays for a while.
+    fn keep_old(self) -> Result<Swapped, LakeError> {
         let _old = self.directory.keep();
         if let Some(above) = self.partition.parent() {
             sync(above)?;
@@ -104,14 +135,14 @@ impl<'a> Swap<'a> {
         Ok(Swapped::Done)
     }
 
-    /// Takes in what has come since the partition was listed. False if anything else has changed: what was merged may be
-    /// gone by somebody's wish.
-    fn catch_up(&self) -> Result<bool, LakeError> {
+    /// Takes in what has come to the partition since it held `taken`. False if anything else has changed: what was merged
+    /// may be gone by somebody's wish.
+    fn catch_up(&self, taken: &mut Listing) -> Result<bool, LakeError> {
         let Some(now) = Listing::of(&self.partition)? else { return Ok(false) };
-        if self.listing.0.iter().any(|(name, entry)| now.0.get(name) != Some(entry)) {
+        if taken.0.iter().any(|(name, entry)| now.0.get(name) != Some(entry)) {
             return Ok(false);
         }
-        let mut come = now.0.keys().filter(|name| !self.listing.0.contains_key(*name)).peekable();
+        let mut come = now.0.keys().filter(|name| !taken.0.contains_key(*name)).peekable();
         if come.peek().is_none() {
             return Ok(true);
         }
@@ -121,6 +152,7 @@ impl<'a> Swap<'a> {
             }
         }
         sync(self.directory.path())?;
+        *taken = now;
         Ok(true)
     }
 
@@ -129,7 +161,7 @@ impl<'a> Swap<'a> {
         let (from, to) = (self.partition.join(name), self.directory.path().join(name));
         match fs::hard_link(&from, &to) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            linked => linked.map(|()| true).map_err(LakeError::io("link", &to)),
+            linked => linked.map(|()| true).map_err(LakeError::io("link", &from)),
         }
     }
 }
@@ -137,7 +169,7 @@ impl<'a> Swap<'a> {
 /// Exchanges two directories in one step.
 fn exchange(new: &Path, partition: &Path) -> Result<(), LakeError> {
     match renameat_with(CWD, new, CWD, partition, RenameFlags::EXCHANGE) {
-        Err(errno @ (Errno::INVAL | Errno::NOSYS | Errno::XDEV | Errno::OPNOTSUPP)) => {
+        Err(errno @ (Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP)) => {
             Err(LakeError::Exchange { path: partition.display().to_string(), source: errno.into() })
         }
         exchanged => exchanged.map_err(io::Error::from).map_err(LakeError::io("exchange", partition)),
@@ -146,13 +178,18 @@ fn exchange(new: &Path, partition: &Path) -> Result<(), LakeError> {
 
 /// Gives `path` the permissions and the owner of what it stands for.
 fn resemble(path: &Path, old: &fs::Metadata) -> Result<(), LakeError> {
-    let made = fs::metadata(path).map_err(LakeError::io("look at", path))?;
-    if (made.uid(), made.gid()) != (old.uid(), old.gid()) {
-        chown(path, Some(old.uid()), Some(old.gid())).map_err(LakeError::io("give to its owner", path))?;
-    }
+    take_owner(path, old)?;
     // A change of the owner may take bits away.
     let permissions = fs::Permissions::from_mode(old.mode() & 0o7777);
     fs::set_permissions(path, permissions).map_err(LakeError::io("set the permissions of", path))
+}
+
+fn take_owner(path: &Path, old: &fs::Metadata) -> Result<(), LakeError> {
+    let made = fs::metadata(path).map_err(LakeError::io("look at", path))?;
+    if (made.uid(), made.gid()) == (old.uid(), old.gid()) {
+        return Ok(());
+    }
+    chown(path, Some(old.uid()), Some(old.gid())).map_err(LakeError::io("give to its owner", path))
 }
 
 fn sync(directory: &Path) -> Result<(), LakeError> {

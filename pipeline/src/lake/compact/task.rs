@@ -29,46 +29,41 @@ const TOLD_MAX: usize = 1000;
 pub struct CompactTask {
     compactor: Arc<Mutex<Compactor>>,
     database: Database,
-    every: Duration,
+    every: Option<Duration>,
     stop: watch::Receiver<bool>,
     /// What was told of already.
     told: HashSet<String>,
 }
 
 impl CompactTask {
-    /// Looks `every` so often, and ends when `stop` becomes true, or nobody can say so any more.
+    /// Looks `every` so often, if at all, and ends when `stop` becomes true, or nobody can say so any more.
     pub fn new(
         compactor: Compactor,
         database: Database,
-        every: Duration,
+        every: Option<Duration>,
         stop: watch::Receiver<bool>,
     ) -> Self {
         let compactor = Arc::new(Mutex::new(compactor));
         Self { compactor, database, every, stop, told: HashSet::new() }
     }
 
-    /// Works until it is stopped, or the lake turns out to be none that can be compacted.
+    /// Removes what earlier processes left. Then works until it is stopped, or the lake turns out to be none that can be
+    /// compacted.
     ///
     /// # Errors
     /// By a bug.
     pub async fn run(mut self) -> Result<(), JoinError> {
-        let mut pause = self.every;
+        self.sweep().await?;
+        let Some(every) = self.every else { return Ok(()) };
+        let mut pause = every;
         while self.waits(pause).await {
-            pause = self.every;
-            let passed = self.in_thread(|compactor, world| compactor.pass(&Dataset::ALL, world)).await?;
-            match passed {
-                Ok(pass) => {
-                    let left_old = !pass.partitions.is_empty();
-                    self.tell(pass);
-                    if left_old && self.every > GRACE {
-                        if !self.waits(GRACE).await {
-                            break;
-                        }
-                        pause -= GRACE;
-                        let swept = self.in_thread(|compactor, world| compactor.sweep(world)).await?;
-                        swept.unwrap_or_else(|error| self.warn(error.to_string()));
-                    }
-                }
+            pause = every;
+            let (pass, ended) =
+                self.in_thread(|compactor, world| compactor.pass(&Dataset::ALL, world)).await?;
+            let left_old = !pass.partitions.is_empty();
+            self.tell(pass);
+            match ended {
+                Ok(()) => {}
                 Err(error @ LakeError::Exchange { .. }) => {
                     warn!(%error, "files are not merged by themselves");
                     break;
@@ -76,6 +71,22 @@ impl CompactTask {
                 Err(error @ LakeError::Busy { .. }) => debug!(%error, "looked at by somebody else"),
                 Err(error) => self.warn(format!("small files stay for now: {error}")),
             }
+            if left_old && every > GRACE {
+                if !self.waits(GRACE).await {
+                    break;
+                }
+                pause -= GRACE;
+                self.sweep().await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn sweep(&mut self) -> Result<(), JoinError> {
+        match self.in_thread(|compactor, world| compactor.sweep(world)).await? {
+            // Then whoever that is removes it.
+            Ok(()) | Err(LakeError::Busy { .. }) => {}
+            Err(error) => self.warn(error.to_string()),
         }
         Ok(())
     }
@@ -88,8 +99,8 @@ impl CompactTask {
     /// Has `work` done by the compactor where it may block.
     async fn in_thread<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut Compactor, &Surroundings<'_>) -> Result<T, LakeError> + Send + 'static,
-    ) -> Result<Result<T, LakeError>, JoinError> {
+        work: impl FnOnce(&mut Compactor, &Surroundings<'_>) -> T + Send + 'static,
+    ) -> Result<T, JoinError> {
         let (compactor, database, stop) =
             (Arc::clone(&self.compactor), self.database.clone(), self.stop.clone());
         let runtime = Handle::current();

@@ -116,7 +116,9 @@ impl Fixture {
             Ok(self.intents.clone())
         };
         let world = Surroundings { intents: &intents, is_stopping: &|| false };
-        self.compactor().pass(&Dataset::ALL, &world).unwrap()
+        let (pass, ended) = self.compactor().pass(&Dataset::ALL, &world);
+        ended.unwrap();
+        pass
     }
 
     /// The names in the partition.

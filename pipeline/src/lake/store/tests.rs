@@ -10,15 +10,15 @@ use std::{
 
 use ::parquet::file::reader::{FileReader, SerializedFileReader};
 use stages::{
-    frame::{Frame, FrameId, Header, Kind, Lane, Reading, ReadingsBuilder},
-    store::Granularity,
+    frame::{Frame, FrameId, Header, Kind, Lane, QuarantineBuilder, Reading, ReadingsBuilder},
+    store::{Dataset, Granularity},
 };
 use tokio::{
     sync::watch,
     time::{sleep, timeout},
 };
 
-use super::{Mode, Store, StoreOptions};
+use super::{GroupKey, Mode, Store, StoreOptions};
 use crate::{
     database::Database,
     lake::Lake,
@@ -37,12 +37,21 @@ struct Bench {
 
 impl Bench {
     async fn new() -> Self {
+        Self::on("", SqliteOptions::default()).await
+    }
+
+    /// One that goes on with what the statements `found` leave.
+    async fn on(found: &str, options: SqliteOptions) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let database = Database::open(&directory.path().join("millstream.db")).unwrap();
+        let path = directory.path().join("millstream.db");
+        if !found.is_empty() {
+            rusqlite::Connection::open(&path).unwrap().execute_batch(found).unwrap();
+        }
+        let database = Database::open(&path).unwrap();
         let now = Arc::new(AtomicI64::new(1_000_000_000));
         let tells = Arc::clone(&now);
         let clock = Clock::new(move || tells.load(Ordering::Relaxed));
-        let options = SqliteOptions { clock, ..SqliteOptions::default() };
+        let options = SqliteOptions { clock, ..options };
         let queues = SqliteQueues::open(database, options).await.unwrap();
         Self { directory, queues, now, mode: watch::Sender::new(Mode::Collect) }
     }
@@ -141,4 +150,33 @@ async fn a_worker_that_slept_through_its_leases_goes_on_at_once_with_what_is_sti
     assert_eq!(rows(&bench.lake()), 2);
     bench.mode.send_replace(Mode::Stop);
     timeout(PATIENCE, bench.mode.closed()).await.unwrap();
+}
+
+/// A file of data format 2 that has refused messages among the frames for store: see the tests of the database.
+const FORMAT_2: &str = include_str!("../../database/tests/format-2.sql");
+
+/// What such a frame's rows were called in intents, when they had no `schema_version` and no `replays`.
+fn key_of_version_1() -> String {
+    let rows = QuarantineBuilder::default().finish(frame(1).header).unwrap().rows;
+    let first: Vec<_> = (0..rows.num_columns() - 2).collect();
+    GroupKey::of(Dataset::Quarantine, &rows.project(&first).unwrap()).to_string()
+}
+
+#[tokio::test]
+async fn what_an_older_version_was_writing_when_it_was_killed_is_not_written_again() {
+    let path = "quarantine/date=2026-01-01/20260101T000000-feed.parquet";
+    let key = key_of_version_1();
+    let found = format!(
+        "{FORMAT_2}
+         UPDATE roll_file SET path = '{path}', rows_of = '{key}', starts_at = 0, ends_at = 9000000000000000;"
+    );
+    let bench = Bench::on(&found, SqliteOptions { lanes: 2, ..SqliteOptions::default() }).await;
+    let linked = bench.lake().join(path);
+    fs::create_dir_all(linked.parent().unwrap()).unwrap();
+    File::create_new(&linked).unwrap();
+    bench.mode.send_replace(Mode::Flush);
+    bench.start();
+    bench.until("all is written", |depth| depth.frames == 0).await;
+    fs::remove_file(linked).unwrap();
+    assert_eq!(rows(&bench.lake()), 84 - 3, "three rows are in the file that was linked");
 }

@@ -1,8 +1,12 @@
 //! Partitions before and after their files were merged.
 
-use std::{os::unix::fs::PermissionsExt, time::SystemTime};
+use std::{cell::Cell, os::unix::fs::PermissionsExt, time::SystemTime};
+
+use rustix::io::Errno;
+use tokio::sync::watch;
 
 use super::*;
+use crate::database::Database;
 
 #[test]
 fn small_files_become_one() {
@@ -45,7 +49,7 @@ fn whoever_has_begun_to_list_a_partition_sees_each_row_once() {
 fn a_dry_run_only_tells() {
     let fixture = Fixture::with_files(3);
     let world = Surroundings { intents: &|| Ok(Intents::default()), is_stopping: &|| false };
-    let pass = fixture.compactor().dry().pass(&Dataset::ALL, &world).unwrap();
+    let pass = fixture.compactor().dry().pass(&Dataset::ALL, &world).0;
     assert_eq!((pass.partitions[0].before.0, pass.partitions[0].after.0), (3, 1));
     assert_eq!((fixture.names().len(), fixture.old()), (3, 0));
 }
@@ -54,7 +58,8 @@ fn a_dry_run_only_tells() {
 fn files_that_an_intent_names_stay() {
     let mut fixture = Fixture::with_files(5);
     fixture.intents.paths = [1, 4, 7].map(|number| format!("{DAY}/{}", name(number))).into();
-    fixture.pass();
+    let pass = fixture.pass();
+    assert_eq!((pass.partitions.len(), pass.waiting), (1, 1));
     let names = fixture.names();
     assert!(names.len() == 3 && names.contains(&name(1)) && names.contains(&name(4)), "{names:?}");
     assert_eq!(fixture.numbers(), [0, 1, 2, 3, 4]);
@@ -68,8 +73,17 @@ fn what_comes_meanwhile_is_taken_in() {
             fixture.add(3);
         }
     });
-    // Once as it was, then merged with the others.
     assert_eq!(fixture.numbers(), [0, 1, 2, 3]);
+
+    let (fixture, next) = (Fixture::with_files(3), Cell::new(3));
+    fixture.pass_while(|| {
+        if next.get() < 50 {
+            fixture.add(next.get());
+            next.set(next.get() + 1);
+        }
+    });
+    assert!(next.get() < 10, "a pass ends while files come");
+    assert_eq!(fixture.numbers(), Vec::from_iter(0..next.get()));
 
     let fixture = Fixture::with_files(3);
     fixture.pass_while(|| fs::create_dir_all(fixture.day().join("hour=01")).unwrap());
@@ -80,7 +94,8 @@ fn what_comes_meanwhile_is_taken_in() {
 #[test]
 fn what_goes_meanwhile_does_not_come_back() {
     let fixture = Fixture::with_files(4);
-    fixture.pass_while(|| fs::remove_file(fixture.file(3)).or_else(ignore_gone).unwrap());
+    let pass = fixture.pass_while(|| fs::remove_file(fixture.file(3)).or_else(ignore_gone).unwrap());
+    assert!(pass.troubles.is_empty(), "{:?}", pass.troubles);
     assert_eq!(fixture.numbers(), [0, 1, 2]);
 
     let fixture = Fixture::with_files(2);
@@ -128,6 +143,65 @@ fn a_file_that_breaks_off_in_the_middle_does_not_keep_others_from_being_merged()
 }
 
 #[test]
+fn what_is_merged_beside_a_file_that_breaks_off_is_not_merged_again() {
+    let fixture = Fixture::with_files(3);
+    for number in 3..6 {
+        write(Dataset::Readings, &fixture.file(number), readings(&[row(number)], &["site".to_owned()]));
+    }
+    let mut bytes = fs::read(fixture.file(5)).unwrap();
+    bytes[4..60].fill(0xff);
+    fs::write(fixture.file(5), &bytes).unwrap();
+    let asked = Cell::new(0);
+    let intents = || {
+        asked.set(asked.get() + 1);
+        Ok(Intents::default())
+    };
+    let world = Surroundings { intents: &intents, is_stopping: &|| false };
+    let mut compactor = Compactor::new(fixture.lake.clone(), 3, 1 << 30, false);
+    let (pass, ended) = compactor.pass(&Dataset::ALL, &world);
+    ended.unwrap();
+    assert_eq!((pass.partitions[0].merged, pass.troubles.len()), (3, 1), "{:?}", pass.troubles);
+    assert_eq!(asked.get(), 2, "once to clean up, once to merge");
+}
+
+#[test]
+fn trouble_in_one_place_is_told_from_that_of_all() {
+    let fixture = Fixture::with_files(1);
+    let (day, staging) = (fixture.day(), fixture.lake.staging());
+    let io = |errno: Errno, path: &Path| LakeError::io("use", path)(errno.into());
+    let encoding = |errno: Errno| fixture.lake.unwritten(DAY, io::Error::from(errno).into());
+    let is_of_one = |error: LakeError| error.is_of_one_place(&fixture.lake);
+    for errno in [Errno::IO, Errno::XDEV, Errno::PERM, Errno::NOENT] {
+        assert!(is_of_one(io(errno, &day)) && is_of_one(encoding(errno)), "{errno}");
+        assert!(!is_of_one(io(errno, &staging)), "{errno}");
+    }
+    for errno in [Errno::NOSPC, Errno::DQUOT, Errno::ROFS, Errno::MFILE] {
+        assert!(!is_of_one(io(errno, &day)) && !is_of_one(encoding(errno)), "{errno}");
+    }
+    fs::remove_dir_all(&staging).unwrap();
+    assert!(!is_of_one(io(Errno::NOENT, &staging.join("compact-x"))));
+}
+
+#[test]
+fn a_settled_partition_is_not_listed_and_a_gone_one_forgotten() {
+    let fixture = Fixture::with_files(1);
+    let hour = std::time::Duration::from_secs(3600);
+    File::open(fixture.day()).unwrap().set_modified(SystemTime::now() - hour).unwrap();
+    let mut compactor = fixture.compactor();
+    let world = Surroundings { intents: &|| Ok(Intents::default()), is_stopping: &|| false };
+    let pass = |compactor: &mut Compactor| compactor.pass(&Dataset::ALL, &world).1.unwrap();
+    pass(&mut compactor);
+    let found = listing::partitions(&fixture.lake, Dataset::Readings, &compactor.settled);
+    assert_eq!((found.partitions, found.settled), (vec![], vec![fixture.day()]));
+    fixture.add(1);
+    let found = listing::partitions(&fixture.lake, Dataset::Readings, &compactor.settled);
+    assert_eq!((found.partitions.len(), found.settled.len()), (1, 0), "something came");
+    fs::remove_dir_all(fixture.day()).unwrap();
+    pass(&mut compactor);
+    assert!(compactor.settled.is_empty());
+}
+
+#[test]
 fn rows_with_other_columns_stay_apart() {
     let fixture = Fixture::with_files(2);
     for number in [2, 3] {
@@ -157,7 +231,7 @@ fn one_merges_at_a_time() {
     let one = fixture.compactor();
     let held = one.lock().unwrap();
     let world = Surroundings { intents: &|| Ok(Intents::default()), is_stopping: &|| false };
-    let error = fixture.compactor().pass(&Dataset::ALL, &world).unwrap_err().to_string();
+    let error = fixture.compactor().pass(&Dataset::ALL, &world).1.unwrap_err().to_string();
     assert!(error.starts_with(&format!("process {} merges files", process::id())), "{error}");
     drop(held);
     assert_eq!(fixture.pass().partitions.len(), 1);
@@ -188,6 +262,7 @@ fn what_was_left_by_the_dead_is_removed_when_its_time_has_come() {
     let stage = |name: &str, age: SystemTime| {
         let path = fixture.lake.staging().join(name);
         fs::create_dir(&path).unwrap();
+        fs::write(path.join("0"), "rows").unwrap();
         File::open(&path).unwrap().set_modified(age).unwrap();
         path
     };
@@ -201,4 +276,17 @@ fn what_was_left_by_the_dead_is_removed_when_its_time_has_come() {
     assert!(!orphan.exists());
     assert!(open.exists() && young.exists() && foreign.exists());
     assert!(exchanged.exists(), "what counts is when it was exchanged");
+}
+
+#[tokio::test]
+async fn what_was_left_is_removed_at_a_start_also_where_nothing_is_merged() {
+    let fixture = Fixture::new();
+    let orphan = fixture.lake.staging().join("00064a1b2c3d4e-0a1b2c3d");
+    fs::create_dir(&orphan).unwrap();
+    let old = SystemTime::now() - std::time::Duration::from_secs(2 * 3600);
+    File::open(&orphan).unwrap().set_modified(old).unwrap();
+    let database = Database::open(&fixture.root.path().join("millstream.db")).unwrap();
+    let (_stop, stopping) = watch::channel(false);
+    CompactTask::new(fixture.compactor(), database, None, stopping).run().await.unwrap();
+    assert!(!orphan.exists());
 }
