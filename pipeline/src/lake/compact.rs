@@ -295,8 +295,9 @@ impl Compactor {
                 troubles.push(left_alone(&path, &reason));
                 self.refused.insert(path)
             });
-            let read = footer
-                .map(|footer| (file.columns, file.memory_bytes) = (footer.columns, footer.memory_bytes));
+            let read = footer.map(|footer| {
+                (file.columns, file.memory_bytes) = (footer.columns, footer.batches.memory_bytes)
+            });
             read.is_ok()
         });
         let names = |set: &Vec<usize>| set.iter().map(|index| files[*index].name.clone()).collect();

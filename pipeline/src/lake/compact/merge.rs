@@ -5,9 +5,7 @@ use std::{cmp::Reverse, collections::BinaryHeap, fs::File, mem, path::PathBuf, r
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use parquet::{
-    arrow::arrow_reader::{
-        ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
-    },
+    arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder},
     errors::ParquetError,
 };
 use stages::{
@@ -16,7 +14,7 @@ use stages::{
 };
 
 use super::{
-    super::{LakeError, parquet::Writer},
+    super::{Batches, LakeError, parquet::Writer},
     footer::Footer,
 };
 
@@ -117,12 +115,12 @@ impl Input {
     fn open(path: PathBuf, dataset: Dataset) -> Result<(Self, SchemaRef), MergeError> {
         let open = || -> Result<_, String> {
             let file = File::open(&path).map_err(|error| error.to_string())?;
-            let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::default());
+            let metadata = ArrowReaderMetadata::load(&file, Batches::options());
             let metadata = metadata.map_err(|error| error.to_string())?;
-            let Footer { rows, batch_rows, .. } = Footer::of(&metadata)?;
+            let Footer { rows, batches, .. } = Footer::of(&metadata)?;
             let schema = metadata.schema().clone();
             let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata);
-            let reader = reader.with_batch_size(batch_rows).build().map_err(|error| error.to_string())?;
+            let reader = reader.with_batch_size(batches.rows).build().map_err(|error| error.to_string())?;
             Ok((reader, schema, rows))
         };
         let (reader, schema, rows) = open().map_err(|reason| MergeError::Input(path.clone(), reason))?;
