@@ -18,7 +18,7 @@ fn rows(messages: &[(u64, Micros)]) -> RecordBatch {
     rows_with(messages, b"{}")
 }
 
-fn rows_with(messages: &[(u64, Micros)], payload: &[u8]) -> RecordBatch {
+pub(super) fn rows_with(messages: &[(u64, Micros)], payload: &[u8]) -> RecordBatch {
     let mut builder = QuarantineBuilder::default();
     for &(message, received_at) in messages {
         let device = message % 3;
@@ -64,7 +64,7 @@ fn merged(rows: &RecordBatch) -> RecordBatch {
     RecordBatch::try_new(Arc::new(schema), columns).unwrap()
 }
 
-fn write(path: &Path, rows: &RecordBatch, group_rows: usize) {
+pub(super) fn write(path: &Path, rows: &RecordBatch, group_rows: usize) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     let properties = WriterProperties::builder().set_max_row_group_row_count(Some(group_rows)).build();
     let file = fs::File::create_new(path).unwrap();
