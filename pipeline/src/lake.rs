@@ -16,6 +16,7 @@
 //! renames the roll's staging directory, after which a worker that was only asleep can link nothing
 //! more, sees which files are there, and leaves their rows out when it writes the frame's others.
 
+mod batches;
 mod collection;
 mod compact;
 mod intents;
@@ -26,6 +27,7 @@ mod roll;
 mod staging;
 mod store;
 
+pub(crate) use self::batches::Batches;
 pub use self::{
     compact::{CompactTask, CompactedPartition, Compactor, GRACE, Intents, Pass, Surroundings, read_intents},
     meters::{CompactStats, DatasetStats, LakeMeters},

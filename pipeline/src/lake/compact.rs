@@ -292,7 +292,9 @@ impl Compactor {
         files.retain_mut(|file| {
             let path = directory.join(&file.name);
             match Footer::read(&path) {
-                Ok(footer) => (file.columns, file.memory_bytes) = (footer.columns, footer.memory_bytes),
+                Ok(footer) => {
+                    (file.columns, file.memory_bytes) = (footer.columns, footer.batches.memory_bytes)
+                }
                 Err(_) if !merge::can_be_opened(&path) => {
                     all = false;
                     return false;

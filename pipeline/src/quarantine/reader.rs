@@ -8,10 +8,7 @@ use arrow_select::filter::filter_record_batch;
 use parquet::{
     arrow::{
         ProjectionMask,
-        arrow_reader::{
-            ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
-            ParquetRecordBatchReaderBuilder,
-        },
+        arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder},
     },
     errors::ParquetError,
     file::{metadata::RowGroupMetaData, statistics::Statistics},
@@ -22,6 +19,10 @@ use stages::{
 };
 
 use super::{Filter, QuarantineError, Replayed, Span, files, filter};
+use crate::lake::Batches;
+
+/// Rows in memory at once, without payloads.
+const MARKS_ROWS: usize = 8192;
 
 /// What a command looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,9 +41,9 @@ impl Take {
         (self == Self::Marks).then_some(&MARKS)
     }
 
-    /// Rows in memory at once: of those with payloads so few that also the largest are bearable.
-    fn rows(self) -> usize {
-        if self == Self::Marks { 8192 } else { 256 }
+    /// Rows in memory at once.
+    fn rows(self, all: Batches) -> usize {
+        if self == Self::Marks { MARKS_ROWS } else { all.rows }
     }
 }
 
@@ -51,7 +52,7 @@ pub struct Reader {
     topics: Topics,
     filter: Filter,
     replayed: Replayed,
-    batches: Batches,
+    rows: Rows,
 }
 
 /// Rows that the filter has picked.
@@ -89,8 +90,8 @@ impl Reader {
     ) -> Result<Self, QuarantineError> {
         files::raise_limit();
         let directories = files::directories(&directory, filter.span)?.into();
-        let batches = Batches { take, span: filter.span, directories, files: VecDeque::new(), current: None };
-        Ok(Self { topics, filter, replayed, batches })
+        let rows = Rows { take, span: filter.span, directories, files: VecDeque::new(), current: None };
+        Ok(Self { topics, filter, replayed, rows })
     }
 
     /// The next rows that the filter picks, at least one; none at the end.
@@ -99,7 +100,7 @@ impl Reader {
     /// When a file cannot be read, or is none of the quarantine.
     pub async fn next(&mut self) -> Result<Option<Picked>, QuarantineError> {
         loop {
-            let Some(rows) = self.batches.next()? else { return Ok(None) };
+            let Some(rows) = self.rows.next()? else { return Ok(None) };
             let mask = self.filter.mask(&Quarantine::of_rows(&rows)?, &self.topics);
             if mask.true_count() == 0 {
                 continue;
@@ -124,7 +125,7 @@ impl Reader {
 }
 
 /// The rows of all files, a batch after the other.
-struct Batches {
+struct Rows {
     take: Take,
     span: Span,
     directories: VecDeque<PathBuf>,
@@ -133,7 +134,7 @@ struct Batches {
     current: Option<(PathBuf, ParquetRecordBatchReader)>,
 }
 
-impl Batches {
+impl Rows {
     fn next(&mut self) -> Result<Option<RecordBatch>, QuarantineError> {
         loop {
             if let Some((path, batches)) = &mut self.current {
@@ -163,11 +164,12 @@ impl Batches {
     }
 
     fn read(&self, file: File) -> Result<ParquetRecordBatchReader, ParquetError> {
-        let as_written = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())?;
-        let options = ArrowReaderOptions::new().with_schema(with_repeated_texts(as_written.schema()));
+        let as_written = ArrowReaderMetadata::load(&file, Batches::options())?;
+        let options = Batches::options().with_schema(with_repeated_texts(as_written.schema()));
         let metadata = ArrowReaderMetadata::try_new(Arc::clone(as_written.metadata()), options)?;
-        let mut builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata)
-            .with_batch_size(self.take.rows());
+        let rows = self.take.rows(Batches::of(metadata.metadata(), metadata.schema()));
+        let mut builder =
+            ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata).with_batch_size(rows);
         if let Some(columns) = self.take.columns() {
             let mask = ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied());
             builder = builder.with_projection(mask);

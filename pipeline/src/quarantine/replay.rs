@@ -4,6 +4,9 @@
 //! would pass; these are published, and remembered as replayed, in one transaction. So each comes back at most once,
 //! whatever is killed when and whoever else replays, and what was not published yet waits for the next run.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     mem,

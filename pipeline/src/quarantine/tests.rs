@@ -15,13 +15,17 @@ const DAY: Micros = 86_400_000_000;
 
 /// Refused messages with these numbers and times of receipt.
 fn rows(messages: &[(u64, Micros)]) -> RecordBatch {
+    rows_with(messages, b"{}")
+}
+
+pub(super) fn rows_with(messages: &[(u64, Micros)], payload: &[u8]) -> RecordBatch {
     let mut builder = QuarantineBuilder::default();
     for &(message, received_at) in messages {
         let device = message % 3;
         builder.append(&Refusal {
             message,
             topic: &format!("devices/d-{device}"),
-            payload: b"{}",
+            payload,
             received_at,
             client_id: "c",
             properties: &[("a".to_owned(), "b".to_owned())],
@@ -60,9 +64,9 @@ fn merged(rows: &RecordBatch) -> RecordBatch {
     RecordBatch::try_new(Arc::new(schema), columns).unwrap()
 }
 
-fn write(path: &Path, rows: &RecordBatch) {
+pub(super) fn write(path: &Path, rows: &RecordBatch, group_rows: usize) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
-    let properties = WriterProperties::builder().set_max_row_group_row_count(Some(2)).build();
+    let properties = WriterProperties::builder().set_max_row_group_row_count(Some(group_rows)).build();
     let file = fs::File::create_new(path).unwrap();
     let mut writer = ArrowWriter::try_new(file, rows.schema(), Some(properties)).unwrap();
     writer.write(rows).unwrap();
@@ -72,9 +76,9 @@ fn write(path: &Path, rows: &RecordBatch) {
 fn lake() -> TempDir {
     let lake = tempfile::tempdir().unwrap();
     let at = |name: &str| lake.path().join(name);
-    write(&at("date=1970-01-01/a.parquet"), &old(&rows(&[(1, 5), (2, 6), (3, 7), (4, 8)])));
-    write(&at("date=1970-01-01/b.parquet"), &rows(&[(5, 9)]));
-    write(&at("date=1970-01-02/c.parquet"), &merged(&rows(&[(6, DAY)])));
+    write(&at("date=1970-01-01/a.parquet"), &old(&rows(&[(1, 5), (2, 6), (3, 7), (4, 8)])), 2);
+    write(&at("date=1970-01-01/b.parquet"), &rows(&[(5, 9)]), 2);
+    write(&at("date=1970-01-02/c.parquet"), &merged(&rows(&[(6, DAY)])), 2);
     fs::write(at("date=1970-01-02/.d.parquet"), "half a file").unwrap();
     lake
 }
@@ -129,6 +133,24 @@ async fn filters_pick_what_has_all_of_it() {
     check(Filter { span: span(Some(9), None), ..Filter::default() }, &[5, 6]).await;
     check(Filter { span: span(None, Some(6)), device: text("d-1"), ..Filter::default() }, &[1]).await;
     check(Filter { span: span(None, Some(6)), device: text("d-2"), ..Filter::default() }, &[]).await;
+}
+
+#[tokio::test]
+async fn few_rows_are_read_at_once_where_payloads_are_large() {
+    let lake = tempfile::tempdir().unwrap();
+    let large = vec![b'x'; 2_000_000];
+    let messages: Vec<_> = (0..12).map(|message| (message, 5)).collect();
+    let path = lake.path().join("date=1970-01-01/a.parquet");
+    write(&path, &rows_with(&messages, &large), 1_000);
+    for (take, expected) in [(Take::Marks, vec![12]), (Take::All, vec![2; 6])] {
+        let filter = Filter { reason: Some("schema".to_owned()), ..Filter::default() };
+        let opened = Reader::open(lake.path().into(), Topics::default(), (filter, take), Replayed::new(None));
+        let (mut reader, mut read) = (opened.unwrap(), Vec::new());
+        while let Some(picked) = reader.next().await.unwrap() {
+            read.push(picked.rows().unwrap().len());
+        }
+        assert_eq!(read, expected, "rows at once of {take:?}");
+    }
 }
 
 #[tokio::test]

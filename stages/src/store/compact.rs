@@ -13,7 +13,8 @@ const TIME_DIGITS: usize = 14;
 /// When files are merged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CompactOptions {
-    /// How many small files there must be; fewer if they make a file that is not small any more.
+    /// How many small files there must be; fewer if they make a file that is not small any more, or if no more can be
+    /// merged at once.
     pub files_min: usize,
     /// How many are merged at once.
     pub files_max: usize,
@@ -65,7 +66,8 @@ impl CompactOptions {
     /// How many of the smallest files, smallest first, are worth merging: the more the better.
     fn worth<'a>(&self, smallest: impl Iterator<Item = &'a StoredFile>) -> Option<usize> {
         let (mut bytes, mut memory, mut worth) = (0, 0, None);
-        for (index, file) in smallest.take(self.files_max).enumerate() {
+        let mut smallest = smallest.take(self.files_max).enumerate().peekable();
+        while let Some((index, file)) = smallest.next() {
             bytes += file.bytes;
             memory += file.memory_bytes;
             if bytes > self.file_bytes_max || memory > self.memory_bytes_max {
@@ -73,7 +75,12 @@ impl CompactOptions {
             }
             let count = index + 1;
             let doubles = file.bytes <= bytes / 2;
-            let enough = count >= self.files_min || bytes >= self.file_bytes_max / 2;
+            // No more can be merged at once, however many come.
+            let full = count == self.files_max
+                || smallest
+                    .peek()
+                    .is_some_and(|(_, next)| memory + next.memory_bytes > self.memory_bytes_max);
+            let enough = count >= self.files_min || bytes >= self.file_bytes_max / 2 || full;
             if count >= 2 && (self.thorough || (enough && doubles)) {
                 worth = Some(count);
             }
@@ -171,6 +178,19 @@ mod tests {
         assert_eq!(merges(&files, &options()), [vec![0, 1, 2, 3, 4]], "three are too few");
         files.iter_mut().for_each(|file| file.memory_bytes = MIB);
         assert_eq!(merges(&files, &options()), [[0; 0]; 0]);
+    }
+
+    #[test]
+    fn more_files_than_can_be_merged_at_once_are_not_waited_for() {
+        check(&CompactOptions { files_min: 20, ..options() }, &[1; 18], &[&[1; 16]]);
+        let options = CompactOptions { files_min: 12, ..options() };
+        let mut files = files(&[1; 11]);
+        assert_eq!(merges(&files, &options), [[0; 0]; 0]);
+        files.iter_mut().for_each(|file| file.memory_bytes = MIB / 5);
+        assert_eq!(merges(&files, &options), [[0, 1, 2, 3, 4], [5, 6, 7, 8, 9]]);
+        assert_eq!(merges(&files[..5], &options), [[0; 0]; 0], "the next may take less");
+        files.iter_mut().for_each(|file| file.memory_bytes = MIB);
+        assert_eq!(merges(&files, &options), [[0; 0]; 0]);
     }
 
     #[test]

@@ -12,9 +12,7 @@ use std::{
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use parquet::{
-    arrow::arrow_reader::{
-        ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
-    },
+    arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder},
     errors::ParquetError,
 };
 use rustix::io::Errno;
@@ -23,7 +21,10 @@ use stages::{
     store::{Dataset, Keys},
 };
 
-use super::{super::parquet::Writer, footer::Footer};
+use super::{
+    super::{Batches, parquet::Writer},
+    footer::Footer,
+};
 
 /// Rows and bytes of them that are put in order before they are written.
 const GATHERED_ROWS: usize = 16_384;
@@ -116,12 +117,12 @@ impl Input {
     fn open(path: PathBuf, dataset: Dataset) -> Result<(Self, SchemaRef), MergeError> {
         let open = || -> Result<_, String> {
             let file = File::open(&path).map_err(|error| error.to_string())?;
-            let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::default());
+            let metadata = ArrowReaderMetadata::load(&file, Batches::options());
             let metadata = metadata.map_err(|error| error.to_string())?;
-            let Footer { rows, batch_rows, .. } = Footer::of(&metadata)?;
+            let Footer { rows, batches, .. } = Footer::of(&metadata)?;
             let schema = metadata.schema().clone();
             let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata);
-            let reader = reader.with_batch_size(batch_rows).build().map_err(|error| error.to_string())?;
+            let reader = reader.with_batch_size(batches.rows).build().map_err(|error| error.to_string())?;
             Ok((reader, schema, rows))
         };
         let (reader, schema, rows) = open().map_err(|reason| refused(&path, reason))?;
