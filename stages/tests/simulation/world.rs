@@ -173,7 +173,7 @@ impl<'a> World<'a> {
     }
 
     fn turn(&mut self) {
-        match self.rng.random_range(0..100) {
+        match self.rng.random_range(0..101) {
             0..12 => self.take(),
             12..17 => self.close(),
             17..20 => self.tick(),
@@ -198,7 +198,8 @@ impl<'a> World<'a> {
                     None => self.queues[STORE].lose(lease),
                 }
             }
-            98.. if self.faulty => self.fault(),
+            98 => self.merge_files(),
+            99.. if self.faulty => self.fault(),
             _ => {}
         }
     }
