@@ -165,18 +165,20 @@ async fn a_fleet_that_comes_at_once_is_let_in() {
 async fn it_takes_as_long_to_refuse_nobody_as_somebody() {
     let guarded = Guarded::start(&format!("boiler:{}\n", hash_password(b"swordfish").unwrap()), |_| {}).await;
     let mut fastest = [Duration::MAX; 2];
-    for _ in 0..3 {
+    let alike = |[somebody, nobody]: [Duration; 2]| nobody > somebody / 2 && nobody < somebody * 2;
+    // Other tests take their time from it: the fastest of ever more tries comes close to what it costs.
+    for _ in 0..30 {
         for (fastest, user) in fastest.iter_mut().zip(["boiler", "nobody"]) {
             let begun = Instant::now();
             assert_eq!(guarded.code(V3, Some(user), Some("trout")).await, 4);
             *fastest = begun.elapsed().min(*fastest);
         }
+        if alike(fastest) {
+            break;
+        }
     }
     let [somebody, nobody] = fastest;
-    assert!(
-        nobody > somebody / 2 && nobody < somebody * 2,
-        "{nobody:?} for nobody, {somebody:?} for somebody"
-    );
+    assert!(alike(fastest), "{nobody:?} for nobody, {somebody:?} for somebody");
 }
 
 #[tokio::test]
