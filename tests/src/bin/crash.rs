@@ -5,13 +5,13 @@
 use std::{panic, process::ExitCode};
 
 use clap::Parser;
-use tests::rig::{self, Books, Ended, Events, Hits, Plan};
+use tests::rig::{self, Books, Ended, Events, Hits, Mode, Plan};
 
 /// Kills Millstream at random moments while a fleet publishes, and checks that nothing is missing and nothing is there
 /// twice. Builds the programs it needs.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// Runs rounds until so many processes were killed.
+    /// Runs rounds until so many processes were killed, and at least one round of each mode.
     #[arg(long, default_value_t = 20)]
     kills: u64,
     /// Where all random numbers come from.
@@ -55,7 +55,7 @@ fn run(arguments: &Arguments) -> ExitCode {
             None => return ExitCode::FAILURE,
         }
         round += 1;
-        if only.is_some() || events.kills() >= kills {
+        if only.is_some() || (round >= Mode::ALL.len() as u64 && events.kills() >= kills) {
             break;
         }
     }

@@ -17,8 +17,8 @@ pub enum Mode {
 }
 
 impl Mode {
-    /// Where there are many processes most kills are: last, so that also a short run has rounds of all three.
-    const ALL: [Self; 3] = [Self::AllInOne, Self::BehindBroker, Self::ProcessPerStage];
+    /// In the order of rounds.
+    pub const ALL: [Self; 3] = [Self::AllInOne, Self::BehindBroker, Self::ProcessPerStage];
 }
 
 impl fmt::Display for Mode {
