@@ -131,8 +131,9 @@ impl Rule {
                     anomaly_score: None,
                     ..Transition::of("resolved", watch.since, sample)
                 });
-                let received_at = heard.map_or(sample.received_at, |watch| watch.received_at);
-                (Some(Watch::since(received_at, received_at, sample.message)), returned)
+                let last = heard.map(|watch| (watch.received_at, watch.message));
+                let (received_at, message) = last.unwrap_or((sample.received_at, sample.message));
+                (Some(Watch::since(received_at, received_at, message)), returned)
             }
             WaitsFor::Condition { condition, stays, hold } => {
                 let Some((value, at)) = sample.measured() else { return (heard, None) };

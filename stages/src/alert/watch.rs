@@ -39,12 +39,14 @@ impl Watch {
         self.phase == Phase::Firing
     }
 
-    /// The same after one more reading. One that has ended hears nothing: it is saved once, not with every frame.
+    /// The same after one more reading. One that has ended hears nothing: it is saved once, not with every frame. Which
+    /// reading is the last is a matter of receipt, not of the way that brought it here.
     pub(super) fn heard(self, received_at: Micros, message: u64) -> Self {
-        match self.phase {
-            Phase::Ended => self,
-            _ => Self { received_at: self.received_at.max(received_at), message, ..self },
+        if self.phase == Phase::Ended {
+            return self;
         }
+        let (received_at, message) = (self.received_at, self.message).max((received_at, message));
+        Self { received_at, message, ..self }
     }
 
     /// What a reading at `at` that ends it leaves; one that had ended before stays as it is.

@@ -79,6 +79,14 @@ fn a_row_received_before_a_silence_began_does_not_end_it() {
     check(absent(300), events, &["firing at 400 since 100", "resolved at 420 since 100"]);
 }
 
+/// Several lanes may bring what a device sends, one faster than the other.
+#[test]
+fn the_last_reading_is_the_one_that_was_received_last() {
+    let rows = run(&alert(vec![absent(300)]), &frames(&script("20: 1\n10: 1\ntick 320"), false));
+    let [fired] = rows.as_slice() else { panic!("{rows:?}") };
+    assert_eq!((fired.message, fired.times), (20, [320, 20, 320].map(|secs| secs * SECOND)));
+}
+
 #[test]
 fn the_rows_say_what_is_known() {
     let rule = RuleConfig { name: "silent".to_owned(), severity: Severity::Critical, ..absent(300) };
