@@ -115,11 +115,17 @@ impl Site {
     /// # Panics
     /// When that takes too long.
     pub fn wait_until_dry(&self) {
-        until("the queues run dry", || {
-            let depths = self.queues();
-            let queues = depths["queues"].as_object().expect("an object per queue");
-            queues.values().all(|depth| depth["frames"] == 0)
-        });
+        until("the queues run dry", || self.is_dry());
+    }
+
+    /// Whether every row is in the lake.
+    ///
+    /// # Panics
+    /// When the queues cannot be asked.
+    pub fn is_dry(&self) -> bool {
+        let depths = self.queues();
+        let queues = depths["queues"].as_object().expect("an object per queue");
+        queues.values().all(|depth| depth["frames"] == 0)
     }
 
     /// A command of `millstream` on the site's topology and data.
