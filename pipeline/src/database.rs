@@ -5,13 +5,13 @@
 //! job in its own savepoint, and answers after the commit. So a hundred publishers, stages and
 //! settlements share one fsync, and a job that fails takes nothing with it.
 
+mod checksum;
 mod error;
 mod job;
 mod meters;
 mod migrate;
 mod open;
 mod owner;
-mod seal;
 mod space;
 #[cfg(test)]
 mod tests;
@@ -29,16 +29,16 @@ use std::{
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot, watch};
 
+pub(crate) use self::{
+    checksum::{checked, checksum},
+    owner::Registration,
+};
 pub use self::{error::DatabaseError, meters::DatabaseStats, owner::Owner};
 use self::{
     job::{Job, Task},
     meters::Meters,
     trouble::Trouble,
     writer::Writer,
-};
-pub(crate) use self::{
-    owner::Registration,
-    seal::{seal, unseal},
 };
 
 /// What a write survives once it is answered.

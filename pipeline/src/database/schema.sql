@@ -45,8 +45,9 @@ CREATE INDEX frame_line ON frame (queue, line, holder, seq);
 CREATE INDEX frame_held ON frame (held_until, holder) WHERE holder IS NOT NULL;
 CREATE INDEX frame_suspect ON frame (queue, holder) WHERE losses >= 3;
 
--- The bytes of a frame, apart: a lease never rewrites them.
-CREATE TABLE body (seq INTEGER PRIMARY KEY, bytes BLOB NOT NULL);
+-- The bytes of a frame, apart: a lease never rewrites them. Here as below, sum is the checksum of the bytes (XXH3, 64 bits);
+-- NULL where a version before 3 wrote them.
+CREATE TABLE body (seq INTEGER PRIMARY KEY, bytes BLOB NOT NULL, sum INTEGER);
 
 -- Frames that are given up, with the reason. The number of a letter never comes again: people name letters by it.
 CREATE TABLE dead (
@@ -59,7 +60,8 @@ CREATE TABLE dead (
     attempts     INTEGER NOT NULL,
     reason       TEXT NOT NULL,
     died_at      INTEGER NOT NULL,
-    bytes        BLOB NOT NULL
+    bytes        BLOB NOT NULL,
+    sum          INTEGER
 );
 CREATE INDEX dead_queue ON dead (queue);
 
@@ -74,11 +76,11 @@ CREATE TABLE published (
 
 -- State of stages by lane: a snapshot, and what changed since.
 CREATE TABLE snapshot (
-    stage TEXT NOT NULL, lane INTEGER NOT NULL, number INTEGER NOT NULL, bytes BLOB NOT NULL,
+    stage TEXT NOT NULL, lane INTEGER NOT NULL, number INTEGER NOT NULL, bytes BLOB NOT NULL, sum INTEGER,
     PRIMARY KEY (stage, lane)
 );
 CREATE TABLE delta (
-    stage TEXT NOT NULL, lane INTEGER NOT NULL, number INTEGER NOT NULL, bytes BLOB NOT NULL,
+    stage TEXT NOT NULL, lane INTEGER NOT NULL, number INTEGER NOT NULL, bytes BLOB NOT NULL, sum INTEGER,
     PRIMARY KEY (stage, lane, number)
 );
 

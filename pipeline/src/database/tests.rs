@@ -116,7 +116,7 @@ async fn a_full_disk_is_told_and_can_be_got_over() {
         }
     };
     let big = |connection: &Connection| -> Result<(), DatabaseError> {
-        connection.execute("INSERT INTO body VALUES (1, zeroblob(1000000))", [])?;
+        connection.execute("INSERT INTO body (seq, bytes) VALUES (1, zeroblob(1000000))", [])?;
         set(connection, "test", 1)
     };
     database.write(Durability::Process, pages(1)).await.expect("limited");

@@ -5,7 +5,7 @@ use stages::frame::Lane;
 
 use super::Loaded;
 use crate::{
-    database::{seal, unseal},
+    database::{checked, checksum},
     failpoint::fail_point,
     queue::{NumberedDelta, QueueError},
 };
@@ -17,7 +17,7 @@ pub(super) fn load(
     since: Option<u64>,
 ) -> Result<Loaded, QueueError> {
     let snapshot = connection
-        .prepare_cached("SELECT number, bytes FROM snapshot WHERE stage = ?1 AND lane = ?2")?
+        .prepare_cached("SELECT number, bytes, sum FROM snapshot WHERE stage = ?1 AND lane = ?2")?
         .query_row(params![stage, lane.0], numbered)
         .optional()?;
     // Deltas up to the snapshot are gone: whoever stands before it needs it.
@@ -25,7 +25,7 @@ pub(super) fn load(
     let after = snapshot.as_ref().map(|(number, _)| *number).or(since).unwrap_or_default();
     let deltas = connection
         .prepare_cached(
-            "SELECT number, bytes FROM delta WHERE stage = ?1 AND lane = ?2 AND number > ?3 ORDER BY number",
+            "SELECT number, bytes, sum FROM delta WHERE stage = ?1 AND lane = ?2 AND number > ?3 ORDER BY number",
         )?
         .query_map(params![stage, lane.0, after.cast_signed()], numbered)?
         .collect::<Result<_, _>>()?;
@@ -46,15 +46,19 @@ pub(crate) fn append(connection: &Connection, delta: &NumberedDelta) -> Result<(
     let number = number.cast_signed();
     let Some(snapshot) = &delta.snapshot else {
         connection
-            .prepare_cached("INSERT INTO delta (stage, lane, number, bytes) VALUES (?1, ?2, ?3, ?4)")?
-            .execute(params![stage, lane.0, number, seal(&delta.bytes)])?;
+            .prepare_cached(
+                "INSERT INTO delta (stage, lane, number, bytes, sum) VALUES (?1, ?2, ?3, ?4, ?5)",
+            )?
+            .execute(params![stage, lane.0, number, delta.bytes, checksum(&delta.bytes)])?;
         return Ok(());
     };
     fail_point!("snapshot_before");
     // The snapshot holds the change already.
     connection
-        .prepare_cached("REPLACE INTO snapshot (stage, lane, number, bytes) VALUES (?1, ?2, ?3, ?4)")?
-        .execute(params![stage, lane.0, number, seal(snapshot)])?;
+        .prepare_cached(
+            "REPLACE INTO snapshot (stage, lane, number, bytes, sum) VALUES (?1, ?2, ?3, ?4, ?5)",
+        )?
+        .execute(params![stage, lane.0, number, snapshot, checksum(snapshot)])?;
     connection
         .prepare_cached("DELETE FROM delta WHERE stage = ?1 AND lane = ?2 AND number <= ?3")?
         .execute(params![stage, lane.0, number])?;
@@ -74,6 +78,6 @@ fn last(connection: &Connection, stage: &str, lane: Lane) -> Result<u64, QueueEr
 }
 
 fn numbered(row: &rusqlite::Row<'_>) -> rusqlite::Result<(u64, Vec<u8>)> {
-    let bytes = unseal(row.get_ref(1)?.as_blob()?, "the state of a stage")?;
+    let bytes = checked(row.get_ref(1)?.as_blob()?, row.get(2)?, "the state of a stage")?;
     Ok((row.get::<_, i64>(0)?.cast_unsigned(), bytes.to_vec()))
 }

@@ -9,9 +9,10 @@ CREATE TABLE dead_3 (
     attempts     INTEGER NOT NULL,
     reason       TEXT NOT NULL,
     died_at      INTEGER NOT NULL,
-    bytes        BLOB NOT NULL
+    bytes        BLOB NOT NULL,
+    sum          INTEGER
 );
-INSERT INTO dead_3 SELECT letter, queue, lane, id, rows, published_at, attempts, reason, died_at, bytes FROM dead;
+INSERT INTO dead_3 SELECT letter, queue, lane, id, rows, published_at, attempts, reason, died_at, bytes, NULL FROM dead;
 DROP TABLE dead;
 ALTER TABLE dead_3 RENAME TO dead;
 CREATE INDEX dead_queue ON dead (queue);
@@ -53,3 +54,8 @@ ALTER TABLE session ADD COLUMN owner INTEGER;
 -- Refused messages have two columns more when their frames are read: what a roll that was interrupted wrote of them goes
 -- by these. Either name is made of the columns, see GroupKey.
 UPDATE roll_file SET rows_of = 'quarantine-c7be486b76b3a6d8' WHERE rows_of = 'quarantine-78acc538bd7d18ac';
+
+-- What is stored has a checksum beside it, from here on.
+ALTER TABLE body ADD COLUMN sum INTEGER;
+ALTER TABLE snapshot ADD COLUMN sum INTEGER;
+ALTER TABLE delta ADD COLUMN sum INTEGER;

@@ -72,7 +72,7 @@ fn miscounts(connection: &Connection) -> rusqlite::Result<Vec<Miscount>> {
     let dead_counted = each(connection, "SELECT queue, dead, dead_rows, dead_bytes FROM queue", holding)?;
     let found = each(
         connection,
-        "SELECT queue, count(*), sum(rows), sum(min(frame.bytes, length(body.bytes))) FROM frame JOIN body USING (seq)
+        "SELECT queue, count(*), sum(rows), sum(length(body.bytes)) FROM frame JOIN body USING (seq)
          GROUP BY queue",
         holding,
     )?;

@@ -6,7 +6,7 @@ use stages::frame::{FrameId, Lane, Micros};
 
 use super::{SqliteQueues, depth, depth::count, tally::Tally};
 use crate::{
-    database::{Durability, seal},
+    database::{Durability, checked},
     lake,
     queue::{Batch, DeadFilter, KeptLetter, QueueError, QueueName, Span},
 };
@@ -35,10 +35,13 @@ impl SqliteQueues {
         let read = move |connection: &Connection| {
             let only = DeadFilter { letters: vec![letter], ..DeadFilter::default() };
             let Some(kept) = find(connection, &only, Span::ALL, 1)?.pop() else { return Ok(None) };
-            let bytes: Vec<u8> = connection
-                .prepare_cached("SELECT bytes FROM dead WHERE letter = ?1")?
-                .query_row([letter], |row| row.get(0))?;
-            Ok(Some((kept, bytes.into())))
+            let bytes = connection
+                .prepare_cached("SELECT bytes, sum FROM dead WHERE letter = ?1")?
+                .query_row([letter], |row| {
+                    let bytes = checked(row.get_ref(0)?.as_blob()?, row.get(1)?, "a dead letter")?;
+                    Ok(Bytes::copy_from_slice(bytes))
+                })?;
+            Ok(Some((kept, bytes)))
         };
         self.database().read(read).await
     }
@@ -165,12 +168,12 @@ fn put_back(
             "INSERT INTO frame (queue, line, lane, id, rows, bytes, published_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         )?
         .insert(frame)?;
-    let frame: Vec<u8> = connection
-        .prepare_cached("DELETE FROM dead WHERE letter = ?1 RETURNING bytes")?
-        .query_row([letter], |row| row.get(0))?;
     connection
-        .prepare_cached("INSERT INTO body (seq, bytes) VALUES (?1, ?2)")?
-        .execute(params![seq, seal(&frame)])?;
+        .prepare_cached(
+            "INSERT INTO body (seq, bytes, sum) SELECT ?1, bytes, sum FROM dead WHERE letter = ?2",
+        )?
+        .execute(params![seq, letter])?;
+    connection.prepare_cached("DELETE FROM dead WHERE letter = ?1")?.execute([letter])?;
     tally.requeued(*queue, rows, bytes);
     Ok(())
 }

@@ -9,7 +9,7 @@ use super::{
     receive::Look,
 };
 use crate::{
-    database::unseal,
+    database::checked,
     queue::{Delivery, EncodedFrame, Holder, QueueName, Receipt},
 };
 
@@ -88,7 +88,7 @@ fn collect(
     line: u16,
 ) -> rusqlite::Result<Vec<Delivery>> {
     let mut statement = connection.prepare_cached(
-        "SELECT seq, lane, id, frame.rows, frame.bytes, attempts, losses, body.bytes
+        "SELECT seq, lane, id, frame.rows, frame.bytes, attempts, losses, body.bytes, body.sum
          FROM frame JOIN body USING (seq)
          WHERE queue = ?1 AND line = ?2 AND holder IS NULL ORDER BY seq",
     )?;
@@ -114,7 +114,7 @@ fn collect(
 
 fn delivery(row: &Row<'_>, look: &Look, holder: Holder, suspect: bool) -> rusqlite::Result<Delivery> {
     let id = FrameId(row.get(2)?);
-    let bytes = unseal(row.get_ref(7)?.as_blob()?, "a frame")?;
+    let bytes = checked(row.get_ref(7)?.as_blob()?, row.get(8)?, "a frame")?;
     let bytes = Bytes::copy_from_slice(bytes);
     let frame = EncodedFrame { id, lane: Lane(row.get(1)?), rows: row.get(3)?, bytes };
     let receipt = Receipt { queue: look.queue, frame: id, seq: row.get(0)?, holder, lease: look.lease };

@@ -9,7 +9,7 @@ use tokio::{select, time::sleep};
 use super::{SqliteQueues, depth, tally::Tally};
 use crate::{
     clock::micros,
-    database::{Durability, seal},
+    database::{Durability, checksum},
     queue::{Publish, QueueError, QueueName},
 };
 
@@ -104,7 +104,7 @@ pub(super) fn insert(
     let mut frames = connection.prepare_cached(
         "INSERT INTO frame (queue, line, lane, id, rows, bytes, published_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
     )?;
-    let mut bodies = connection.prepare_cached("INSERT INTO body (seq, bytes) VALUES (?1, ?2)")?;
+    let mut bodies = connection.prepare_cached("INSERT INTO body (seq, bytes, sum) VALUES (?1, ?2, ?3)")?;
     for Publish { queue, frame } in entries {
         if window.length > 0 && is_repeated(connection, *queue, &frame.id.0, window)? {
             continue;
@@ -113,7 +113,7 @@ pub(super) fn insert(
         let bytes = i64::try_from(frame.bytes.len()).unwrap_or(i64::MAX);
         let row = params![*queue as i64, line, frame.lane.0, frame.id.0, frame.rows, bytes, window.now];
         let seq = frames.insert(row)?;
-        bodies.execute(params![seq, seal(&frame.bytes)])?;
+        bodies.execute(params![seq, &frame.bytes[..], checksum(&frame.bytes)])?;
         tally.added(*queue, frame.rows.into(), bytes);
         added += 1;
     }

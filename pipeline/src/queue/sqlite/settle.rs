@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     clock::micros,
-    database::Durability,
+    database::{Durability, checksum},
     queue::{DeadLetter, QueueError, Receipt, Verdict},
 };
 
@@ -160,8 +160,8 @@ pub(super) fn bury(
 ) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
-            "INSERT INTO dead (queue, lane, id, rows, published_at, attempts, reason, died_at, bytes)
-             SELECT queue, lane, id, rows, published_at, attempts + ?2, ?3, ?4, substr(body.bytes, 1, frame.bytes)
+            "INSERT INTO dead (queue, lane, id, rows, published_at, attempts, reason, died_at, bytes, sum)
+             SELECT queue, lane, id, rows, published_at, attempts + ?2, ?3, ?4, body.bytes, body.sum
              FROM frame JOIN body USING (seq) WHERE seq = ?1",
         )?
         .execute(params![held.seq, failures, reason, now])?;
@@ -183,8 +183,8 @@ pub(super) fn keep_dead(
     let DeadLetter { queue, frame, attempts, reason } = letter;
     connection
         .prepare_cached(
-            "INSERT INTO dead (queue, lane, id, rows, published_at, attempts, reason, died_at, bytes)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?5, ?8)",
+            "INSERT INTO dead (queue, lane, id, rows, published_at, attempts, reason, died_at, bytes, sum)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?5, ?8, ?9)",
         )?
         .execute(params![
             *queue as i64,
@@ -194,7 +194,8 @@ pub(super) fn keep_dead(
             now,
             attempts,
             reason,
-            &frame.bytes[..]
+            &frame.bytes[..],
+            checksum(&frame.bytes)
         ])?;
     let bytes = i64::try_from(frame.bytes.len()).unwrap_or(i64::MAX);
     tally.died(*queue, frame.rows.into(), bytes);

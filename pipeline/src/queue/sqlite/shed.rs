@@ -175,8 +175,8 @@ fn bury(
     let seqs = format!("[{}]", seqs.join(","));
     connection
         .prepare_cached(
-            "INSERT INTO dead (queue, lane, id, rows, published_at, attempts, reason, died_at, bytes)
-             SELECT queue, lane, id, rows, published_at, attempts, ?2, ?3, substr(body.bytes, 1, frame.bytes)
+            "INSERT INTO dead (queue, lane, id, rows, published_at, attempts, reason, died_at, bytes, sum)
+             SELECT queue, lane, id, rows, published_at, attempts, ?2, ?3, body.bytes, body.sum
              FROM frame JOIN body USING (seq) WHERE seq IN (SELECT value FROM json_each(?1)) ORDER BY seq",
         )?
         .execute(params![seqs, reason, now])?;
