@@ -6,8 +6,10 @@ use std::{
     path::{Path, PathBuf},
     process::{self, Command},
     sync::atomic::{AtomicU8, Ordering},
+    time::Duration,
 };
 
+use rusqlite::Connection;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -126,6 +128,16 @@ impl Site {
         let depths = self.queues();
         let queues = depths["queues"].as_object().expect("an object per queue");
         queues.values().all(|depth| depth["frames"] == 0)
+    }
+
+    /// Whether anybody can write to the data file: not while a process sleeps in the middle of a commit.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn is_writable(&self) -> bool {
+        let file = Connection::open(self.data().join("millstream.db")).unwrap();
+        file.busy_timeout(Duration::from_millis(200)).unwrap();
+        file.execute_batch("BEGIN IMMEDIATE; ROLLBACK").is_ok()
     }
 
     /// A command of `millstream` on the site's topology and data.

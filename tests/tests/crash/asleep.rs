@@ -3,7 +3,7 @@
 use serde_json::Value;
 use tests::{Child, Site, lake, until};
 
-use crate::{RESTLESS, run_armed, stop};
+use crate::{RESTLESS, launch, run_armed, stop};
 
 const FLEET: [&str; 8] = ["--devices", "50", "--rate", "1000", "--messages", "2500", "--faults", "default"];
 
@@ -27,14 +27,31 @@ fn until_asleep(child: &Child) {
     until("it falls asleep", || child.has_stopped());
 }
 
+/// `millstream run STAGE`, asleep at a fail point, but not with the lock of the data file: another thread of it may have
+/// had that, and then everybody waits. Such a one is killed, and another takes its place.
+fn asleep_without_the_lock(site: &Site, stage: &str, fail_point: &str) -> Child {
+    let mut sleeper = None;
+    until("one falls asleep without the lock of the data file", || {
+        // Work waits for it, so it may sleep before it says that it runs.
+        let child = launch(site.armed("run", &format!("{fail_point}:stop")), site, &[stage]);
+        until_asleep(&child);
+        if site.is_writable() {
+            sleeper = Some(child);
+        } else {
+            child.kill();
+        }
+        sleeper.is_some()
+    });
+    sleeper.unwrap()
+}
+
 #[test]
 fn a_store_worker_that_slept_through_its_lease_publishes_nothing() {
     for moment in ["intent_before", "file_half", "link_before", "link_after", "settle_before"] {
         let site = Site::new(RESTLESS);
         let front = site.run(&["ingest", "validate", "transform", "analyze", "alert"]);
-        let sleeper = run_armed(&site, &["store"], &format!("{moment}:1:stop"));
         let fleet = site.fleet(FLEET);
-        until_asleep(&sleeper);
+        let sleeper = asleep_without_the_lock(&site, "store", &format!("{moment}:1"));
         let other = site.run(&["store"]);
         let report = fleet.ended().well().json();
         until_dry(&site, &["validate", "transform", "analyze", "alert", "store"]);
@@ -59,9 +76,8 @@ fn rows_stored(site: &Site) -> Value {
 fn a_stage_that_slept_through_its_lease_commits_nothing() {
     let site = Site::new(RESTLESS);
     let rest = site.run(&["ingest", "validate", "transform", "alert", "store"]);
-    let sleeper = run_armed(&site, &["analyze"], "step_before:3:stop");
     let fleet = site.fleet(FLEET);
-    until_asleep(&sleeper);
+    let sleeper = asleep_without_the_lock(&site, "analyze", "step_before:3");
     let other = site.run(&["analyze"]);
     let report = fleet.ended().well().json();
     until_dry(&site, &["validate", "transform", "analyze", "alert", "store"]);
@@ -91,8 +107,7 @@ fn nobody_dies_of_a_process_that_sleeps_with_the_lock_of_the_data_file() {
     let analyze = site.run(&["analyze"]);
     let fleet = site.fleet(["--rate", "200", "--seconds", "15", "--faults", "default", "--drain-secs", "90"]);
     until("a store worker dies", || !dying.is_running());
-    let resolving = run_armed(&site, &["store"], "fence_after:1:stop");
-    until_asleep(&resolving);
+    let resolving = asleep_without_the_lock(&site, "store", "fence_after:1");
     analyze.kill();
     let sleeper = run_armed(&site, &["analyze"], "commit_before:10:stop");
     until_asleep(&sleeper);

@@ -21,11 +21,15 @@ fn run_armed(site: &Site, stages: &[&str], fail_point: &str) -> Child {
     start(site.armed("run", fail_point), site, stages)
 }
 
-fn start(mut command: Command, site: &Site, stages: &[&str]) -> Child {
-    command.args(stages).arg("--listen").arg(site.address().to_string());
-    let child = Child::start(command);
+fn start(command: Command, site: &Site, stages: &[&str]) -> Child {
+    let child = launch(command, site, stages);
     child.says("running");
     child
+}
+
+fn launch(mut command: Command, site: &Site, stages: &[&str]) -> Child {
+    command.args(stages).arg("--listen").arg(site.address().to_string());
+    Child::start(command)
 }
 
 fn stop(processes: impl IntoIterator<Item = Child>) {

@@ -2,7 +2,6 @@
 
 use std::{net::SocketAddr, thread::sleep, time::Duration};
 
-use rusqlite::Connection;
 use serde_json::Value;
 use tests::{Child, Site, lake, until};
 
@@ -29,12 +28,10 @@ fn fleet(site: &Site) -> Child {
 /// Puts `child` to sleep at a moment when it holds frames of `queue`, if one is named, and nobody else does, but not
 /// the data file: in the middle of a commit everybody would have to wait for it.
 pub(crate) fn put_to_sleep(site: &Site, child: &mut Child, queue: Option<&str>) {
-    let file = Connection::open(site.data().join("millstream.db")).unwrap();
-    file.busy_timeout(Duration::from_millis(200)).unwrap();
     until("it sleeps with frames in its hands", || {
         child.stop();
-        let free = file.execute_batch("BEGIN IMMEDIATE; ROLLBACK").is_ok();
-        let asleep = free && queue.is_none_or(|queue| site.queues()["queues"][queue]["in_flight"] != 0);
+        let asleep =
+            site.is_writable() && queue.is_none_or(|queue| site.queues()["queues"][queue]["in_flight"] != 0);
         if !asleep {
             child.go_on();
             sleep(Duration::from_millis(10));
