@@ -1,5 +1,7 @@
 //! A checksum beside what is stored: SQLite checks how its pages hang together, not what they hold.
 
+use std::fmt::Display;
+
 use rusqlite::{Error, Result, ffi};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -13,7 +15,7 @@ pub(crate) fn checksum(bytes: &[u8]) -> i64 {
 ///
 /// # Errors
 /// As SQLite's for a damaged file, when they are others.
-pub(crate) fn checked<'a>(bytes: &'a [u8], sum: Option<i64>, what: &str) -> Result<&'a [u8]> {
+pub(crate) fn checked(bytes: &[u8], sum: Option<i64>, what: impl Display) -> Result<&[u8]> {
     if sum.is_none_or(|sum| sum == checksum(bytes)) {
         return Ok(bytes);
     }

@@ -6,6 +6,7 @@ use std::{
     path::PathBuf,
 };
 
+use rusqlite::Connection;
 use tests::{Child, Ended, Site, lake};
 
 use crate::QUICK;
@@ -71,6 +72,28 @@ fn a_changed_digit_in_a_frame_is_noticed() {
     tells(&site, ended);
     let quarantine = site.lake().join("quarantine");
     assert!(!lake::files(&site.lake()).iter().any(|file| file.starts_with(&quarantine)));
+}
+
+#[test]
+fn a_damaged_dead_letter_is_not_put_back_and_can_be_dropped() {
+    let site = with_backlog();
+    let file = Connection::open(data_file(&site)).unwrap();
+    let dead = "INSERT INTO dead (queue, lane, id, rows, published_at, attempts, reason, died_at, bytes, sum)
+        SELECT queue, lane, id, frame.rows, published_at, 5, 'by hand', published_at, zeroblob(9), sum
+        FROM frame JOIN body USING (seq) LIMIT 1";
+    assert_eq!(file.execute(dead, []).unwrap(), 1);
+    let dead = |arguments: &[&str]| {
+        let mut command = site.millstream("dead");
+        command.args(arguments);
+        Child::start(command).ended()
+    };
+    for command in [["show", "1"], ["requeue", "1"]] {
+        let ended = dead(&command).with(1);
+        let said = ended.err.join("\n");
+        assert!(said.contains("the checksum of dead letter 1 does not fit"), "{said}");
+    }
+    dead(&["drop", "1"]).well();
+    assert_eq!(file.query_row("SELECT count(*) FROM dead", [], |row| row.get(0)), Ok(0));
 }
 
 #[test]

@@ -35,13 +35,7 @@ impl SqliteQueues {
         let read = move |connection: &Connection| {
             let only = DeadFilter { letters: vec![letter], ..DeadFilter::default() };
             let Some(kept) = find(connection, &only, Span::ALL, 1)?.pop() else { return Ok(None) };
-            let bytes = connection
-                .prepare_cached("SELECT bytes, sum FROM dead WHERE letter = ?1")?
-                .query_row([letter], |row| {
-                    let bytes = checked(row.get_ref(0)?.as_blob()?, row.get(1)?, "a dead letter")?;
-                    Ok(Bytes::copy_from_slice(bytes))
-                })?;
-            Ok(Some((kept, bytes)))
+            Ok(Some((kept, bytes_of(connection, letter)?.0)))
         };
         self.database().read(read).await
     }
@@ -152,6 +146,16 @@ fn batch(
     Ok(batch)
 }
 
+/// The frame of a letter, and its checksum, which fits.
+fn bytes_of(connection: &Connection, letter: i64) -> rusqlite::Result<(Bytes, Option<i64>)> {
+    let mut select = connection.prepare_cached("SELECT bytes, sum FROM dead WHERE letter = ?1")?;
+    select.query_row([letter], |row| {
+        let sum = row.get(1)?;
+        let bytes = checked(row.get_ref(0)?.as_blob()?, sum, format_args!("dead letter {letter}"))?;
+        Ok((Bytes::copy_from_slice(bytes), sum))
+    })
+}
+
 /// Makes a letter the last frame of its line again, as if it had never failed. Whether its id was published of late does not
 /// matter: it was this frame.
 fn put_back(
@@ -168,11 +172,10 @@ fn put_back(
             "INSERT INTO frame (queue, line, lane, id, rows, bytes, published_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         )?
         .insert(frame)?;
-    connection
-        .prepare_cached(
-            "INSERT INTO body (seq, bytes, sum) SELECT ?1, bytes, sum FROM dead WHERE letter = ?2",
-        )?
-        .execute(params![seq, letter])?;
+    // A stage that is handed a damaged one ends its process.
+    let (body, sum) = bytes_of(connection, *letter)?;
+    let body = params![seq, &body[..], sum];
+    connection.prepare_cached("INSERT INTO body (seq, bytes, sum) VALUES (?1, ?2, ?3)")?.execute(body)?;
     connection.prepare_cached("DELETE FROM dead WHERE letter = ?1")?.execute([letter])?;
     tally.requeued(*queue, rows, bytes);
     Ok(())
