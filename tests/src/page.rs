@@ -27,7 +27,7 @@ case "$*" in
     *) echo "the test of the pages knows no cargo $*" >&2; exit 1 ;;
 esac
 "#;
-const NOT_HERE: [&str; 2] = ["tests/run.sh", ".ci/run"];
+const NOT_HERE: [&str; 3] = ["tests/run.sh", "tests/bench.sh", ".ci/run"];
 
 /// One block of a page.
 #[derive(Debug, PartialEq)]
