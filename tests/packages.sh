@@ -43,11 +43,14 @@ need() {
     step "apt-get install ${missing[*]}"
     as_root apt-get update -q
     # The tests start their own broker: one that the package starts would have the port that the pages use.
+    local ours=no status=0
     if [ ! -e "$policy" ]; then
         printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
         as_root chmod +x "$policy"
-        # shellcheck disable=SC2064 # the path as it is now
-        trap "as_root rm -f '$policy'" EXIT
+        ours=yes
     fi
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${missing[@]}"
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${missing[@]}" ||
+        status=$?
+    [ "$ours" = no ] || as_root rm -f "$policy"
+    return "$status"
 }

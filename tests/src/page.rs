@@ -161,7 +161,7 @@ impl Reader {
     /// Runs a command; one that goes on is returned.
     fn run(&self, place: &str, line: &Line) -> Option<Child> {
         let command = line.command.trim();
-        if NOT_HERE.contains(&command) {
+        if command.split(' ').next().is_some_and(|program| NOT_HERE.contains(&program)) {
             return None;
         }
         if let Some(server) = server(command) {
