@@ -79,6 +79,8 @@ pub(super) struct Plan {
     pub(super) library_messages: u64,
     pub(super) latency_secs: u32,
     pub(super) backlog_messages: u64,
+    /// Whether every row is held against a ledger, too, which costs a loaded machine a lot.
+    pub(super) ledgers: bool,
     /// Starts in each round.
     pub(super) starts: u32,
     pub(super) settle: Duration,
@@ -104,6 +106,7 @@ impl Plan {
             library_messages: 1_000_000,
             latency_secs: 30,
             backlog_messages: 5_000_000,
+            ledgers: false,
             starts: 3,
             settle: secs(3),
             idle: secs(10),
@@ -128,6 +131,7 @@ impl Plan {
             library_messages: 2000,
             latency_secs: 2,
             backlog_messages: 4000,
+            ledgers: true,
             starts: 1,
             settle: Duration::ZERO,
             idle: Duration::from_millis(200),

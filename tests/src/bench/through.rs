@@ -2,6 +2,7 @@
 
 use std::{
     fs::{self, File},
+    net::SocketAddr,
     path::Path,
     process::Command,
     time::Duration,
@@ -16,7 +17,7 @@ use super::{
     options::Plan,
     send::{Load, Sent, send},
 };
-use crate::{Child, Console, Site, lake};
+use crate::{Child, Console, Site, lake, site::program};
 
 /// Samples of a message that has many, and metrics of each sample.
 const SAMPLES: u16 = 20;
@@ -85,7 +86,10 @@ impl Way {
 
 /// Why Millstream does not take this topology, if so.
 pub(super) fn refused(way: Way) -> Option<String> {
-    let ended = Child::start(way.site().millstream("check")).ended();
+    let site = way.site();
+    let mut check = program("millstream");
+    check.arg("check").arg("--config").arg(site.path("millstream.yaml"));
+    let ended = Child::start(check).ended();
     (ended.code != Some(0)).then(|| ended.out.into_iter().chain(ended.err).next().unwrap_or_default())
 }
 
@@ -104,8 +108,8 @@ pub(super) fn round(plan: &Plan, way: Way) -> Through {
 pub(super) fn run(plan: &Plan, load: Load, site: &Site, wrap: impl Fn(Command) -> Command) -> Through {
     let up = Child::start(wrap(site.up_command()));
     up.says("listening on mqtt://");
-    let sent = send(wrap(load.command(plan, site.address())));
-    end(up, site, load, &sent)
+    let sent = send(wrap(simulator(plan, load, site, site.address())));
+    end(plan, up, site, load, &sent)
 }
 
 fn by_broker(plan: &Plan, load: Load, site: &Site) -> Through {
@@ -120,20 +124,32 @@ fn by_broker(plan: &Plan, load: Load, site: &Site) -> Through {
     let up = Child::start(command);
     let console = Console::of(&up);
     up.says("subscribed to ");
-    let sent = send(load.command(plan, broker.address()));
+    let sent = send(simulator(plan, load, site, broker.address()));
     measure::until("all messages come from the broker", || {
         console.metric("millstream_ingest_messages_total") >= sent.messages() as f64
     });
-    end(up, site, load, &sent)
+    end(plan, up, site, load, &sent)
+}
+
+/// The simulator, to be started. Where it keeps a ledger, what it costs is not what is measured.
+fn simulator(plan: &Plan, load: Load, site: &Site, to: SocketAddr) -> Command {
+    let mut command = load.command(plan, to);
+    if plan.ledgers {
+        command.arg("--ledger").arg(site.ledger());
+    }
+    command
 }
 
 /// Asks the pipeline to end, which it does once all is in the lake.
-fn end(up: Child, site: &Site, load: Load, sent: &Sent) -> Through {
+fn end(plan: &Plan, up: Child, site: &Site, load: Load, sent: &Sent) -> Through {
     up.terminate();
     let spent = measure::until_ended(up);
     let messages = sent.messages();
     let readings = messages * METRICS * u64::from(load.samples);
     assert_all_is_stored(site, readings);
+    if plan.ledgers {
+        assert_eq!(site.verify()["stored"], messages);
+    }
     let took = spent.at - sent.started;
     Through { messages, readings, took, pipeline: spent.cpu, simulator: sent.cpu, peak: spent.peak }
 }
