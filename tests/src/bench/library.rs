@@ -76,7 +76,10 @@ fn cpu_of_thread() -> Duration {
 /// All that messages go through.
 struct Floor {
     validator: Validator,
-    levels: HashMap<String, Vec<(String, Level)>>,
+    /// Where the levels of each lie.
+    devices: HashMap<String, usize>,
+    /// By metric.
+    levels: Vec<Vec<(String, Level)>>,
     columns: Columns,
     file: Option<ArrowWriter<Vec<u8>>>,
     rows_of_file: u64,
@@ -88,7 +91,8 @@ impl Floor {
         let schema: Value = serde_json::from_str(DEVICE_SIM_SCHEMA).expect("a schema");
         let validator = jsonschema::options().should_validate_formats(true).build(&schema).expect("a schema");
         let columns = Columns::new();
-        Self { validator, levels: HashMap::new(), columns, file: None, rows_of_file: 0, messages: 0 }
+        let (devices, levels) = (HashMap::new(), Vec::new());
+        Self { validator, devices, levels, columns, file: None, rows_of_file: 0, messages: 0 }
     }
 
     /// Takes messages; answers how many rows they are.
@@ -112,10 +116,12 @@ impl Floor {
         let seq = message["seq"].as_u64();
         let metrics = message["metrics"].as_object().expect("an object");
         self.messages += 1;
-        if !self.levels.contains_key(device) {
-            self.levels.insert(device.to_owned(), Vec::new());
-        }
-        let levels = self.levels.get_mut(device).expect("just put there");
+        let place = self.devices.get(device).copied().unwrap_or_else(|| {
+            self.levels.push(Vec::new());
+            self.devices.insert(device.to_owned(), self.levels.len() - 1);
+            self.levels.len() - 1
+        });
+        let levels = &mut self.levels[place];
         for (metric, value) in metrics {
             let value = value.as_f64().expect("a number");
             let place = levels.iter().position(|(known, _)| known == metric).unwrap_or_else(|| {

@@ -90,7 +90,9 @@ pub(super) fn refused(way: Way) -> Option<String> {
     let mut check = program("millstream");
     check.arg("check").arg("--config").arg(site.path("millstream.yaml"));
     let ended = Child::start(check).ended();
-    (ended.code != Some(0)).then(|| ended.out.into_iter().chain(ended.err).next().unwrap_or_default())
+    // Without the path of its file, which is gone by then.
+    let said = ended.out.into_iter().chain(ended.err).next().unwrap_or_default();
+    (ended.code != Some(0)).then(|| said.rsplit("millstream.yaml:").next().unwrap_or_default().to_owned())
 }
 
 /// One round.
