@@ -3,52 +3,14 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-step() { printf '\n== %s\n' "$*"; }
+source tests/packages.sh
 
-as_root() {
-    if [ "$(id -u)" -eq 0 ]; then
-        "$@"
-    elif command -v sudo >/dev/null; then
-        sudo "$@"
-    else
-        echo "tests/run.sh: cannot run \"$*\": be root, install sudo, or install these packages yourself" >&2
-        exit 1
-    fi
-}
-
-if ! command -v cargo >/dev/null; then
-    echo "tests/run.sh: there is no cargo: install Rust as https://rustup.rs says" >&2
-    exit 1
-fi
-
-packages=()
-command -v cc >/dev/null || packages+=(gcc libc6-dev)
-command -v python3 >/dev/null || packages+=(python3)
-[ -x /usr/sbin/mosquitto ] || packages+=(mosquitto)
-python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
-command -v curl >/dev/null || packages+=(curl)
+packages=(gcc libc6-dev python3 python3-venv mosquitto mosquitto-clients curl openssl procps)
 # Spark reads the lake in a page of the documentation.
-command -v java >/dev/null || packages+=(default-jre-headless)
-command -v openssl >/dev/null || packages+=(openssl)
+packages+=(default-jre-headless)
 # Faults of disks and clocks, for the tests of faults; these also mount small file systems, and so are run as root.
-command -v strace >/dev/null || packages+=(strace)
-compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1' >/dev/null || packages+=(faketime)
-command -v pkill >/dev/null || packages+=(procps)
-command -v mosquitto_pub >/dev/null || packages+=(mosquitto-clients)
-# Debian keeps it where not everybody's PATH leads.
-[ -x /usr/sbin/mosquitto ] || command -v mosquitto >/dev/null || packages+=(mosquitto)
-if [ "${#packages[@]}" -gt 0 ]; then
-    step "apt-get install ${packages[*]}"
-    as_root apt-get update -q
-    # The tests start their own broker: one that the package starts would have the port that the pages use.
-    policy=/usr/sbin/policy-rc.d
-    if [ ! -e "$policy" ]; then
-        printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
-        as_root chmod +x "$policy"
-        trap 'as_root rm -f "$policy"' EXIT
-    fi
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${packages[@]}"
-fi
+packages+=(strace faketime)
+need "${packages[@]}"
 
 # Readers of the lake that are not ours, and other people's clients.
 venv=target/test-venv

@@ -89,6 +89,9 @@ struct Run {
     /// Devices in the fleet
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     devices: u32,
+    /// Samples in each message: an array in its `samples`, where there is more than one
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+    samples: u16,
     /// Messages per second over the whole fleet; 0 is as fast as it goes
     #[arg(long, default_value_t = 1000.0, value_name = "MSGS_PER_SEC")]
     rate: f64,
@@ -183,6 +186,7 @@ impl Run {
         let options = RunOptions {
             target: self.connecting.target(self.connections, run::client_prefix(self.seed)),
             devices: self.devices,
+            samples: self.samples,
             rate: self.rate,
             seconds,
             messages: self.messages,

@@ -7,7 +7,7 @@ mod device;
 mod faults;
 mod metrics;
 
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use chrono::{DateTime, SubsecRound, Utc};
 
@@ -21,6 +21,8 @@ pub use faults::Faults;
 pub struct FleetOptions {
     /// Devices, at least 1.
     pub devices: u32,
+    /// Samples in each message, at least 1: taken evenly over the time since the message before.
+    pub samples: u16,
     /// Event time between a message and the next, over the whole fleet.
     pub spacing: Duration,
     /// The devices' clocks at the first message.
@@ -37,6 +39,12 @@ pub(crate) struct Planned {
     /// After the start, in event time.
     pub(crate) at: Duration,
     pub(crate) publish: Publish,
+}
+
+/// The topics and payloads of the first `messages` messages of a fleet, in the order in which one connection sends them.
+pub fn messages(options: FleetOptions, messages: u64) -> impl Iterator<Item = (Arc<str>, String)> {
+    let share = Share::new(options, 0, 1, messages, Duration::MAX);
+    share.map(|Planned { publish, .. }| (publish.topic, publish.payload))
 }
 
 /// One connection's share of a fleet: every `parts`-th device. An endless iterator unless it is told to end.

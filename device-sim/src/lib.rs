@@ -22,4 +22,4 @@ pub mod verify;
 
 pub use client::{Address, Mqtt, Qos, Target};
 pub use error::SimError;
-pub use fleet::{Faults, FleetOptions};
+pub use fleet::{Faults, FleetOptions, messages};

@@ -2,6 +2,7 @@
 //!
 //! ```json
 //! {"device_id":"dev-000042","ts":"2026-03-01T10:04:00.123Z","seq":1,"metrics":{"temperature":21.4}}
+//! {"device_id":"dev-000042","seq":1,"samples":[{"ts":"2026-03-01T10:04:00.123Z","metrics":{"temperature":21.4}}]}
 //! ```
 
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -55,6 +56,49 @@ impl Message<'_> {
     }
 }
 
+/// A message of a device that collects: many samples, sent at once.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Batch<'a> {
+    /// Who sends it.
+    pub device: &'a str,
+    /// Counts the device's messages from 1.
+    pub seq: u64,
+    /// In the order in which they were measured.
+    pub samples: &'a [Sample<'a>],
+}
+
+/// What a device has measured at one instant.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Sample<'a> {
+    /// When, by the device's clock.
+    pub ts: DateTime<Utc>,
+    /// Metric names with their values.
+    pub metrics: &'a [(&'a str, Value<'a>)],
+}
+
+impl Batch<'_> {
+    /// The payload.
+    pub fn to_json(&self) -> String {
+        #[derive(Serialize)]
+        struct Shape<'a> {
+            device_id: &'a str,
+            seq: u64,
+            samples: Vec<Part<'a>>,
+        }
+        #[derive(Serialize)]
+        struct Part<'a> {
+            ts: String,
+            #[serde(serialize_with = "as_object")]
+            metrics: &'a [(&'a str, Value<'a>)],
+        }
+        let parts =
+            self.samples.iter().map(|sample| Part { ts: rfc3339(sample.ts), metrics: sample.metrics });
+        let shape = Shape { device_id: self.device, seq: self.seq, samples: parts.collect() };
+        // As above.
+        serde_json::to_string(&shape).unwrap_or_default()
+    }
+}
+
 fn as_object<S: Serializer>(metrics: &[(&str, Value<'_>)], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_map(metrics.iter().map(|(name, value)| (name, value)))
 }
@@ -64,13 +108,20 @@ pub(crate) fn rfc3339(ts: DateTime<Utc>) -> String {
     ts.to_rfc3339_opts(SecondsFormat::AutoSi, true)
 }
 
-/// What the oracle expects of a message that keeps to the shape: one row for each metric.
+/// What the oracle expects of a message that keeps to one of the shapes: one row for each metric of each sample.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Expected {
     pub(crate) device: String,
     pub(crate) seq: u64,
+    pub(crate) rows: Vec<ExpectedRow>,
+}
+
+/// One row of a message.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct ExpectedRow {
     pub(crate) ts_micros: i64,
-    pub(crate) metrics: Vec<(String, Content)>,
+    pub(crate) metric: String,
+    pub(crate) content: Content,
 }
 
 /// What a row holds, hashed. Numbers by their bits: 0.0 and -0.0 differ.
@@ -123,18 +174,34 @@ impl Expected {
         #[derive(Deserialize)]
         struct Shape {
             device_id: String,
-            ts: String,
             seq: u64,
+            #[serde(flatten)]
+            content: Measured,
+        }
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Measured {
+            Many { samples: Vec<Part> },
+            One(Part),
+        }
+        #[derive(Deserialize)]
+        struct Part {
+            ts: String,
             metrics: serde_json::Map<String, Json>,
         }
         let shape: Shape = serde_json::from_str(payload).ok()?;
-        let ts = DateTime::parse_from_rfc3339(&shape.ts).ok()?;
-        let metrics = shape
-            .metrics
-            .iter()
-            .map(|(name, value)| Some((name.clone(), Content::of_json(value)?)))
-            .collect::<Option<Vec<_>>>()?;
-        Some(Self { device: shape.device_id, seq: shape.seq, ts_micros: ts.timestamp_micros(), metrics })
+        let parts = match shape.content {
+            Measured::Many { samples } => samples,
+            Measured::One(part) => vec![part],
+        };
+        let mut rows = Vec::new();
+        for Part { ts, metrics } in parts {
+            let ts_micros = DateTime::parse_from_rfc3339(&ts).ok()?.timestamp_micros();
+            for (metric, value) in metrics {
+                rows.push(ExpectedRow { ts_micros, metric, content: Content::of_json(&value)? });
+            }
+        }
+        Some(Self { device: shape.device_id, seq: shape.seq, rows })
     }
 }
 

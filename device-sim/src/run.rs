@@ -19,6 +19,8 @@ use crate::{
 /// Event time between messages at rate 0: about what the fastest machine needs, so that the devices' clocks stay with
 /// or behind the world's.
 const SPACING_UNPACED: Duration = Duration::from_micros(1);
+/// How finely a lake tells instants apart.
+const RESOLUTION: Duration = Duration::from_micros(1);
 /// How far behind its rate a run may be when its seconds are over and still send what is due.
 const CATCH_UP: Duration = Duration::from_secs(1);
 
@@ -29,6 +31,8 @@ pub struct RunOptions {
     pub target: Target,
     /// Devices, at least 1. Their identifiers are `dev-000000` and so on.
     pub devices: u32,
+    /// Samples in each message, at least 1. With one a message has a shape of its own: see [`crate::message`].
+    pub samples: u16,
     /// Messages per second over the whole fleet; 0 is as fast as it goes.
     pub rate: f64,
     /// How long to publish. With `messages` as well, whichever comes first.
@@ -61,6 +65,7 @@ impl RunOptions {
                 client_prefix: client_prefix(seed),
             },
             devices: 100,
+            samples: 1,
             rate: 1000.0,
             seconds: Some(10.0),
             messages: None,
@@ -74,8 +79,9 @@ impl RunOptions {
 
     fn check(&self) -> Result<Timing, SimError> {
         let usage = |reason: String| Err(SimError::Usage(reason));
-        if self.devices == 0 || self.target.connections == 0 || self.target.inflight == 0 {
-            return usage("devices, connections and inflight must be 1 or more".into());
+        let Self { devices, samples, .. } = *self;
+        if devices == 0 || samples == 0 || self.target.connections == 0 || self.target.inflight == 0 {
+            return usage("devices, samples, connections and inflight must be 1 or more".into());
         }
         if self.rate != 0.0 && !(1e-3..=1e9).contains(&self.rate) {
             let rate = self.rate;
@@ -90,7 +96,17 @@ impl RunOptions {
             return usage("the run has no end: give seconds or messages".into());
         }
         let paced = self.rate > 0.0;
-        let spacing = if paced { Duration::from_secs_f64(1.0 / self.rate) } else { SPACING_UNPACED };
+        let spacing = if paced {
+            Duration::from_secs_f64(1.0 / self.rate)
+        } else {
+            SPACING_UNPACED * u32::from(samples)
+        };
+        // Times are whole microseconds, and two samples of a device must not have the same.
+        if samples > 1 && spacing * devices < RESOLUTION * u32::from(samples) {
+            return usage(format!(
+                "{devices} devices cannot take {samples} samples for each message at this rate: use fewer, or a lower rate"
+            ));
+        }
         Ok(Timing { paced, spacing, seconds })
     }
 }
@@ -130,6 +146,7 @@ pub async fn run_until(
     let timing = options.check()?;
     let fleet = FleetOptions {
         devices: options.devices,
+        samples: options.samples,
         spacing: timing.spacing,
         start: options.start,
         seed: options.seed,

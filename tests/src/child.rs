@@ -133,11 +133,27 @@ impl Child {
     /// # Panics
     /// When it has ended.
     pub fn memory_peak(&self) -> u64 {
-        let path = format!("/proc/{}/status", self.process.id());
-        let status = fs::read_to_string(&path).unwrap_or_else(|error| panic!("cannot read {path}: {error}"));
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let kib = peak.and_then(|peak| peak.trim().strip_suffix(" kB")).expect("a peak in kB");
-        1024 * kib.parse::<u64>().expect("a number")
+        self.memory_peak_if_alive().expect("it lives")
+    }
+
+    /// The same; none when it has ended.
+    pub(crate) fn memory_peak_if_alive(&self) -> Option<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id())).ok()?;
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        let kib = peak.trim().strip_suffix(" kB").expect("a peak in kB");
+        Some(1024 * kib.parse::<u64>().expect("a number"))
+    }
+
+    /// Its number, which stays its own until [`Child::ended`] or a drop.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Whether it has ended. What `/proc` says of it can still be read.
+    pub(crate) fn is_over(&self) -> bool {
+        let pid = WaitId::Pid(Pid::from_child(&self.process));
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        waitid(pid, options).expect("a child of ours").is_some()
     }
 
     /// How it has ended, if it has.

@@ -42,12 +42,22 @@ impl Mosquitto {
     /// # Panics
     /// When they cannot be written.
     pub fn configure(&self, settings: &str) {
-        let (ip, port) = (self.address.ip(), self.address.port());
         let directory = self.directory.path().display();
-        let text = format!(
-            "user root\nmax_queued_messages 0\npersistence true\npersistence_location {directory}/\n\
-             listener {port} {ip}\n{settings}"
-        );
+        self.write(&format!("persistence true\npersistence_location {directory}/"), settings);
+    }
+
+    /// The same for a broker that keeps nothing.
+    ///
+    /// # Panics
+    /// When they cannot be written.
+    pub fn configure_in_memory(&self, settings: &str) {
+        self.write("persistence false", settings);
+    }
+
+    fn write(&self, persistence: &str, settings: &str) {
+        let (ip, port) = (self.address.ip(), self.address.port());
+        let text =
+            format!("user root\nmax_queued_messages 0\n{persistence}\nlistener {port} {ip}\n{settings}");
         fs::write(self.path("mosquitto.conf"), text).unwrap();
     }
 

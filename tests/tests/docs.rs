@@ -32,6 +32,7 @@ pages! {
     docs_lake: "docs/lake.md",
     docs_operating: "docs/operating.md",
     docs_payloads: "docs/payloads.md",
+    docs_performance: "docs/performance.md",
     docs_quarantine: "docs/quarantine.md",
 }
 

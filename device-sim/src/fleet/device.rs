@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use rand::{RngExt, SeedableRng, rngs::Xoshiro256PlusPlus};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     load::Publish,
-    message::{self, Message, Value},
+    message::{self, Batch, Message, Sample, Value},
 };
 
 /// Messages that a drift or a stuck value lasts.
@@ -44,8 +44,10 @@ struct Held {
 pub(super) struct Device {
     id: String,
     topic: Arc<str>,
-    /// Event time from a sample to the next.
+    /// Event time from a message to the next.
     period: Duration,
+    /// In each message.
+    samples: u16,
     rng: Xoshiro256PlusPlus,
     weather: Weather,
     seq: u64,
@@ -64,6 +66,7 @@ impl Device {
             topic: message::topic(&id).into(),
             id,
             period,
+            samples: options.samples.max(1),
             weather: Weather::new(secs(options.start), &mut rng),
             rng,
             seq: 0,
@@ -89,8 +92,8 @@ impl Device {
         if std::mem::take(&mut self.after_silence) {
             labels.push(Fault::Silence.name().to_owned());
         }
-        let values = self.measure(ts, faults, &mut labels);
-        let payload = self.write(ts, &values, faults, &mut labels);
+        let samples = self.measure_all(ts, faults, &mut labels);
+        let payload = self.write(&samples, faults, &mut labels);
         let delivery = faults.pick(DELIVERY, &mut self.rng);
         labels.extend(delivery.map(|fault| fault.name().to_owned()));
         let publish = Publish { topic: Arc::clone(&self.topic), payload, faults: labels };
@@ -135,6 +138,23 @@ impl Device {
         (seconds / self.period.as_secs_f64()).ceil().clamp(1.0, HELD_SAMPLES_MAX) as u32
     }
 
+    /// The samples of a message at `ts`, which is when the last one of them is taken.
+    fn measure_all(
+        &mut self,
+        ts: DateTime<Utc>,
+        faults: &Faults,
+        labels: &mut Vec<String>,
+    ) -> Vec<(DateTime<Utc>, [f64; 4])> {
+        let step = self.period / u32::from(self.samples);
+        let before = (0..u32::from(self.samples)).rev();
+        before
+            .map(|steps| {
+                let ts = (ts - step * steps).trunc_subsecs(6);
+                (ts, self.measure(ts, faults, labels))
+            })
+            .collect()
+    }
+
     fn measure(&mut self, ts: DateTime<Utc>, faults: &Faults, labels: &mut Vec<String>) -> [f64; 4] {
         let mut values = self.weather.sample(secs(ts), &mut self.rng);
         let picked = faults.pick(VALUES, &mut self.rng);
@@ -153,7 +173,10 @@ impl Device {
                 Fault::Drift => values[*metric] += UNUSUAL[*metric] * progress,
                 _ => values[*metric] += UNUSUAL[*metric],
             }
-            labels.push(format!("{}:{}", fault.name(), METRICS[*metric]));
+            let label = format!("{}:{}", fault.name(), METRICS[*metric]);
+            if !labels.contains(&label) {
+                labels.push(label);
+            }
             *left -= 1;
             if *left == 0 {
                 self.episode = None;
@@ -164,24 +187,39 @@ impl Device {
 
     fn write(
         &mut self,
-        ts: DateTime<Utc>,
-        values: &[f64; 4],
+        samples: &[(DateTime<Utc>, [f64; 4])],
         faults: &Faults,
         labels: &mut Vec<String>,
     ) -> String {
         let fault = faults.pick(CONTENT, &mut self.rng);
         labels.extend(fault.map(|fault| fault.name().to_owned()));
-        let ts = match fault {
-            Some(Fault::Skew) if self.rng.random() => ts - BEHIND,
-            Some(Fault::Skew) => ts + AHEAD,
-            _ => ts,
+        let skew = match fault {
+            Some(Fault::Skew) if self.rng.random() => -BEHIND,
+            Some(Fault::Skew) => AHEAD,
+            _ => TimeDelta::zero(),
         };
-        let metrics: [_; 4] = std::array::from_fn(|metric| (METRICS[metric], Value::Number(values[metric])));
-        let payload = Message { device: &self.id, ts, seq: self.seq, metrics: &metrics }.to_json();
+        let metrics: Vec<[_; 4]> = samples
+            .iter()
+            .map(|(_, values)| std::array::from_fn(|metric| (METRICS[metric], Value::Number(values[metric]))))
+            .collect();
+        let samples: Vec<Sample<'_>> = samples
+            .iter()
+            .zip(&metrics)
+            .map(|((ts, _), metrics)| Sample { ts: *ts + skew, metrics })
+            .collect();
         match fault {
-            Some(Fault::Malformed) => faults::break_json(&payload, &mut self.rng),
-            Some(Fault::Schema) => faults::break_shape(&payload, &mut self.rng),
-            _ => payload,
+            Some(Fault::Malformed) => faults::break_json(&self.payload(&samples), &mut self.rng),
+            // Of the shape for one sample: broken, it is of neither.
+            Some(Fault::Schema) => faults::break_shape(&self.payload(&samples[..1]), &mut self.rng),
+            _ => self.payload(&samples),
+        }
+    }
+
+    fn payload(&self, samples: &[Sample<'_>]) -> String {
+        let (device, seq) = (self.id.as_str(), self.seq);
+        match *samples {
+            [Sample { ts, metrics }] => Message { device, ts, seq, metrics }.to_json(),
+            _ => Batch { device, seq, samples }.to_json(),
         }
     }
 }

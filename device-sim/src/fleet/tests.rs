@@ -18,6 +18,7 @@ fn start() -> DateTime<Utc> {
 fn options(faults: &str) -> FleetOptions {
     FleetOptions {
         devices: 10,
+        samples: 1,
         spacing: Duration::from_millis(20),
         start: start(),
         seed: 42,
@@ -64,12 +65,40 @@ fn a_flawless_fleet_counts_and_keeps_its_times() {
     for (slot, Planned { at, publish }) in planned.iter().enumerate() {
         assert_eq!(*at, Duration::from_millis(20) * u32::try_from(slot).unwrap());
         let expected = Expected::of(&publish.payload).unwrap();
-        assert_eq!(expected.ts_micros, start().timestamp_micros() + 20_000 * i64::try_from(slot).unwrap());
-        assert_eq!((expected.seq, expected.metrics.len()), (slot as u64 / 10 + 1, 4));
+        assert_eq!(
+            expected.rows[0].ts_micros,
+            start().timestamp_micros() + 20_000 * i64::try_from(slot).unwrap()
+        );
+        assert_eq!((expected.seq, expected.rows.len()), (slot as u64 / 10 + 1, 4));
         assert_eq!(*publish.topic, *format!("devices/dev-{:06}/telemetry", slot % 10));
         assert!(publish.faults.is_empty());
         assert!(publish.payload.contains(r#"Z","seq""#) && !publish.payload.contains("0005Z"), "whole µs");
         assert!((130..170).contains(&publish.payload.len()), "{}", publish.payload);
+    }
+}
+
+#[test]
+fn samples_lie_evenly_between_the_messages() {
+    let collecting = FleetOptions { samples: 4, ..options("none") };
+    let planned: Vec<_> = Share::new(collecting, 0, 1, 50, END).collect();
+    let of_one = planned.into_iter().filter(|one| one.publish.topic.contains("000003"));
+    let times: Vec<i64> = of_one
+        .flat_map(|one| Expected::of(&one.publish.payload).unwrap().rows)
+        .filter(|row| row.metric == "battery")
+        .map(|row| row.ts_micros - start().timestamp_micros())
+        .collect();
+    // Its device sends every 200 ms, the first time after 60.
+    let every: Vec<i64> = (0..20).map(|sample| 60_000 + 50_000 * (sample - 3)).collect();
+    assert_eq!(times, every);
+}
+
+#[test]
+fn faults_break_messages_of_many_samples_too() {
+    for faults in ["malformed=1", "schema=1"] {
+        let collecting = FleetOptions { samples: 3, ..options(faults) };
+        for planned in Share::new(collecting, 0, 1, 500, END) {
+            assert_eq!(Expected::of(&planned.publish.payload), None, "{planned:?}");
+        }
     }
 }
 
@@ -120,7 +149,7 @@ fn skew_is_two_hours_back_or_three_days_ahead() {
     let mut offsets = BTreeSet::new();
     for planned in fleet("skew=1", 200) {
         let expected = Expected::of(&planned.publish.payload).unwrap();
-        let offset = expected.ts_micros - (start() + planned.at).timestamp_micros();
+        let offset = expected.rows[0].ts_micros - (start() + planned.at).timestamp_micros();
         offsets.insert(offset);
     }
     let micros = |delta: TimeDelta| delta.num_microseconds().unwrap();

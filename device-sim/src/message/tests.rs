@@ -1,6 +1,6 @@
 use chrono::{DateTime, Utc};
 
-use super::{Content, Expected, Message, Value};
+use super::{Batch, Content, Expected, ExpectedRow, Message, Sample, Value};
 
 fn instant(text: &str) -> DateTime<Utc> {
     text.parse().unwrap()
@@ -20,6 +20,28 @@ fn the_payload_has_the_documented_shape() {
     );
 }
 
+/// A row of the metric m.
+fn row(ts_micros: i64, content: Content) -> ExpectedRow {
+    ExpectedRow { ts_micros, metric: "m".into(), content }
+}
+
+#[test]
+fn each_sample_has_its_time_and_its_rows() {
+    let ts = ["1970-01-01T00:00:01Z", "1970-01-01T00:00:02.5Z"].map(instant);
+    let metrics = [[("m", Value::Number(21.4))], [("m", Value::Text("off"))]];
+    let samples = [0, 1].map(|at| Sample { ts: ts[at], metrics: &metrics[at] });
+    let payload = Batch { device: "d", seq: 3, samples: &samples }.to_json();
+    assert_eq!(
+        payload,
+        r#"{"device_id":"d","seq":3,"samples":[{"ts":"1970-01-01T00:00:01Z","metrics":{"m":21.4}},{"ts":"1970-01-01T00:00:02.500Z","metrics":{"m":"off"}}]}"#
+    );
+    let rows = vec![
+        row(1_000_000, Content::of_row(Some(21.4), None)),
+        row(2_500_000, Content::of_row(None, Some("off"))),
+    ];
+    assert_eq!(Expected::of(&payload), Some(Expected { device: "d".into(), seq: 3, rows }));
+}
+
 #[test]
 fn numbers_come_back_with_the_same_bits() {
     for number in [0.1, -0.0, 1e-320, f64::MAX, 1.0 / 3.0, 42.0, 9_007_199_254_740_993.0] {
@@ -30,7 +52,7 @@ fn numbers_come_back_with_the_same_bits() {
             metrics: &[("m", Value::Number(number))],
         };
         let expected = Expected::of(&message.to_json()).unwrap();
-        assert_eq!(expected.metrics, [("m".to_owned(), Content::of_row(Some(number), None))], "{number:e}");
+        assert_eq!(expected.rows, [row(0, Content::of_row(Some(number), None))], "{number:e}");
     }
 }
 
@@ -52,7 +74,7 @@ fn each_kind_of_value_has_its_row() {
     ] {
         let payload =
             format!(r#"{{"device_id":"d","ts":"2026-01-01T00:00:00Z","seq":1,"metrics":{{"m":{json}}}}}"#);
-        assert_eq!(Expected::of(&payload).unwrap().metrics, [("m".to_owned(), content)], "{json}");
+        assert_eq!(Expected::of(&payload).unwrap().rows, [row(1_767_225_600_000_000, content)], "{json}");
     }
     assert_ne!(number(0.0), number(-0.0));
     assert_ne!(number(1.0), text("1"));
@@ -66,7 +88,7 @@ fn times_are_floored_to_microseconds() {
         ("1970-01-01T01:00:00+01:00", 0),
     ] {
         let payload = format!(r#"{{"device_id":"d","ts":"{ts}","seq":1,"metrics":{{"m":1}}}}"#);
-        assert_eq!(Expected::of(&payload).unwrap().ts_micros, micros, "{ts}");
+        assert_eq!(Expected::of(&payload).unwrap().rows[0].ts_micros, micros, "{ts}");
     }
 }
 
@@ -80,6 +102,8 @@ fn what_breaks_the_shape_leads_to_no_rows() {
         r#"{"device_id":"d","ts":"2026-01-01T00:00:00Z","seq":1}"#,
         r#"{"device_id":"d","ts":"2026-01-01T00:00:00Z","seq":1,"metrics":[1]}"#,
         r#"{"device_id":"d","ts":"2026-01-01T00:00:00Z","seq":1,"metrics":{"m":[1]}}"#,
+        r#"{"device_id":"d","seq":1,"samples":[{"metrics":{"m":1}}]}"#,
+        r#"{"device_id":"d","seq":1,"samples":[{"ts":"2026-01-01T00:00:00Z","metrics":{"m":[1]}}]}"#,
     ] {
         assert_eq!(Expected::of(payload), None, "{payload}");
     }

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     SimError,
     ledger::{Line, Range, Reader},
-    message::{Content, Expected},
+    message::{Content, Expected, ExpectedRow},
 };
 
 /// All publishes with the same topic and payload.
@@ -123,8 +123,11 @@ impl Books {
             Entry::Vacant(vacant) => {
                 vacant.insert(next);
                 let expected = Expected::of(payload);
-                let rows = expected.as_ref().map(|expected| expected.metrics.len());
-                let rows = rows.map(u16::try_from).transpose().map_err(|_| "more than 65,535 metrics")?;
+                let rows = expected.as_ref().map(|expected| expected.rows.len());
+                let rows = rows
+                    .map(u16::try_from)
+                    .transpose()
+                    .map_err(|_| "more than 65,535 readings in a message")?;
                 self.messages.push(Message {
                     offset,
                     rows,
@@ -149,9 +152,9 @@ impl Books {
     }
 
     fn expect(&mut self, expected: &Expected, message: u32) {
-        for (metric, content) in &expected.metrics {
+        for ExpectedRow { ts_micros, metric, content } in &expected.rows {
             let identity = identity_key(&expected.device, metric, Some(expected.seq));
-            let row = row_key(identity, expected.ts_micros, *content);
+            let row = row_key(identity, *ts_micros, *content);
             self.by_identity.insert(identity, message);
             self.rows.entry(row).or_insert(Row { message, seen: false });
         }

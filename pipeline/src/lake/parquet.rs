@@ -78,7 +78,11 @@ impl Writer {
     }
 }
 
-fn properties(dataset: Dataset, schema: &Schema) -> Result<WriterProperties, ParquetError> {
+/// How files of `dataset` are written, whose columns are those of `schema`.
+///
+/// # Errors
+/// Never with a level of compression that ZSTD knows.
+pub fn properties(dataset: Dataset, schema: &Schema) -> Result<WriterProperties, ParquetError> {
     let sorted_by = dataset.sorted_by();
     let index = |name: &str| schema.index_of(name).ok().and_then(|index| i32::try_from(index).ok());
     let sorting = sorted_by.iter().filter_map(|name| {
