@@ -45,7 +45,7 @@ fn an_unknown_key_names_the_nearest_known_one() {
         (
             "zebra: 5\n",
             &[
-                "1:1: zebra is not a known key; known here: alert, analyze, compact, console, data, devices, ingest, lanes, notify, queues, shutdown_secs, store and topics",
+                "1:1: zebra is not a known key; known here: alert, analyze, compact, console, data, devices, groups, ingest, lanes, notify, queues, shutdown_secs, store and topics",
             ],
         ),
         (
