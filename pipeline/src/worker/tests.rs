@@ -1,3 +1,5 @@
+mod hop;
+
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
@@ -14,7 +16,9 @@ use tokio::{
 use super::{SharedHop, SharedStage, StageWorker, stage::End};
 use crate::{
     database::{Database, DatabaseError, Durability},
-    queue::{Depth, EncodedFrame, Publish, QueueName, Queues, ReceiveLimits, SqliteOptions, SqliteQueues},
+    queue::{
+        Depth, EncodedFrame, Publish, QueueName, Queues, ReceiveLimits, SqliteOptions, SqliteQueues, Verdict,
+    },
     state::StateStore,
 };
 
