@@ -51,7 +51,7 @@ impl Hop {
     }
 
     /// The error of `stage`, which is named where it is one of several.
-    fn error(&self, stage: &Stage, error: HopError) -> HopError {
+    pub fn error(&self, stage: &Stage, error: HopError) -> HopError {
         if self.rest.is_empty() {
             return error;
         }
@@ -81,6 +81,9 @@ pub enum HopError {
     /// The stage has a bug.
     #[error("panic: {0}")]
     Panic(String),
+    /// What the stage made cannot be published.
+    #[error("{0}")]
+    Refused(String),
     /// One of several stages failed.
     #[error("{stage}: {error}")]
     Within {

@@ -42,20 +42,35 @@ pub(super) struct Step {
 }
 
 impl Step {
-    /// Takes up what the stages of a hop make of a frame, but for the changes of their states.
-    fn add(&mut self, hop: &Hop, parts: Vec<Part>, recipients: &Recipients) -> Result<(), FrameError> {
+    /// Takes up what the stages of a hop make of a frame, but for the changes of their states. Fails also when `check`
+    /// refuses what is to be published.
+    fn add(
+        &mut self,
+        hop: &Hop,
+        parts: Vec<Part>,
+        recipients: &Recipients,
+        check: impl Fn(&Publish) -> Result<(), QueueError>,
+    ) -> Result<(), HopError> {
         for (index, (stage, part)) in hop.stages().zip(parts).enumerate() {
             add_to(&mut self.counts, stage.name(), part.counts);
             if index > 0 {
                 add_to(&mut self.passed, route::before(stage), part.rows);
             }
-            for (port, frame) in part.publish {
-                let queue = route::behind(stage, port);
-                self.publish.push(Publish { queue, frame: EncodedFrame::of(&frame)? });
-                if port == Port::Alerts {
-                    self.publish.extend(recipients.publish(&frame)?);
-                    self.alerts.push(frame);
-                }
+            let before = self.publish.len();
+            self.publish(stage, part, recipients).map_err(|error| hop.error(stage, error.into()))?;
+            let refused = self.publish.iter().skip(before).try_for_each(&check);
+            refused.map_err(|error| hop.error(stage, HopError::Refused(error.to_string())))?;
+        }
+        Ok(())
+    }
+
+    fn publish(&mut self, stage: &Stage, part: Part, recipients: &Recipients) -> Result<(), FrameError> {
+        for (port, frame) in part.publish {
+            let queue = route::behind(stage, port);
+            self.publish.push(Publish { queue, frame: EncodedFrame::of(&frame)? });
+            if port == Port::Alerts {
+                self.publish.extend(recipients.publish(&frame)?);
+                self.alerts.push(frame);
             }
         }
         Ok(())
@@ -105,7 +120,7 @@ pub(super) fn plan_joined(
     for ((stage, known), part) in hop.stages().zip(known).zip(&mut parts) {
         step.deltas.extend(known.number(stage, input.header.lane, mem::take(&mut part.deltas))?);
     }
-    step.add(hop, parts, recipients)?;
+    step.add(hop, parts, recipients, |_| Ok(()))?;
     Ok(step)
 }
 
@@ -132,8 +147,7 @@ pub(super) fn plan_pieces(
     let Isolated { good, poison } = isolate(frame.rows.num_rows(), |rows| {
         traces.attempt(hop, known, &piece("piece", rows), |parts| {
             let mut step = Step::default();
-            step.add(hop, parts, recipients).map_err(|error| error.to_string())?;
-            step.publish.iter().try_for_each(&check).map_err(|error| error.to_string())?;
+            step.add(hop, parts, recipients, &check).map_err(|error| error.to_string())?;
             Ok(step)
         })
     });
