@@ -3,6 +3,9 @@
 //! Each stage plans what it would plan by itself, on its own state, and frames have the ids that they would have in the
 //! queue. What is left out is the queue: encoding, one commit and decoding.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     any::Any,
     iter, mem,
