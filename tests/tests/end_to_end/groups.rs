@@ -46,8 +46,7 @@ fn rows(site: &Site) -> [Vec<Value>; 3] {
     [
         "SELECT device_id, metric, ts::VARCHAR AS ts, value, text, unit, seq, late, anomaly_score, anomaly
          FROM 'readings/**/*.parquet' ORDER BY ALL",
-        "SELECT * EXCLUDE (date, received_at), count(*) AS rows FROM
-         (SELECT COLUMNS(*)::VARCHAR FROM 'aggregates/**/*.parquet') GROUP BY ALL ORDER BY ALL",
+        "SELECT COLUMNS(*)::VARCHAR FROM 'aggregates/**/*.parquet' ORDER BY ALL",
         "SELECT rule, device_id, metric, state, value FROM 'alerts/**/*.parquet' ORDER BY ALL",
     ]
     .map(|sql| lake::query(&site.lake(), sql))
