@@ -16,9 +16,7 @@ use tokio::{
 use super::{SharedHop, SharedStage, StageWorker, stage::End};
 use crate::{
     database::{Database, DatabaseError, Durability},
-    queue::{
-        Depth, EncodedFrame, Publish, QueueName, Queues, ReceiveLimits, SqliteOptions, SqliteQueues, Verdict,
-    },
+    queue::{Depth, EncodedFrame, Publish, QueueName, Queues, ReceiveLimits, SqliteOptions, SqliteQueues},
     state::StateStore,
 };
 
