@@ -100,8 +100,8 @@ async fn stage(queues: SqliteQueues, from: QueueName, to: QueueName) -> anyhow::
         *number += 1;
         let snapshot = (*number % 100 == 0).then(|| vec![1; 10_000]);
         let mut commit = Commit {
-            delta: Some(NumberedDelta { stage, lane, number: *number, bytes: vec![1; 500], snapshot }),
-            counts: Some((from.as_str(), Counts { consumed: 1, produced: 1, ..Counts::default() })),
+            deltas: vec![NumberedDelta { stage, lane, number: *number, bytes: vec![1; 500], snapshot }],
+            counts: vec![(from.as_str(), Counts { consumed: 1, produced: 1, ..Counts::default() })],
             ..Commit::default()
         };
         for delivery in run {

@@ -8,6 +8,7 @@
 mod errors;
 mod files;
 mod finding;
+mod groups;
 mod options;
 mod pointer;
 mod prune;
@@ -33,6 +34,7 @@ use crate::ingest::{Door, Scheme};
 pub use self::{
     errors::{ConfigErrors, Mistake},
     files::Files,
+    groups::GroupStage,
     secret::{Secret, SecretText},
     sense::Stages,
     subscriber::{SubscriberConfig, SubscriberTls, Version},

@@ -21,9 +21,8 @@ use crate::{
     lake::{CompactTask, Lake, LakeError, LakeMeters, Mode, Store},
     notify::{Notify, NotifyError, Recipients},
     queue::{QueueError, QueueName, Queues, SqliteQueues},
-    route,
     state::StateStore,
-    worker::{StageWorker, Ticker},
+    worker::{SharedHop, SharedStage, StageWorker, Ticker},
 };
 
 /// Tasks of a stage on an ordered queue, as far as there are lanes for them: while one waits for its
@@ -56,6 +55,17 @@ pub enum ProcessError {
     /// There is no console.
     #[error(transparent)]
     Console(#[from] ConsoleError),
+    /// Only some of the stages of a group were asked for.
+    #[error(
+        "the topology runs {} as one hop: run {missing}, too, or take the group out of `groups`",
+        .group.join(" and ")
+    )]
+    Group {
+        /// The stages of the group.
+        group: Vec<&'static str>,
+        /// One of them that was not asked for.
+        missing: Part,
+    },
     /// A task ended by a bug.
     #[error("a task ended by a bug in this program: {0}")]
     Bug(#[from] JoinError),
@@ -83,8 +93,9 @@ impl Process {
     /// Starts `parts` of the topology.
     ///
     /// # Errors
-    /// When the data directory, the lake or the listener's address cannot be used.
+    /// When the data directory, the lake or the listener's address cannot be used, or `parts` has only some stages of a group.
     pub async fn start(config: &Config, parts: &[Part]) -> Result<Self, ProcessError> {
+        let groups = groups(config, parts)?;
         let queues = open_queues(config).await?;
         let Queues::Sqlite(engine) = queues.clone();
         let (stop, mode) = (watch::Sender::new(false), watch::Sender::new(Mode::Collect));
@@ -101,12 +112,9 @@ impl Process {
             mode,
             stopping: watch::Sender::new(false),
         };
-        for part in parts {
-            match process.stage(config, *part) {
-                Some(stage) => process.spawn_stage(config, &engine, *part, stage),
-                None if *part == Part::Store => process.spawn_store(config, &engine)?,
-                None => {}
-            }
+        process.spawn_stages(config, &engine, parts, &groups);
+        if parts.contains(&Part::Store) {
+            process.spawn_store(config, &engine)?;
         }
         // `up` runs everything, also where nobody is to be told.
         let told = !config.topology().notify.webhooks.is_empty() || parts != Part::ALL;
@@ -271,18 +279,34 @@ impl Process {
         }
     }
 
-    fn spawn_stage(&mut self, config: &Config, engine: &SqliteQueues, part: Part, stage: Stage) {
+    /// Starts the workers of stages. One that begins a group runs the whole hop; the others of the group have workers of
+    /// their own all the same, for what comes into their queues by other ways.
+    fn spawn_stages(&mut self, config: &Config, engine: &SqliteQueues, parts: &[Part], groups: &[Vec<Part>]) {
+        let mut shared = Vec::new();
+        for part in parts {
+            let Some(stage) = self.stage(config, *part) else { continue };
+            let (sender, latest) = watch::channel(stage);
+            self.stages.push((*part, sender));
+            shared.push((*part, SharedStage::new(latest)));
+        }
+        for (part, stage) in &shared {
+            let group = groups.iter().find(|group| group.first() == Some(part));
+            let rest = group.into_iter().flatten().skip(1);
+            let rest = rest.filter_map(|inner| shared.iter().find(|(other, _)| other == inner));
+            let hop = rest.fold(SharedHop::of(stage.clone()), |hop, (_, stage)| hop.then(stage.clone()));
+            self.spawn_hop(config, engine, hop);
+        }
+    }
+
+    fn spawn_hop(&mut self, config: &Config, engine: &SqliteQueues, hop: SharedHop) {
         let state = StateStore::Sqlite(engine.database().clone());
         let max_attempts = config.topology().queues.max_attempts;
         // Of a queue without order one task takes the frames as they came: several would mix up what a
         // device sent, and rows in order would come out as late.
-        let ordered = route::before(&stage).is_ordered();
+        let ordered = hop.queue().is_ordered();
         let tasks = if ordered { config.topology().lanes.min(TASKS_MAX) } else { 1 };
-        let (sender, latest) = watch::channel(stage);
-        self.stages.push((part, sender));
-        let worker =
-            StageWorker::new(latest, self.queues.clone(), state, max_attempts, self.stop.subscribe())
-                .telling(Recipients::of(&config.topology().notify));
+        let worker = StageWorker::new(hop, self.queues.clone(), state, max_attempts, self.stop.subscribe())
+            .telling(Recipients::of(&config.topology().notify));
         for _ in 0..tasks {
             let worker = worker.clone();
             self.tasks.spawn(async move { Ok(worker.run().await?) });
@@ -316,6 +340,20 @@ impl Process {
         info!(lake = %config.lake().display(), "store writes");
         Ok(())
     }
+}
+
+/// The groups of a topology that have to do with `parts`.
+fn groups(config: &Config, parts: &[Part]) -> Result<Vec<Vec<Part>>, ProcessError> {
+    let groups = config.topology().groups.iter();
+    let groups = groups.map(|group| group.iter().map(|stage| Part::from(*stage)).collect::<Vec<_>>());
+    let groups: Vec<_> = groups.filter(|group| group.iter().any(|part| parts.contains(part))).collect();
+    for group in &groups {
+        if let Some(missing) = group.iter().find(|part| !parts.contains(part)) {
+            let group = group.iter().map(|part| part.as_str()).collect();
+            return Err(ProcessError::Group { group, missing: *missing });
+        }
+    }
+    Ok(groups)
 }
 
 /// The file with everything of a topology that is not in the lake yet.

@@ -154,6 +154,22 @@ impl Queues {
         }
     }
 
+    /// The place of the last frame that a lane has in `queue`, as far as it is not after `until`, an answer from before: with
+    /// it, none tells that all that stood there at that answer has left.
+    ///
+    /// # Errors
+    /// When the engine cannot be asked.
+    pub async fn last_place(
+        &self,
+        queue: QueueName,
+        lane: Lane,
+        until: Option<i64>,
+    ) -> Result<Option<i64>, QueueError> {
+        match self {
+            Self::Sqlite(queues) => queues.last_place(queue, lane, until).await,
+        }
+    }
+
     /// What `queue` holds.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! The worker loop: takes frames from a stage's queue, plans, and commits what comes of it.
 
+mod hop;
 mod isolate;
 mod lanes;
 mod leases;
@@ -10,8 +11,9 @@ mod tests;
 mod ticks;
 mod trouble;
 
-pub(crate) use self::{leases::Leases, trouble::QueueTrouble};
 pub use self::{
+    hop::{SharedHop, SharedStage},
     stage::StageWorker,
     ticks::{TickOptions, Ticker},
 };
+pub(crate) use self::{leases::Leases, trouble::QueueTrouble};

@@ -8,6 +8,7 @@
 pub mod alert;
 pub mod analyze;
 pub mod frame;
+pub mod hop;
 pub mod payload;
 pub mod plan;
 mod refused;

@@ -103,6 +103,14 @@ impl StateError {
         Self(format!("it lacks a window of {metric} of {device} that it speaks of"))
     }
 
+    pub(crate) fn missing(stage: &str) -> Self {
+        Self(format!("there is none for {stage}"))
+    }
+
+    pub(crate) fn other_lane(stage: &str) -> Self {
+        Self(format!("{stage} was sent a frame of another lane than that of its state"))
+    }
+
     pub(crate) fn foreign(stage: &str) -> Self {
         Self(format!("it is not a state of {stage}"))
     }

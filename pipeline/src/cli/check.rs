@@ -101,6 +101,10 @@ fn summary(config: &Config) -> String {
     for topic in &topology.topics {
         lines.push(format!("    {} with {}", topic.pattern, topic.schema.as_deref().unwrap_or("no schema")));
     }
+    for group in &topology.groups {
+        let stages = group.iter().map(|stage| stage.as_str()).collect::<Vec<_>>();
+        lines.push(format!("    in one hop: {}", stages.join(", ")));
+    }
     let rules = topology.alert.rules.iter().map(|rule| rule.name.as_str()).collect::<Vec<_>>();
     if !rules.is_empty() {
         lines.push(format!("    alerts: {}", rules.join(", ")));

@@ -14,7 +14,7 @@ use stages::{
 };
 
 pub(super) use self::listener::exposed;
-use super::{files, finding::Finding, pointer::spoken, prune::Pruned, topology::Topology};
+use super::{files, finding::Finding, groups, pointer::spoken, prune::Pruned, topology::Topology};
 
 /// The stages of a topology, ready to plan.
 #[derive(Debug, Clone)]
@@ -51,6 +51,7 @@ pub(super) fn check(topology: &Topology, file: &Pruned, folder: &Path) -> Sense 
     }
     mistakes.extend(limits(topology).iter().filter_map(|limit| limit.finding(file)));
     mistakes.extend(too_few_windows(&topology.analyze, file));
+    mistakes.extend(groups::mistakes(topology));
     mistakes.extend(notify::mistakes(&topology.notify));
     warnings.extend(notify::warnings(&topology.notify, folder));
     if let Some(subscriber) = &topology.ingest.subscriber {

@@ -8,6 +8,7 @@ use tempfile::TempDir;
 use super::*;
 
 mod examples;
+mod groups;
 mod payloads;
 mod sense;
 mod shape;

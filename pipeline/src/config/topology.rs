@@ -15,7 +15,7 @@ pub use self::listener::{Listen, TlsConfig};
 
 use crate::notify::NotifyConfig;
 
-use super::subscriber::SubscriberConfig;
+use super::{groups::GroupStage, subscriber::SubscriberConfig};
 
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
@@ -37,6 +37,9 @@ pub struct Topology {
     pub ingest: IngestConfig,
     /// How frames are kept between the stages.
     pub queues: QueuesConfig,
+    /// Adjacent stages that a worker runs as one hop, without a queue between them: `[validate, transform]` and
+    /// `[analyze, alert]`, both or one of them. A stage in no group is run by itself.
+    pub groups: Vec<Vec<GroupStage>>,
     /// What the messages of which topics mean. The first pattern that fits a topic is the one; what fits none is
     /// quarantined.
     #[schemars(length(min = 1))]
@@ -65,6 +68,7 @@ impl Default for Topology {
             shutdown_secs: 30,
             ingest: IngestConfig::default(),
             queues: QueuesConfig::default(),
+            groups: Vec::new(),
             topics: vec![TopicConfig {
                 pattern: "devices/{device}/telemetry".into(),
                 schema: Some("builtin:device_sim".into()),

@@ -73,7 +73,7 @@ impl Publisher {
             }
             let frames = commit.publish.len();
             if frames > 0 {
-                commit.counts = Some(("ingest", counts));
+                commit.counts = vec![("ingest", counts)];
             }
             if frames > 0 || !packets.is_empty() {
                 self.commit(commit, packets).await?;

@@ -102,7 +102,7 @@ impl Roll {
         let lost = QueueError::Lost { queue: first.queue(), frame: first.frame() };
         let (roll, frames) = (self.name.clone(), self.collection.frames.clone());
         let commit =
-            Commit { receipts: receipts.to_vec(), counts: Some((store::STAGE, counts)), ..Commit::default() };
+            Commit { receipts: receipts.to_vec(), counts: vec![(store::STAGE, counts)], ..Commit::default() };
         let finish = move |database: &rusqlite::Connection| {
             if !intents::is_open(database, &roll)? {
                 return Err(lost);

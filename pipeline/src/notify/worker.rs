@@ -247,7 +247,7 @@ impl Worker {
     ) -> Result<(), QueueError> {
         let counts = Counts { consumed: 1, produced: 1, ..Counts::default() };
         let one =
-            |receipt| Commit { receipts: vec![receipt], counts: Some((STAGE, counts)), ..Commit::default() };
+            |receipt| Commit { receipts: vec![receipt], counts: vec![(STAGE, counts)], ..Commit::default() };
         let mut answers = Vec::new();
         if !delivered.is_empty() {
             answers.extend(self.queues.commit(delivered.into_iter().map(one).collect()).await);

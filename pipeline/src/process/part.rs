@@ -2,6 +2,8 @@
 
 use std::{fmt, str::FromStr};
 
+use crate::config::GroupStage;
+
 /// What a process can run of a topology.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
@@ -43,6 +45,17 @@ impl Part {
             Self::Alert => "alert",
             Self::Store => "store",
             Self::Notify => "notify",
+        }
+    }
+}
+
+impl From<GroupStage> for Part {
+    fn from(stage: GroupStage) -> Self {
+        match stage {
+            GroupStage::Validate => Self::Validate,
+            GroupStage::Transform => Self::Transform,
+            GroupStage::Analyze => Self::Analyze,
+            GroupStage::Alert => Self::Alert,
         }
     }
 }

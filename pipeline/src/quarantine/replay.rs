@@ -208,7 +208,7 @@ impl<'a> Replay<'a> {
             commit.publish.push(Publish { queue: QueueName::Validate, frame: EncodedFrame::of(frame)? });
             names.extend(messages_of(frame)?);
         }
-        commit.counts = Some((STAGE, Counts { consumed: rows, produced: rows, ..Counts::default() }));
+        commit.counts = vec![(STAGE, Counts { consumed: rows, produced: rows, ..Counts::default() })];
         let Queues::Sqlite(queues) = self.queues;
         let names = Arc::new(names);
         let work = move |connection: &Connection| remember(connection, &names);

@@ -112,17 +112,19 @@ pub enum Verdict {
     Dead(String),
 }
 
-/// All that one step of a stage leads to.
+/// All that one step of a hop leads to.
 #[derive(Debug, Clone, Default)]
 pub struct Commit {
     /// The deliveries that are dealt with.
     pub receipts: Vec<Receipt>,
     /// The frames they led to.
     pub publish: Vec<Publish>,
-    /// How the lane's state changed.
-    pub delta: Option<NumberedDelta>,
-    /// What became of the rows, for the books of the named stage.
-    pub counts: Option<(&'static str, Counts)>,
+    /// How the state of the lane changed, of each stage in order.
+    pub deltas: Vec<NumberedDelta>,
+    /// What became of the rows, for the books of the named stages.
+    pub counts: Vec<(&'static str, Counts)>,
+    /// Rows that entered a queue and were taken from it within the hop: no frame of them was ever there.
+    pub passed: Vec<(QueueName, u64)>,
     /// Rows of the deliveries that are given up.
     pub dead: Vec<DeadLetter>,
 }

@@ -7,12 +7,12 @@ use std::{
 
 use stages::{
     frame::Lane,
-    plan::StateError,
+    plan::{Delta, StateError},
     stage::{LaneState, Stage},
 };
 use tokio::sync::OwnedMutexGuard;
 
-use crate::state::Loaded;
+use crate::{queue::NumberedDelta, state::Loaded};
 
 /// Deltas are replaced by a snapshot when they take more than this and more than the last snapshot
 /// did: then all snapshots together cost no more than the deltas. The crash tests do not wait for that many.
@@ -21,7 +21,7 @@ const DELTA_BYTES_MIN: usize = if cfg!(feature = "failpoints") { 16 << 10 } else
 /// The state of a lane in memory.
 pub(super) struct Known {
     /// The number of the last delta in it.
-    pub(super) number: u64,
+    number: u64,
     pub(super) state: LaneState,
     delta_bytes: usize,
     snapshot_bytes: usize,
@@ -44,14 +44,40 @@ impl Known {
         })
     }
 
-    /// Counts one more delta of so many bytes; the number it has, and a snapshot if it is time for one.
-    pub(super) fn advance(
+    /// Numbers what changed in `lane`, with a snapshot if it is time for one. Where nothing did, the number tells whether
+    /// what is known is still the last; a stage without state has nothing to tell.
+    pub(super) fn number(
+        &mut self,
+        stage: &Stage,
+        lane: Lane,
+        deltas: Vec<Delta>,
+    ) -> Result<Vec<NumberedDelta>, StateError> {
+        if matches!(self.state, LaneState::Stateless) {
+            return Ok(Vec::new());
+        }
+        let numbered =
+            |number, bytes, snapshot| NumberedDelta { stage: stage.name(), lane, number, bytes, snapshot };
+        let Some(last) = deltas.len().checked_sub(1) else {
+            return Ok(vec![numbered(self.number, Vec::new(), None)]);
+        };
+        let mut all = Vec::with_capacity(deltas.len());
+        for (index, Delta(bytes)) in deltas.into_iter().enumerate() {
+            // The state has all changes by now: a snapshot of it stands for the last.
+            let (number, snapshot) = self.advance(stage, bytes.len(), index == last)?;
+            all.push(numbered(number, bytes, snapshot));
+        }
+        Ok(all)
+    }
+
+    /// Counts one more delta of so many bytes; the number it has, and a snapshot if it is time for one and it `may_replace`.
+    fn advance(
         &mut self,
         stage: &Stage,
         delta_bytes: usize,
+        may_replace: bool,
     ) -> Result<(u64, Option<Vec<u8>>), StateError> {
         self.delta_bytes += delta_bytes;
-        if self.delta_bytes > DELTA_BYTES_MIN.max(self.snapshot_bytes) {
+        if may_replace && self.delta_bytes > DELTA_BYTES_MIN.max(self.snapshot_bytes) {
             let (number, snapshot) = self.replace(stage)?;
             return Ok((number, Some(snapshot)));
         }
@@ -59,8 +85,21 @@ impl Known {
         Ok((self.number, None))
     }
 
-    /// Counts one more change, saved as a snapshot; the number it has, and the snapshot.
-    pub(super) fn replace(&mut self, stage: &Stage) -> Result<(u64, Vec<u8>), StateError> {
+    /// Numbers one more change in `lane`, saved as a snapshot, unless there is no state.
+    pub(super) fn number_whole(
+        &mut self,
+        stage: &Stage,
+        lane: Lane,
+    ) -> Result<Option<NumberedDelta>, StateError> {
+        if matches!(self.state, LaneState::Stateless) {
+            return Ok(None);
+        }
+        let (number, snapshot) = self.replace(stage)?;
+        let (stage, snapshot) = (stage.name(), Some(snapshot));
+        Ok(Some(NumberedDelta { stage, lane, number, bytes: Vec::new(), snapshot }))
+    }
+
+    fn replace(&mut self, stage: &Stage) -> Result<(u64, Vec<u8>), StateError> {
         let snapshot = stage.snapshot(&mut self.state)?;
         self.number += 1;
         (self.delta_bytes, self.snapshot_bytes) = (0, snapshot.len());

@@ -1,11 +1,11 @@
-//! A worker task of a stage.
+//! A worker task of a hop.
 
-use std::{collections::BTreeMap, panic::resume_unwind, slice, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, panic::resume_unwind, slice, time::Duration};
 
 use bytes::Bytes;
 use stages::{
     frame::{Alerts, Frame, Lane},
-    plan::PlanError,
+    hop::{Hop, HopError},
     stage::Stage,
 };
 use tokio::{
@@ -17,8 +17,9 @@ use tracing::{error, info, warn};
 
 use super::{
     Leases, QueueTrouble,
-    lanes::{Known, Lanes},
-    step::{Step, panic_text, plan_joined, plan_pieces},
+    hop::SharedHop,
+    lanes::Known,
+    step::{Step, plan_joined, plan_pieces},
 };
 use crate::{
     error::Class,
@@ -37,22 +38,23 @@ const RECEIVE_WAIT: Duration = Duration::from_secs(1);
 /// for many, and a pause of this length costs an alert little.
 const GATHER: Duration = Duration::from_millis(10);
 const GATHERED_FRAMES: usize = 16;
+/// How often a hop looks whether the queues within it are dry.
+const INNER_POLL: Duration = Duration::from_millis(20);
 /// How long to wait before another try: at first, and at most.
 const BACKOFF_MIN: Duration = Duration::from_millis(50);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 
-/// One task of a stage. Several share the lanes; each lane is one task's at a time.
+/// One task of a hop, mostly of one stage. Several share the lanes; each lane is one task's at a time.
 #[derive(Clone)]
 pub struct StageWorker {
-    /// The stage of the run in hand.
-    stage: Stage,
-    /// The stage of the next one.
-    latest: watch::Receiver<Stage>,
+    /// The stages of the run in hand.
+    hop: Hop,
+    /// The same as others share them, with those of the next run.
+    shared: SharedHop,
     queues: Queues,
     state: StateStore,
     max_attempts: u32,
     recipients: Recipients,
-    lanes: Arc<Lanes>,
     trouble: QueueTrouble,
     stop: watch::Receiver<bool>,
 }
@@ -88,19 +90,18 @@ pub(super) enum End {
 }
 
 impl StageWorker {
-    /// A task of a stage that works until `stop` turns true. Before each run it goes over to the stage that is then in
-    /// `latest`, which must be of the same kind. Clones of it share the state of lanes.
+    /// A task of a hop that works until `stop` turns true. Before each run it goes over to the stages that are then in
+    /// force. Clones of it share the state of lanes.
     pub fn new(
-        latest: watch::Receiver<Stage>,
+        shared: SharedHop,
         queues: Queues,
         state: StateStore,
         max_attempts: u32,
         stop: watch::Receiver<bool>,
     ) -> Self {
-        let stage = latest.borrow().clone();
-        let trouble = QueueTrouble::new(stage.name());
-        let (recipients, lanes) = (Recipients::default(), Arc::default());
-        Self { stage, latest, queues, state, max_attempts, recipients, lanes, trouble, stop }
+        let (hop, recipients) = (shared.in_force(), Recipients::default());
+        let trouble = QueueTrouble::new(hop.first().name());
+        Self { hop, shared, queues, state, max_attempts, recipients, trouble, stop }
     }
 
     /// The same, but it has these told of alerts.
@@ -131,7 +132,7 @@ impl StageWorker {
             tries = 0;
             let frames = received.len();
             received.iter().for_each(|delivery| leases.hold(delivery.receipt.clone()));
-            self.stage = self.latest.borrow_and_update().clone();
+            self.hop = self.shared.in_force();
             if leases.keep(self.work_lanes(received)).await? == End::Abandoned {
                 holder = self.queues.holder();
             }
@@ -166,16 +167,19 @@ impl StageWorker {
 
     async fn receive(&self, holder: Holder) -> Result<Vec<Delivery>, QueueError> {
         let limits = ReceiveLimits { frames: RUN_FRAMES, bytes: RUN_BYTES, wait: RECEIVE_WAIT };
-        self.queues.receive(route::before(&self.stage), holder, limits).await
+        self.queues.receive(route::before(self.hop.first()), holder, limits).await
     }
 
     /// Deals with a run of one lane: joined; frame by frame when that fails; and a frame that fails too
     /// often in pieces, so that only the rows at fault become dead letters.
     async fn work(&self, run: Vec<Delivery>) -> Result<End, QueueError> {
+        if !self.wait_for_inner(&run).await? {
+            return Ok(End::Abandoned);
+        }
         if let Outcome::Ended(end) = self.advance(&run, Manner::Joined).await? {
             return Ok(end);
         }
-        let (ordered, mut all) = (route::before(&self.stage).is_ordered(), End::Settled);
+        let (ordered, mut all) = (route::before(self.hop.first()).is_ordered(), End::Settled);
         for delivery in run {
             let attempts = delivery.attempts + 1;
             let (end, again) = self.work_alone(delivery, attempts).await?;
@@ -186,6 +190,33 @@ impl StageWorker {
             }
         }
         Ok(all)
+    }
+
+    /// Waits until what stood in the queues within the hop when the run was there has left them: it comes before the run in
+    /// the order of the lane. False when the worker was stopped first.
+    ///
+    /// Others put frames there: who ran these stages alone, before or in another process, and who requeues dead letters.
+    async fn wait_for_inner(&self, run: &[Delivery]) -> Result<bool, QueueError> {
+        let Some(lane) = run.first().map(|delivery| delivery.frame.lane) else { return Ok(true) };
+        let (mut stop, mut tries) = (self.stop.clone(), 0);
+        for queue in self.hop.rest().iter().map(route::before) {
+            let mut until = None;
+            loop {
+                match self.queues.last_place(queue, lane, until).await {
+                    Ok(None) => break,
+                    Ok(last) => until = until.or(last),
+                    Err(error) => self.wait_for_world(&mut tries, error).await?,
+                }
+                if *stop.borrow_and_update() {
+                    return Ok(false);
+                }
+                tokio::select! {
+                    () = sleep(INNER_POLL) => {}
+                    _ = stop.changed() => {}
+                }
+            }
+        }
+        Ok(true)
     }
 
     /// Deals with one frame. Answers also whether it was put off.
@@ -205,13 +236,13 @@ impl StageWorker {
     }
 
     async fn retry(&self, delivery: Delivery, attempts: u32, reason: String) -> Result<End, QueueError> {
-        let (stage, frame) = (self.stage.name(), delivery.frame.id);
+        let (stage, frame) = (self.hop.first().name(), delivery.frame.id);
         warn!(stage, %frame, attempts, reason, "a frame failed and is tried again");
         self.settle(delivery, Verdict::Retry(backoff(attempts))).await
     }
 
     async fn give_up(&self, delivery: Delivery, attempts: u32, reason: String) -> Result<End, QueueError> {
-        let (stage, frame) = (self.stage.name(), delivery.frame.id);
+        let (stage, frame) = (self.hop.first().name(), delivery.frame.id);
         error!(stage, %frame, attempts, reason, "a frame failed too often: it is now a dead letter");
         self.settle(delivery, Verdict::Dead(reason)).await
     }
@@ -231,13 +262,16 @@ impl StageWorker {
         let Some(lane) = run.first().map(|delivery| delivery.frame.lane) else {
             return Ok(Outcome::Ended(End::Settled));
         };
-        let mut slot = self.lanes.lock(lane).await;
+        let mut slots = self.shared.lock(lane).await;
         let (mut left, mut tries) = (run, 0);
         while !left.is_empty() {
-            let known = match slot.take() {
-                Some(known) => known,
-                None => self.load(lane).await?,
-            };
+            let mut known = Vec::with_capacity(slots.len());
+            for (slot, stage) in slots.iter_mut().zip(self.hop.stages()) {
+                known.push(match slot.take() {
+                    Some(known) => known,
+                    None => self.load(stage, lane).await?,
+                });
+            }
             let (known, step) = match self.plan(known, left, manner).await {
                 Ok(planned) => planned,
                 Err(reason) => return Ok(Outcome::Failed(reason)),
@@ -245,7 +279,7 @@ impl StageWorker {
             let (done, rest) = left.split_at(step.frames.min(left.len()));
             match self.commit(done, step).await {
                 Ok(()) => {
-                    *slot = Some(known);
+                    slots.iter_mut().zip(known).for_each(|(slot, known)| **slot = Some(known));
                     left = rest;
                 }
                 Err(QueueError::Lost { .. }) => return Ok(Outcome::Ended(End::Abandoned)),
@@ -269,43 +303,43 @@ impl StageWorker {
         Ok(())
     }
 
-    async fn load(&self, lane: Lane) -> Result<Known, QueueError> {
-        let (stage, mut tries) = (self.stage.name(), 0);
+    async fn load(&self, stage: &Stage, lane: Lane) -> Result<Known, QueueError> {
+        let mut tries = 0;
         let loaded = loop {
-            match self.state.load(stage, lane, None).await {
+            match self.state.load(stage.name(), lane, None).await {
                 Ok(loaded) => break loaded,
                 Err(error) => self.wait_for_world(&mut tries, error).await?,
             }
         };
-        let restoring = self.stage.clone();
+        let restoring = stage.clone();
         let restored = spawn_blocking(move || Known::restore(&restoring, &loaded)).await;
         let reason = match restored {
             Ok(Ok(known)) => return Ok(known),
             Ok(Err(error)) => error.to_string(),
             Err(ended) => ended_text(ended),
         };
-        Err(QueueError::State { stage, lane, reason })
+        Err(QueueError::State { stage: stage.name(), lane, reason })
     }
 
     /// Plans off the runtime's own threads. A panic costs the state in memory, which is loaded anew.
     async fn plan(
         &self,
-        mut known: Known,
+        mut known: Vec<Known>,
         run: &[Delivery],
         manner: Manner,
-    ) -> Result<(Known, Step), String> {
-        let (stage, recipients) = (self.stage.clone(), self.recipients.clone());
+    ) -> Result<(Vec<Known>, Step), String> {
+        let (hop, recipients) = (self.hop.clone(), self.recipients.clone());
         let queues = self.queues.clone();
         let frames: Vec<Bytes> = run.iter().map(|delivery| delivery.frame.bytes.clone()).collect();
         let plan = move || {
             let step = match (manner, frames.first()) {
                 (Manner::InPieces { attempts }, Some(first)) => {
                     let check = |entry: &Publish| queues.check(entry);
-                    plan_pieces(&stage, &recipients, &mut known, (first, attempts), check)?
+                    plan_pieces(&hop, &recipients, &mut known, (first, attempts), check)?
                 }
-                _ => plan_joined(&stage, &recipients, &mut known, &frames)?,
+                _ => plan_joined(&hop, &recipients, &mut known, &frames)?,
             };
-            Ok::<_, PlanError>((known, step))
+            Ok::<_, HopError>((known, step))
         };
         match spawn_blocking(plan).await {
             Ok(planned) => planned.map_err(|error| error.to_string()),
@@ -314,7 +348,7 @@ impl StageWorker {
     }
 
     async fn commit(&self, done: &[Delivery], step: Step) -> Result<(), QueueError> {
-        let stage = self.stage.name();
+        let stage = self.hop.first().name();
         for letter in &step.dead {
             let (frame, reason) = (letter.frame.id, &letter.reason);
             error!(stage, %frame, reason, "a row failed too often: it becomes a dead letter of its own");
@@ -322,8 +356,9 @@ impl StageWorker {
         let commit = Commit {
             receipts: done.iter().map(|delivery| delivery.receipt.clone()).collect(),
             publish: step.publish,
-            delta: step.delta,
-            counts: Some((stage, step.counts)),
+            deltas: step.deltas,
+            counts: step.counts,
+            passed: step.passed,
             dead: step.dead,
         };
         fail_point!("step_before");
@@ -336,7 +371,9 @@ impl StageWorker {
 
 /// Why a task came to no end of its own.
 fn ended_text(ended: JoinError) -> String {
-    ended.try_into_panic().map_or_else(|ended| ended.to_string(), |panic| panic_text(panic.as_ref()))
+    ended
+        .try_into_panic()
+        .map_or_else(|ended| ended.to_string(), |panic| HopError::panicked(panic.as_ref()).to_string())
 }
 
 fn backoff(tries: u32) -> Duration {

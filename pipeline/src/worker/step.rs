@@ -1,16 +1,17 @@
-//! One step of a stage: from the frames of a run to what is committed for them. No IO.
+//! One step of a hop: from the frames of a run to what is committed for them. No IO.
 
 use std::{
     mem,
-    ops::Range,
+    ops::{AddAssign, Range},
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
 use bytes::Bytes;
 use stages::{
-    frame::{self, Frame, FrameError, Header, Kind, Lane},
-    plan::{Counts, Plan, PlanError, Port, StateError},
-    stage::{self, LaneState, Stage},
+    frame::{self, Frame, FrameError, Header, Kind},
+    hop::{self, Hop, HopError, Part},
+    plan::{Counts, Delta, Port, StateError},
+    stage::{LaneState, Stage},
 };
 
 use super::{
@@ -19,7 +20,7 @@ use super::{
 };
 use crate::{
     notify::Recipients,
-    queue::{DeadLetter, EncodedFrame, NumberedDelta, Publish, QueueError},
+    queue::{DeadLetter, EncodedFrame, NumberedDelta, Publish, QueueError, QueueName},
     route,
 };
 
@@ -29,8 +30,11 @@ pub(super) struct Step {
     /// How many frames of the run it deals with.
     pub(super) frames: usize,
     pub(super) publish: Vec<Publish>,
-    pub(super) delta: Option<NumberedDelta>,
-    pub(super) counts: Counts,
+    pub(super) deltas: Vec<NumberedDelta>,
+    /// Of each stage.
+    pub(super) counts: Vec<(&'static str, Counts)>,
+    /// Rows that went through the queue before a stage without being in it.
+    pub(super) passed: Vec<(QueueName, u64)>,
     /// Rows that are given up.
     pub(super) dead: Vec<DeadLetter>,
     /// Transitions of alerts, to be logged once they are committed.
@@ -38,9 +42,30 @@ pub(super) struct Step {
 }
 
 impl Step {
-    fn add(&mut self, stage: &Stage, plan: Plan, recipients: &Recipients) -> Result<(), FrameError> {
-        self.counts += plan.counts;
-        for (port, frame) in plan.publish {
+    /// Takes up what the stages of a hop make of a frame, but for the changes of their states. Fails also when `check`
+    /// refuses what is to be published.
+    fn add(
+        &mut self,
+        hop: &Hop,
+        parts: Vec<Part>,
+        recipients: &Recipients,
+        check: impl Fn(&Publish) -> Result<(), QueueError>,
+    ) -> Result<(), HopError> {
+        for (index, (stage, part)) in hop.stages().zip(parts).enumerate() {
+            add_to(&mut self.counts, stage.name(), part.counts);
+            if index > 0 {
+                add_to(&mut self.passed, route::before(stage), part.rows);
+            }
+            let before = self.publish.len();
+            self.publish(stage, part, recipients).map_err(|error| hop.error(stage, error.into()))?;
+            let refused = self.publish.iter().skip(before).try_for_each(&check);
+            refused.map_err(|error| hop.error(stage, HopError::Refused(error.to_string())))?;
+        }
+        Ok(())
+    }
+
+    fn publish(&mut self, stage: &Stage, part: Part, recipients: &Recipients) -> Result<(), FrameError> {
+        for (port, frame) in part.publish {
             let queue = route::behind(stage, port);
             self.publish.push(Publish { queue, frame: EncodedFrame::of(&frame)? });
             if port == Port::Alerts {
@@ -50,17 +75,33 @@ impl Step {
         }
         Ok(())
     }
+
+    /// Takes up what a piece of the same frame led to.
+    fn join(&mut self, piece: Self) {
+        piece.counts.into_iter().for_each(|(stage, counts)| add_to(&mut self.counts, stage, counts));
+        piece.passed.into_iter().for_each(|(queue, rows)| add_to(&mut self.passed, queue, rows));
+        self.publish.extend(piece.publish);
+        self.alerts.extend(piece.alerts);
+    }
+}
+
+/// Adds to what the list has for `key`.
+fn add_to<K: PartialEq, V: AddAssign>(list: &mut Vec<(K, V)>, key: K, more: V) {
+    match list.iter_mut().find(|(known, _)| *known == key) {
+        Some((_, sum)) => *sum += more,
+        None => list.push((key, more)),
+    }
 }
 
 /// Plans the first frames of a run of one lane, as far as they have the same columns: these are joined,
 /// since one plan costs about as much for a thousand rows as for ten. A tick stands alone: what a silence
 /// leads to is dated by it.
 pub(super) fn plan_joined(
-    stage: &Stage,
+    hop: &Hop,
     recipients: &Recipients,
-    known: &mut Known,
+    known: &mut [Known],
     run: &[Bytes],
-) -> Result<Step, PlanError> {
+) -> Result<Step, HopError> {
     let mut frames: Vec<Frame> = Vec::with_capacity(run.len());
     for bytes in run {
         let frame = frame::decode(bytes)?;
@@ -74,70 +115,98 @@ pub(super) fn plan_joined(
         frames.push(frame);
     }
     let input = Frame::coalesce(&frames)?;
-    let mut plan = stage::plan(stage, &mut known.state, &input)?;
-    let bytes = mem::take(&mut plan.delta.0);
+    let mut parts = hop::plan(hop, states(known), &input)?;
     let mut step = Step { frames: frames.len(), ..Step::default() };
-    step.add(stage, plan, recipients)?;
-    step.delta = match known.state {
-        LaneState::Stateless => None,
-        // Nothing changed, as far as this state goes: the number tells whether it is still the last.
-        _ if bytes.is_empty() => Some(numbered(stage, input.header.lane, known.number, bytes, None)),
-        _ => {
-            let (number, snapshot) = known.advance(stage, bytes.len())?;
-            Some(numbered(stage, input.header.lane, number, bytes, snapshot))
-        }
-    };
+    for ((stage, known), part) in hop.stages().zip(known).zip(&mut parts) {
+        step.deltas.extend(known.number(stage, input.header.lane, mem::take(&mut part.deltas))?);
+    }
+    step.add(hop, parts, recipients, |_| Ok(()))?;
     Ok(step)
 }
 
-/// Plans a frame that fails as a whole, in halves: rows that fail even alone are given up, the others
+fn states(known: &mut [Known]) -> impl Iterator<Item = &mut LaneState> {
+    known.iter_mut().map(|known| &mut known.state)
+}
+
+/// Plans a frame that fails as a whole, in halves: rows that fail even alone, at whichever stage, are given up, the others
 /// go on. A piece fails also when `check` refuses what it leads to.
 pub(super) fn plan_pieces(
-    stage: &Stage,
+    hop: &Hop,
     recipients: &Recipients,
-    known: &mut Known,
+    known: &mut [Known],
     (bytes, attempts): (&Bytes, u32),
     check: impl Fn(&Publish) -> Result<(), QueueError>,
-) -> Result<Step, PlanError> {
+) -> Result<Step, HopError> {
     let frame = frame::decode(bytes)?;
     let piece = |name: &str, rows: Range<usize>| {
-        let id = frame.header.id.published(stage.name(), 0, name, rows.start);
+        let id = frame.header.id.published(hop.first().name(), 0, name, rows.start);
         let header = Header { id, ..frame.header.clone() };
         Frame { header, rows: frame.rows.slice(rows.start, rows.len()) }
     };
-    let mut trace = Trace::of(stage, &mut known.state)?;
+    let mut traces = Traces::of(hop, known)?;
     let Isolated { good, poison } = isolate(frame.rows.num_rows(), |rows| {
-        trace.attempt(stage, &mut known.state, &piece("piece", rows), |plan| {
+        traces.attempt(hop, known, &piece("piece", rows), |parts| {
             let mut step = Step::default();
-            step.add(stage, plan, recipients).map_err(|error| error.to_string())?;
-            step.publish.iter().try_for_each(&check).map_err(|error| error.to_string())?;
+            step.add(hop, parts, recipients, &check).map_err(|error| error.to_string())?;
             Ok(step)
         })
     });
     let mut step = Step { frames: 1, ..Step::default() };
-    for piece in good {
-        step.counts += piece.counts;
-        step.publish.extend(piece.publish);
-        step.alerts.extend(piece.alerts);
-    }
+    good.into_iter().for_each(|piece| step.join(piece));
     for (row, reason) in poison {
         // A tick has no row that could be at fault, but can be.
         let frame = EncodedFrame::of(&piece("poison", row..(row + 1).min(frame.rows.num_rows())))?;
-        step.dead.push(DeadLetter { queue: route::before(stage), frame, attempts, reason });
+        step.dead.push(DeadLetter { queue: route::before(hop.first()), frame, attempts, reason });
     }
-    if !matches!(known.state, LaneState::Stateless) {
-        let (number, snapshot) = known.replace(stage)?;
-        step.delta = Some(numbered(stage, frame.header.lane, number, Vec::new(), Some(snapshot)));
+    for (stage, known) in hop.stages().zip(known) {
+        step.deltas.extend(known.number_whole(stage, frame.header.lane)?);
     }
     Ok(step)
 }
 
-/// The state before the first piece, and how those that succeeded changed it. Saving the whole state before each would cost
-/// as much as the state is large, for every row that fails.
+/// The states before the first piece, and how those that succeeded changed them.
+struct Traces(Vec<Trace>);
+
+/// The state of one stage. Saving the whole state before each piece would cost as much as the state is large, for every
+/// row that fails.
 struct Trace {
     /// None where there is no state.
     before: Option<Vec<u8>>,
-    deltas: Vec<Vec<u8>>,
+    deltas: Vec<Delta>,
+}
+
+impl Traces {
+    fn of(hop: &Hop, known: &mut [Known]) -> Result<Self, StateError> {
+        let traces = hop.stages().zip(states(known)).map(|(stage, state)| Trace::of(stage, state));
+        Ok(Self(traces.collect::<Result<_, _>>()?))
+    }
+
+    /// Plans one piece and makes what is published of it; when that fails, the states are as they were.
+    fn attempt(
+        &mut self,
+        hop: &Hop,
+        known: &mut [Known],
+        piece: &Frame,
+        make: impl FnOnce(Vec<Part>) -> Result<Step, String>,
+    ) -> Result<Step, String> {
+        let made = catch_unwind(AssertUnwindSafe(|| {
+            let mut parts = hop::plan(hop, states(known), piece).map_err(|error| error.to_string())?;
+            let deltas: Vec<_> = parts.iter_mut().map(|part| mem::take(&mut part.deltas)).collect();
+            Ok((make(parts)?, deltas))
+        }));
+        let reason = match made {
+            Ok(Ok((step, deltas))) => {
+                self.0.iter_mut().zip(deltas).for_each(|(trace, more)| trace.deltas.extend(more));
+                return Ok(step);
+            }
+            Ok(Err(reason)) => reason,
+            Err(panic) => HopError::panicked(panic.as_ref()).to_string(),
+        };
+        for ((trace, stage), state) in self.0.iter().zip(hop.stages()).zip(states(known)) {
+            trace.restore(stage, state).map_err(|error| error.to_string())?;
+        }
+        Err(reason)
+    }
 }
 
 impl Trace {
@@ -149,51 +218,9 @@ impl Trace {
         Ok(Self { before, deltas: Vec::new() })
     }
 
-    /// Plans one piece and makes what is published of it; when that fails, the state is as it was.
-    fn attempt(
-        &mut self,
-        stage: &Stage,
-        state: &mut LaneState,
-        piece: &Frame,
-        make: impl FnOnce(Plan) -> Result<Step, String>,
-    ) -> Result<Step, String> {
-        let made = catch_unwind(AssertUnwindSafe(|| {
-            let mut plan = stage::plan(stage, state, piece).map_err(|error| error.to_string())?;
-            let delta = mem::take(&mut plan.delta.0);
-            Ok((make(plan)?, delta))
-        }));
-        let reason = match made {
-            Ok(Ok((step, delta))) => {
-                self.deltas.push(delta);
-                return Ok(step);
-            }
-            Ok(Err(reason)) => reason,
-            Err(panic) => panic_text(panic.as_ref()),
-        };
-        self.restore(stage, state).map_err(|error| error.to_string())?;
-        Err(reason)
-    }
-
     fn restore(&self, stage: &Stage, state: &mut LaneState) -> Result<(), StateError> {
         *state = stage.empty_state();
-        let deltas = self.deltas.iter().filter(|delta| !delta.is_empty());
+        let deltas = self.deltas.iter().map(|Delta(bytes)| bytes);
         self.before.iter().chain(deltas).try_for_each(|bytes| stage.apply(state, bytes))
     }
-}
-
-fn numbered(
-    stage: &Stage,
-    lane: Lane,
-    number: u64,
-    bytes: Vec<u8>,
-    snapshot: Option<Vec<u8>>,
-) -> NumberedDelta {
-    NumberedDelta { stage: stage.name(), lane, number, bytes, snapshot }
-}
-
-/// What a panic said.
-pub(super) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    let said = panic.downcast_ref::<&str>().copied();
-    let said = said.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    format!("panic: {}", said.unwrap_or("without words"))
 }

@@ -1,3 +1,5 @@
+mod hop;
+
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
@@ -11,7 +13,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{StageWorker, stage::End};
+use super::{SharedHop, SharedStage, StageWorker, stage::End};
 use crate::{
     database::{Database, DatabaseError, Durability},
     queue::{Depth, EncodedFrame, Publish, QueueName, Queues, ReceiveLimits, SqliteOptions, SqliteQueues},
@@ -46,7 +48,13 @@ impl Bench {
         let stage = Stage::Analyze(Arc::new(Analyze::new(&AnalyzeConfig::default())));
         let (queues, state) = (self.queues.clone(), self.state.clone());
         let (_sender, stage) = watch::channel(stage);
-        StageWorker::new(stage, queues, state, max_attempts, self.stop.subscribe())
+        StageWorker::new(
+            SharedHop::of(SharedStage::new(stage)),
+            queues,
+            state,
+            max_attempts,
+            self.stop.subscribe(),
+        )
     }
 
     fn start(&self) -> tokio::task::JoinHandle<()> {

@@ -5,7 +5,8 @@
 //! What is imitated, each on a page of its own that names what it imitates: ingest, queues with lanes and leases, workers
 //! of two processes, saved state with its fence, and a store worker that writes file by file. They do one small step at a
 //! time, in an order that the seed draws. In between leases are lost while the holder goes on, processes and
-//! ingest die, frames are published again, fail once or always, and configs change.
+//! ingest die, frames are published again, fail once or always, and configs change,
+//! and stages are run as one hop or by themselves.
 //! What is not here: disks, sockets, threads, real time, full queues, `notify`. The tests of `pipeline` and `tests` have
 //! those.
 //!
@@ -20,6 +21,7 @@
 
 mod checks;
 mod fates;
+mod hop;
 mod ingest;
 mod input;
 mod pieces;
@@ -43,7 +45,7 @@ use rand::{RngExt, SeedableRng, rngs::Xoshiro256PlusPlus};
 use stages::store::Granularity;
 
 use self::{
-    topology::{LANES_MAX, Memory, Version},
+    topology::{ANALYZE, LANES_MAX, Memory, Version},
     world::{Engine, Scenario, World},
 };
 
@@ -108,15 +110,23 @@ fn draw(rng: &mut Rng, engine: impl Fn(&mut Rng) -> Engine) -> Scenario {
         _ => None,
     };
     let overtakes = chance(rng, 15);
+    let groups = engine == Engine::OneTransaction && chance(rng, 50);
     let mut scenario = Scenario {
         engine,
         lanes: rng.random_range(1..=LANES_MAX),
         memory: if chance(rng, 40) { Memory::Short } else { Memory::Ample },
         granularity: [Granularity::Hour, Granularity::Day, Granularity::Month][rng.random_range(0..3)],
         change: change.map(|version| (version, rng.random_range(0..messages))),
+        groups,
         overtakes,
         inputs: input::draw(rng, messages, poison, !overtakes),
     };
+    if groups {
+        // In a hop a row that alert fails at is none that analyze has seen, and may come again.
+        for input in &mut scenario.inputs {
+            input.poison = input.poison.map(|stage| stage.min(ANALYZE));
+        }
+    }
     if scenario.may_repeat() {
         // What is not remembered may then be there twice, and not be equal.
         scenario.memory = Memory::Ample;

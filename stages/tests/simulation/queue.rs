@@ -127,6 +127,16 @@ impl Queue {
         }
     }
 
+    /// The last frame that was ever published.
+    pub(crate) fn newest(&self) -> u64 {
+        self.count
+    }
+
+    /// Whether a frame of the lane is there that is no newer than this one.
+    pub(crate) fn stands(&self, lane: Lane, until: u64) -> bool {
+        self.entries.iter().any(|entry| entry.frame.lane == lane && entry.serial <= until)
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }

@@ -3,21 +3,22 @@
 //! On an engine with one transaction consuming, publishing and state are one step. On any other a frame is
 //! planned alone; what comes of it is published, then state is saved together with the frame's id, then it is settled.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, ops::RangeInclusive};
 
 use rand::RngExt;
 use stages::{
     frame::{self, Frame, Kind, Lane},
-    plan::{Counts, Plan, Port},
-    stage::{self, LaneState, Stage},
+    hop::{self, Hop, Part},
+    plan::{Counts, Delta},
+    stage::{LaneState, Stage},
 };
 
 use crate::{
     chance,
-    pieces::plan_pieces,
+    hop::{check_parts, outgoing},
+    pieces::{copied, plan_pieces},
     queue::{Delivery, Outgoing},
     saved::{Change, Known},
-    topology::{ALERT, STORE},
     world::{Engine, World},
 };
 
@@ -30,6 +31,10 @@ const ATTEMPTS_MAX: u32 = 3;
 pub(crate) struct Job {
     pub(crate) process: usize,
     pub(crate) stage: usize,
+    /// Whether the stage behind is run in the same hop.
+    grouped: bool,
+    /// The last frame in the queue within the hop when the job began.
+    pub(crate) until: u64,
     pub(crate) lane: Lane,
     pub(crate) lease: u64,
     run: VecDeque<Delivery>,
@@ -50,17 +55,37 @@ enum Phase {
 pub(crate) struct Step {
     pub(crate) input: Vec<Frame>,
     pub(crate) publish: Vec<(usize, Outgoing)>,
-    pub(crate) counts: Counts,
     /// The messages of rows that are given up.
     pub(crate) dead: Vec<u64>,
+    /// Of each stage.
+    pub(crate) parts: Vec<StepPart>,
+}
+
+/// What one stage does of a step.
+pub(crate) struct StepPart {
+    /// Rows that came to the stage.
+    pub(crate) rows: u64,
+    pub(crate) counts: Counts,
     pub(crate) change: Option<Change>,
     /// The state after it; none for a stage without.
     known: Option<Known>,
 }
 
+impl Step {
+    fn changes(&self, job: &Job) -> Vec<((usize, Lane), &Change)> {
+        let slots = job.stages().map(|number| (number, job.lane));
+        slots.zip(&self.parts).filter_map(|(slot, part)| Some((slot, part.change.as_ref()?))).collect()
+    }
+}
+
 impl Job {
     fn serials(&self, frames: usize) -> Vec<u64> {
         self.run.iter().take(frames).map(|delivery| delivery.serial).collect()
+    }
+
+    /// The stages of the hop; mostly one.
+    pub(crate) fn stages(&self) -> RangeInclusive<usize> {
+        self.stage..=self.stage + usize::from(self.grouped)
     }
 
     pub(crate) fn is_planned(&self) -> bool {
@@ -73,9 +98,13 @@ impl World<'_> {
     pub(crate) fn receive(&mut self, process: usize, stage: usize) {
         let Some((lease, run)) = self.queues[stage].receive(self.rng, RUN_FRAMES) else { return };
         let lane = run[0].lane;
+        let grouped = self.processes[process].groups.begin_with(stage);
+        let until = if grouped { self.queues[stage + 1].newest() } else { 0 };
         self.jobs.push(Job {
             process,
             stage,
+            grouped,
+            until,
             lane,
             lease,
             run: run.into(),
@@ -97,36 +126,42 @@ impl World<'_> {
             Phase::Saved(step) => {
                 let frames = step.input.len();
                 let settled = self.settle(&job, frames);
-                self.keep(&job, step.known);
+                self.keep(&job, step.parts);
                 if settled { go_on(job, frames) } else { None }
             }
         }
     }
 
     fn plan(&mut self, mut job: Job) -> Option<Job> {
-        let slot = (job.stage, job.lane);
-        let busy = |other: &Job| (other.process, other.stage, other.lane) == (job.process, slot.0, slot.1);
-        if self.jobs.iter().any(|other| busy(other) && other.is_planned()) {
-            // The lane is locked: another task of the process is at work on it.
+        let busy = |other: &Job| {
+            let same = (other.process, other.lane) == (job.process, job.lane);
+            same && other.stages().any(|number| job.stages().contains(&number))
+        };
+        if self.jobs.iter().any(|other| busy(other) && other.is_planned()) || self.waits(&job) {
+            // The lane is locked: another task of the process is at work on it. Or others come first.
             return Some(job);
         }
-        let stage = self.stage(job.process, job.stage);
-        let saved = self.saved.entry(slot).or_default();
-        let mut known =
-            self.processes[job.process].known.remove(&slot).unwrap_or_else(|| saved.restore(stage));
-        if self.scenario.engine != Engine::OneTransaction {
+        let hop = self.hop(&job);
+        let mut known: Vec<Known> = Vec::new();
+        for (number, stage) in job.stages().zip(hop.stages()) {
+            let slot = (number, job.lane);
+            let saved = self.saved.entry(slot).or_default();
+            let mut one =
+                self.processes[job.process].known.remove(&slot).unwrap_or_else(|| saved.restore(stage));
             // Nothing fences what is published. So whoever gained a lane must know its state before it plans.
-            if known.number != saved.number() {
-                known = saved.restore(stage);
+            if self.scenario.engine != Engine::OneTransaction && one.number != saved.number() {
+                one = saved.restore(stage);
             }
-            if saved.has_applied(job.run[0].id) {
-                self.processes[job.process].known.insert(slot, known);
-                return self.drop_repeat(job);
-            }
+            known.push(one);
+        }
+        let slot = (job.stage, job.lane);
+        if self.scenario.engine != Engine::OneTransaction && self.saved[&slot].has_applied(job.run[0].id) {
+            self.processes[job.process].known.insert(slot, known.remove(0));
+            return self.drop_repeat(job);
         }
         let joined = self.scenario.engine == Engine::OneTransaction && !job.alone && chance(self.rng, 70);
         let input = decoded(&job.run, joined);
-        let poisoned = input.iter().any(|frame| self.is_poisoned(job.stage, frame));
+        let poisoned = input.iter().any(|frame| self.fails(&job, frame));
         if poisoned || (self.faulty && chance(self.rng, 2)) {
             if !poisoned && self.scenario.engine != Engine::OneTransaction {
                 // Some of it may be published as a whole: then it must not be planned in pieces, under other ids.
@@ -134,22 +169,38 @@ impl World<'_> {
                 return None;
             }
             // As a panic in the middle would leave it: nobody looks at this state again.
-            let _half = stage::plan(stage, &mut known.state, &Frame::coalesce(&input).unwrap());
+            let _half = hop::plan(&hop, states(&mut known), &Frame::coalesce(&input).unwrap());
             return self.failed(job, input.len());
         }
-        let step = self.plan_joined(stage, known, job.stage, input);
+        let step = self.plan_joined(&hop, known, job.stage, input);
         job.phase = Phase::Planned(step);
         Some(job)
     }
 
-    fn plan_joined(&mut self, stage: &Stage, mut known: Known, number: usize, frames: Vec<Frame>) -> Step {
+    fn plan_joined(&mut self, hop: &Hop, mut known: Vec<Known>, number: usize, frames: Vec<Frame>) -> Step {
         let input = Frame::coalesce(&frames).unwrap();
-        let again = chance(self.rng, 15).then(|| self.plan_twice(stage, &known, number, &input)).flatten();
-        let plan = stage::plan(stage, &mut known.state, &input).unwrap();
-        let (publish, delta) = (outgoing(number, &plan), plan.delta.0);
+        let alone = hop.rest().is_empty();
+        let again = (alone && chance(self.rng, 15))
+            .then(|| self.plan_twice(hop.first(), &known[0], number, &input))
+            .flatten();
+        let copies = (!alone).then(|| copied(hop, states(&mut known)));
+        let parts = hop::plan(hop, states(&mut known), &input).unwrap();
+        if let Some(copies) = copies {
+            check_parts(hop, copies, &input, &parts);
+        }
+        let publish = outgoing(number, &parts);
         if let Some(again) = again {
             assert!(ids_and_bytes(&publish) == again, "a state that was read anew leads to other frames");
         }
+        let stages = hop.stages().zip(known).zip(parts);
+        let parts = stages.map(|((stage, known), part)| self.step_part(stage, known, part, &input)).collect();
+        Step { input: frames, publish, dead: Vec::new(), parts }
+    }
+
+    fn step_part(&mut self, stage: &Stage, mut known: Known, part: Part, input: &Frame) -> StepPart {
+        let Part { rows, mut deltas, counts, .. } = part;
+        assert!(deltas.len() <= 1, "validate and analyze send on one frame at most");
+        let Delta(delta) = deltas.pop().unwrap_or_default();
         let applied = (self.scenario.engine != Engine::OneTransaction).then_some(input.header.id);
         let change = match known.state {
             LaneState::Stateless => None,
@@ -162,14 +213,7 @@ impl World<'_> {
                 Some(Change { number: known.number, delta, snapshot, applied })
             }
         };
-        Step {
-            input: frames,
-            publish,
-            counts: plan.counts,
-            dead: Vec::new(),
-            known: change.is_some().then_some(known),
-            change,
-        }
+        StepPart { rows, counts, known: change.is_some().then_some(known), change }
     }
 
     /// What two states that were read anew make of a frame, which must be the same.
@@ -182,9 +226,10 @@ impl World<'_> {
     ) -> Option<Vec<([u8; 16], Vec<u8>)>> {
         let saved =
             self.saved.get(&(number, input.header.lane)).filter(|saved| saved.number() == known.number)?;
-        let plan = || stage::plan(stage, &mut saved.restore(stage).state, input).unwrap();
+        let hop = Hop::of(stage.clone());
+        let plan = || hop::plan(&hop, [&mut saved.restore(stage).state], input).unwrap();
         let (one, other) = (plan(), plan());
-        assert_eq!(one.delta, other.delta, "the same frame on the same state leads to another delta");
+        assert_eq!(one[0].deltas, other[0].deltas, "the same frame on the same state leads to another delta");
         let (one, other) = (ids_and_bytes(&outgoing(number, &one)), ids_and_bytes(&outgoing(number, &other)));
         assert!(one == other, "the same frame on the same state leads to other frames");
         Some(one)
@@ -201,30 +246,37 @@ impl World<'_> {
             self.queues[job.stage].retry(job.lease, serial);
             return None;
         }
-        let stage = self.stage(job.process, job.stage);
-        let mut known = self.saved.entry((job.stage, lane)).or_default().restore(stage);
+        let hop = self.hop(&job);
+        let slots = job.stages().map(|number| (number, lane));
+        let known =
+            slots.zip(hop.stages()).map(|(slot, stage)| self.saved.entry(slot).or_default().restore(stage));
+        let (numbers, mut states): (Vec<u64>, Vec<LaneState>) =
+            known.map(|known| (known.number, known.state)).unzip();
         let frame = frame::decode(&bytes).unwrap();
-        let fails = |piece: &Frame| self.is_poisoned(job.stage, piece);
-        let pieces = plan_pieces(stage, &mut known.state, &frame, fails);
+        let rows = frame.rows.num_rows() as u64;
+        let pieces = plan_pieces(&hop, &mut states, &frame, |piece| self.fails(&job, piece));
         let applied = (self.scenario.engine != Engine::OneTransaction).then_some(id);
-        let mut step = Step {
-            input: vec![frame],
-            publish: Vec::new(),
-            counts: Counts::default(),
-            dead: pieces.poison,
-            change: None,
-            known: None,
-        };
-        for plan in &pieces.good {
-            step.counts += plan.counts;
-            step.publish.extend(outgoing(job.stage, plan));
+        let mut step =
+            Step { input: vec![frame], publish: Vec::new(), dead: pieces.poison, parts: Vec::new() };
+        for ((stage, number), mut state) in hop.stages().zip(numbers).zip(states) {
+            let number = number + 1;
+            let mut part = StepPart { rows: 0, counts: Counts::default(), change: None, known: None };
+            if !matches!(state, LaneState::Stateless) {
+                let snapshot = Some(stage.snapshot(&mut state).unwrap());
+                part.change = Some(Change { number, delta: Vec::new(), snapshot, applied });
+                part.known = Some(Known { number, state });
+            }
+            step.parts.push(part);
         }
-        if !matches!(known.state, LaneState::Stateless) {
-            known.number += 1;
-            let snapshot = Some(stage.snapshot(&mut known.state).unwrap());
-            step.change = Some(Change { number: known.number, delta: Vec::new(), snapshot, applied });
-            step.known = Some(known);
+        for parts in &pieces.good {
+            for (sum, part) in step.parts.iter_mut().zip(parts) {
+                sum.rows += part.rows;
+                sum.counts += part.counts;
+            }
+            step.publish.extend(outgoing(job.stage, parts));
         }
+        // Those that are given up, too.
+        step.parts[0].rows = rows;
         job.phase = Phase::Planned(step);
         Some(job)
     }
@@ -235,12 +287,13 @@ impl World<'_> {
         if !self.queues[job.stage].holds(job.lease, &serials) {
             return None;
         }
-        if let Some(change) = &step.change {
-            let saved = self.saved.entry((job.stage, job.lane)).or_default();
-            if saved.take(change).is_err() {
-                // Another process had the lane meanwhile: its changes are loaded on the next round.
-                return Some(job);
-            }
+        let changes = step.changes(&job);
+        if !changes.iter().all(|(slot, change)| self.saved.entry(*slot).or_default().fits(change)) {
+            // Another process had the lane meanwhile: its changes are loaded on the next round.
+            return Some(job);
+        }
+        for (slot, change) in changes {
+            self.saved.entry(slot).or_default().take(change).expect("looked at above");
         }
         self.queues[job.stage].done(job.lease, &serials).expect("looked at above");
         for (queue, frame) in std::mem::take(&mut step.publish) {
@@ -248,7 +301,7 @@ impl World<'_> {
         }
         self.enter(job.stage, &step);
         let frames = step.input.len();
-        self.keep(&job, step.known);
+        self.keep(&job, step.parts);
         go_on(job, frames)
     }
 
@@ -261,7 +314,7 @@ impl World<'_> {
             job.phase = Phase::Publishing(step, some);
             return Some(job);
         }
-        let Some(change) = &step.change else {
+        let Some(change) = &step.parts[0].change else {
             // Without state there is nothing to save: who settles it has done it.
             if !self.settle(&job, step.input.len()) {
                 return None;
@@ -292,11 +345,17 @@ impl World<'_> {
         self.queues[job.stage].done(job.lease, &job.serials(frames)).is_ok()
     }
 
-    fn keep(&mut self, job: &Job, known: Option<Known>) {
-        if let Some(known) = known {
-            self.processes[job.process].known.insert((job.stage, job.lane), known);
+    fn keep(&mut self, job: &Job, parts: Vec<StepPart>) {
+        for (number, part) in job.stages().zip(parts) {
+            if let Some(known) = part.known {
+                self.processes[job.process].known.insert((number, job.lane), known);
+            }
         }
     }
+}
+
+fn states(known: &mut [Known]) -> impl Iterator<Item = &mut LaneState> {
+    known.iter_mut().map(|known| &mut known.state)
 }
 
 /// What is left of the run once its first frames are settled.
@@ -323,21 +382,6 @@ fn decoded(run: &VecDeque<Delivery>, joined: bool) -> Vec<Frame> {
         frames.push(frame);
     }
     frames
-}
-
-/// Where each frame goes, as `pipeline/src/route.rs` says it, and as bytes.
-fn outgoing(stage: usize, plan: &Plan) -> Vec<(usize, Outgoing)> {
-    let queue = |port: Port| match port {
-        Port::Next if stage < ALERT => stage + 1,
-        _ => STORE,
-    };
-    let frame = |frame: &Frame| Outgoing {
-        lane: frame.header.lane,
-        id: frame.header.id,
-        bytes: frame::encode(frame).unwrap().into(),
-        oldest: crate::rows::oldest(frame),
-    };
-    plan.publish.iter().map(|(port, out)| (queue(*port), frame(out))).collect()
 }
 
 fn ids_and_bytes(publish: &[(usize, Outgoing)]) -> Vec<([u8; 16], Vec<u8>)> {

@@ -12,6 +12,7 @@ use stages::{
 
 use crate::{
     Rng, chance,
+    hop::Groups,
     ingest::{Ingest, Taken},
     input::Input,
     queue::{Outgoing, Queue},
@@ -50,6 +51,8 @@ pub(crate) struct Scenario {
     pub(crate) granularity: Granularity,
     /// What processes go over to, now and then or, where it is lenient, before the input of this number.
     pub(crate) change: Option<(Version, usize)>,
+    /// Whether processes run stages as one hop, now and then.
+    pub(crate) groups: bool,
     /// Whether the frames of a lane may overtake each other in the queue of validate.
     pub(crate) overtakes: bool,
     pub(crate) inputs: Vec<Input>,
@@ -58,6 +61,7 @@ pub(crate) struct Scenario {
 /// What the memory of a process holds.
 pub(crate) struct Process {
     pub(crate) known: BTreeMap<(usize, Lane), Known>,
+    pub(crate) groups: Groups,
     version: Version,
 }
 
@@ -117,7 +121,8 @@ impl<'a> World<'a> {
     pub(crate) fn new(scenario: &'a Scenario, rng: &'a mut Rng) -> Self {
         let dedupes = scenario.engine != Engine::ThreeSteps { dedupes: false };
         let ordered = |queue| queue != STORE && !(queue == VALIDATE && scenario.overtakes);
-        let process = || Process { known: BTreeMap::new(), version: Version::First };
+        let process =
+            || Process { known: BTreeMap::new(), groups: Groups::default(), version: Version::First };
         Self {
             scenario,
             rng,
@@ -262,7 +267,7 @@ impl<'a> World<'a> {
     }
 
     fn fault(&mut self) {
-        match self.rng.random_range(0..15) {
+        match self.rng.random_range(0..17) {
             // Whoever held it goes on as if nothing had been, and is refused or does no harm.
             0..5 if !self.jobs.is_empty() => {
                 let job = &self.jobs[self.rng.random_range(0..self.jobs.len())];
@@ -286,8 +291,19 @@ impl<'a> World<'a> {
                 let lane = chance(self.rng, 70).then(|| Lane(self.rng.random_range(0..self.scenario.lanes)));
                 self.queues[self.rng.random_range(VALIDATE..=ALERT)].stalled = lane;
             }
+            15.. if self.scenario.groups => self.regroup(),
             _ => {}
         }
+    }
+
+    /// A process is started anew with other groups.
+    fn regroup(&mut self) {
+        let process = self.rng.random_range(0..PROCESSES);
+        if chance(self.rng, 50) {
+            self.crash(process);
+        }
+        let [validate, analyze] = [chance(self.rng, 60), chance(self.rng, 60)];
+        self.processes[process].groups = Groups { validate, analyze };
     }
 
     fn crash(&mut self, process: usize) {
@@ -330,11 +346,17 @@ impl<'a> World<'a> {
 
     /// Notes what a stage has done, once it is certain.
     pub(crate) fn enter(&mut self, stage: usize, step: &Step) {
-        let rows = step.input.iter().map(|frame| frame.rows.num_rows() as u64).sum();
-        self.books[stage].add(rows, step.counts, step.dead.len());
-        self.dead.extend(step.dead.iter().map(|message| (stage, *message)));
-        if stage == ANALYZE || stage == ALERT {
-            step.input.iter().for_each(|frame| self.hear(stage, frame));
+        for (index, part) in step.parts.iter().enumerate() {
+            let (stage, dead) = (stage + index, if index == 0 { step.dead.len() } else { 0 });
+            self.books[stage].add(part.rows, part.counts, dead);
+            if stage == ANALYZE || stage == ALERT {
+                step.input.iter().for_each(|frame| self.hear(stage, frame));
+            }
+        }
+        for message in &step.dead {
+            // A letter of the stage that a hop begins with tells which of its stages has failed.
+            let failed = self.taken.get(message).and_then(|taken| self.scenario.inputs[taken.input].poison);
+            self.dead.push((failed.unwrap_or(stage), *message));
         }
     }
 

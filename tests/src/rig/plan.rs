@@ -51,6 +51,8 @@ pub struct Plan {
     pub(super) processes: Vec<Process>,
     /// When the broker is restarted, each after the one before it.
     pub(super) broker_restarts: Vec<Duration>,
+    /// Stages that are run as one hop.
+    pub(super) groups: &'static [&'static str],
 }
 
 /// A process and its lives, each after the one before it.
@@ -121,6 +123,9 @@ const NAPS: [&str; 7] = [
     "settle_before",
 ];
 
+const GROUPS: [&[&str]; 3] =
+    [&["[validate, transform]"], &["[analyze, alert]"], &["[validate, transform]", "[analyze, alert]"]];
+
 impl Plan {
     /// The plan of a round of the run with this seed.
     pub fn draw(seed: u64, round: u64) -> Self {
@@ -141,11 +146,16 @@ impl Plan {
             strike_for: Duration::from_secs(rng.random_range(strike_secs)),
             processes: Vec::new(),
             broker_restarts: Vec::new(),
+            groups: &[],
         };
         plan.processes = plan.draw_processes(&mut rng);
         if mode == Mode::BehindBroker {
             let restarts = rng.random_range(1..=2);
             plan.broker_restarts = (0..restarts).map(|_| millis(&mut rng, 500, 3000)).collect();
+        }
+        // A process of one stage has none.
+        if mode != Mode::ProcessPerStage && rng.random_bool(0.6) {
+            plan.groups = GROUPS[rng.random_range(0..GROUPS.len())];
         }
         plan
     }
@@ -294,6 +304,9 @@ impl fmt::Display for Plan {
             "seed {seed}, round {round}: {mode}, QoS {qos}, MQTT {mqtt}, a directory per {partition}, \
              {rate} messages/s for {strike_for:?}"
         )?;
+        for group in self.groups {
+            writeln!(f, "  in one hop: {group}")?;
+        }
         for restart in &self.broker_restarts {
             writeln!(f, "  the broker restarts after {restart:?} more")?;
         }

@@ -113,8 +113,10 @@ fn topology(plan: &Plan, site: &Site, broker: Option<&Mosquitto>) -> String {
         )
     });
     let (webhook, lease_secs, partition) = (site.webhook(0), plan.lease.as_secs(), plan.partition);
+    let groups = plan.groups.join(", ");
     format!(
         "{ingest}queues: {{ lease_secs: {lease_secs} }}\n\
+         groups: [{groups}]\n\
          analyze: {{ dedupe_secs: 1576800000 }}\n\
          alert: {{ rules: [{{ name: too-hot, metric: temperature, above: 30, severity: critical }}] }}\n\
          notify: {{ webhooks: [{{ name: ops, url: 'http://{webhook}/hook' }}] }}\n\

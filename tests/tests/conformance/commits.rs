@@ -34,8 +34,8 @@ pub(crate) async fn conformance_commit_consumes_publishes_and_counts_at_once<E: 
         let step = Commit {
             receipts: receipts(&held),
             publish: vec![entry(Alert, frame(number + 10, 0)), entry(Store, frame(number + 20, 0))],
-            delta: Some(delta(number.into(), None)),
-            counts: Some(("analyze", counts)),
+            deltas: vec![delta(number.into(), None)],
+            counts: vec![("analyze", counts)],
             ..Commit::default()
         };
         commit(&queues, step).await.expect("committed");
@@ -85,8 +85,8 @@ pub(crate) async fn conformance_commit_with_a_lost_receipt_changes_nothing<E: En
     let step = Commit {
         receipts: vec![held[0].receipt.clone(), run[1].receipt.clone()],
         publish: vec![entry(Alert, frame(11, 0))],
-        delta: Some(delta(1, None)),
-        counts: Some(("analyze", Counts { consumed: 1, ..Counts::default() })),
+        deltas: vec![delta(1, None)],
+        counts: vec![("analyze", Counts { consumed: 1, ..Counts::default() })],
         ..Commit::default()
     };
     assert!(is_lost(&commit(&queues, step).await));
@@ -101,7 +101,7 @@ pub(crate) async fn conformance_state_is_numbered_and_snapshots_replace_deltas<E
     let engine = E::start(Limits::default()).await;
     let queues = engine.queues();
     for (number, snapshot) in [(1, None), (2, None), (3, Some(vec![33])), (4, None), (5, None)] {
-        let step = Commit { delta: Some(delta(number, snapshot)), ..Commit::default() };
+        let step = Commit { deltas: vec![delta(number, snapshot)], ..Commit::default() };
         commit(&queues, step.clone()).await.expect("committed");
         assert!(commit(&queues, step).await.is_err(), "each number once");
     }

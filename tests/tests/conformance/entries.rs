@@ -57,7 +57,7 @@ pub(crate) async fn conformance_q6_repeated_commit_is_counted_once<E: Engine>() 
     let counts = Counts { consumed: 2, produced: 2, quarantined: 3, ..Counts::default() };
     let intake = Commit {
         publish: vec![entry(Validate, frame(2, 0)), entry(Store, frame(3, 0))],
-        counts: Some(("ingest", counts)),
+        counts: vec![("ingest", counts)],
         ..Commit::default()
     };
     // As if the answer to the first one had been lost.
@@ -139,7 +139,7 @@ pub(crate) async fn conformance_q8_fenced_commit_fails_alone<E: Engine>() {
         commits.push(Commit {
             receipts: vec![held[0].receipt.clone()],
             publish: vec![entry(Analyze, frame(100 + u32::from(lane.0), lane.0))],
-            delta: Some(NumberedDelta { stage: "transform", lane, number, bytes: vec![1], snapshot: None }),
+            deltas: vec![NumberedDelta { stage: "transform", lane, number, bytes: vec![1], snapshot: None }],
             ..Commit::default()
         });
     }

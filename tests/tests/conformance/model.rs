@@ -182,7 +182,7 @@ impl Both {
         let consumed = u64::from(number) - u64::from(poison);
         let mut commit = Commit {
             receipts: vec![receipt],
-            counts: Some((queue.as_str(), Counts { consumed, ..Counts::default() })),
+            counts: vec![(queue.as_str(), Counts { consumed, ..Counts::default() })],
             ..Commit::default()
         };
         if poison {

@@ -64,31 +64,45 @@ fn assert_balanced(site: &Site) {
 
 #[test]
 fn a_message_that_fails_is_set_aside_alone_and_comes_back_once() {
+    set_aside_and_back("", "transform");
+}
+
+/// It comes back through the whole hop.
+#[test]
+fn so_is_one_that_fails_within_a_hop() {
+    set_aside_and_back("groups: [[validate, transform]]\n", "validate");
+}
+
+/// Its letter is one of `queue`; what fails is always transform.
+fn set_aside_and_back(groups: &str, queue: &str) {
+    let topology = |frame_bytes_max| format!("{groups}{}", topology(frame_bytes_max));
     let site = Site::new(&topology(32_768));
     let up = site.up();
     let large = message(2, MANY);
     let messages =
         [(TOPIC, message(0, 3)), (TOPIC, message(1, 3)), (TOPIC, large.clone()), (TOPIC, message(3, 3))];
     publish(&site, &messages);
-    until("a message is dead", || site.queues()["queues"]["transform"]["dead"] == 1);
+    until("a message is dead", || site.queues()["queues"][queue]["dead"] == 1);
     site.wait_until_dry();
     assert_eq!(readings(&site), [(0, 3, 3), (1, 3, 3), (3, 3, 3)], "the good ones went on");
     assert_balanced(&site);
     let told = dead(&site, &["list", "--json"]).well().json();
     let group = &told["groups"][0];
-    assert_eq!((&group["queue"], &group["rows"]), (&"transform".into(), &1.into()), "{told}");
+    assert_eq!((&group["queue"], &group["rows"]), (&queue.into(), &1.into()), "{told}");
     let letter = group["letter"].to_string();
     let shown = dead(&site, &["show", &letter, "--json"]).well().json();
-    assert!(shown["reason"].as_str().unwrap().contains("frame_bytes_max"), "{shown}");
+    let reason = shown["reason"].as_str().unwrap();
+    assert!(reason.contains("frame_bytes_max"), "{shown}");
+    assert_eq!(reason.starts_with("transform: "), queue != "transform", "{shown}");
     assert_eq!(shown["content"]["kind"], "messages");
     assert_eq!(shown["content"]["rows"][0]["topic"], TOPIC, "{shown}");
 
     // As long as nothing has changed it fails again.
-    let said = dead(&site, &["requeue", "--all", "--queue", "transform"]).well().out;
-    assert_eq!(said, ["requeued 1 dead letter with 1 row: transform 1"]);
+    let said = dead(&site, &["requeue", "--all", "--queue", queue]).well().out;
+    assert_eq!(said, [format!("requeued 1 dead letter with 1 row: {queue} 1")]);
     until("it is dead again", || {
-        let queue = &site.queues()["queues"]["transform"];
-        queue["dead"] == 1 && queue["frames"] == 0
+        let depth = &site.queues()["queues"][queue];
+        depth["dead"] == 1 && depth["frames"] == 0
     });
     assert_balanced(&site);
     let said = dead(&site, &["show", &letter]).with(1).err.join("\n");

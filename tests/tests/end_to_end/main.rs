@@ -7,6 +7,7 @@ mod backlog;
 mod books;
 mod console;
 mod dead;
+mod groups;
 mod lake_trouble;
 mod notify;
 mod payloads;

@@ -23,8 +23,8 @@ struct Plant {
 }
 
 impl Plant {
-    fn start() -> Self {
-        let site = Site::new(&format!("{TOPOLOGY}{QUICK}"));
+    fn start(groups: &str) -> Self {
+        let site = Site::new(&format!("{TOPOLOGY}{groups}{QUICK}"));
         let plant = |name: &str, text: &str| fs::write(site.path(name), text).unwrap();
         plant("state.json", r#"{"properties": {"metrics": {"maxProperties": 1}}}"#);
         plant("devices.csv", "device_id,site\npump,hall\n");
@@ -69,7 +69,16 @@ impl Plant {
 
 #[test]
 fn a_schema_is_read_again_on_sighup_and_a_broken_one_is_not_taken_up() {
-    let plant = Plant::start();
+    read_schema_again("");
+}
+
+#[test]
+fn a_schema_is_read_again_within_a_hop() {
+    read_schema_again("groups: [[validate, transform]]\n");
+}
+
+fn read_schema_again(groups: &str) {
+    let plant = Plant::start(groups);
     plant.publish(json!({ "a": 1, "b": 2 }));
     plant.write("state.json", r#"{"properties": {"metrics": {"maxProperties": 2}}}"#);
     plant.publish(json!({ "a": 1, "c": 3 }));
@@ -99,7 +108,16 @@ fn a_schema_is_read_again_on_sighup_and_a_broken_one_is_not_taken_up() {
 
 #[test]
 fn tags_follow_the_device_table_and_a_broken_one_is_not_taken_up() {
-    let plant = Plant::start();
+    follow_table("");
+}
+
+#[test]
+fn tags_follow_the_device_table_within_a_hop() {
+    follow_table("groups: [[validate, transform]]\n");
+}
+
+fn follow_table(groups: &str) {
+    let plant = Plant::start(groups);
     plant.publish(json!({ "a": 1 }));
     plant.wait("transform", 1);
 

@@ -82,16 +82,15 @@ fn apply(
         settle::consume(connection, tally, receipt)?;
     }
     let added = publish::insert(connection, tally, &commit.publish, window)?;
-    if let Some(delta) = &commit.delta {
+    for delta in &commit.deltas {
         state::sqlite::append(connection, delta)?;
     }
     // Who takes nothing from a queue cannot lose a lease, so such a commit may come again after it was made: its frames
     // are known then, and its rows in the books.
     let repeated = commit.receipts.is_empty() && added == 0 && !commit.publish.is_empty();
-    if let Some((stage, counts)) = &commit.counts
-        && !repeated
-    {
-        count(connection, stage, counts)?;
+    if !repeated {
+        commit.passed.iter().for_each(|(queue, rows)| tally.passed(*queue, *rows));
+        commit.counts.iter().try_for_each(|(stage, counts)| count(connection, stage, counts))?;
     }
     Ok(())
 }

@@ -2,8 +2,8 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use rusqlite::{Connection, Row};
-use stages::plan::Counts;
+use rusqlite::{Connection, Row, params};
+use stages::{frame::Lane, plan::Counts};
 
 use super::{SqliteQueues, line};
 use crate::queue::{Depth, QueueError, QueueName};
@@ -17,6 +17,31 @@ impl SqliteQueues {
         let now = self.options().clock.now();
         let lanes = self.options().lanes;
         self.database().read(move |connection| Ok(depth(connection, queue, lanes, now)?)).await
+    }
+
+    /// See [`Queues::last_place`](crate::queue::Queues::last_place).
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn last_place(
+        &self,
+        queue: QueueName,
+        lane: Lane,
+        until: Option<i64>,
+    ) -> Result<Option<i64>, QueueError> {
+        let (line, until) = (queue.line(lane), until.unwrap_or(i64::MAX));
+        let last = move |connection: &Connection| {
+            Ok(connection
+                .prepare_cached(
+                    "SELECT max(coalesce((SELECT max(seq) FROM frame
+                                          WHERE queue = ?1 AND line = ?2 AND holder IS NULL AND seq <= ?3), 0),
+                                coalesce((SELECT max(seq) FROM frame
+                                          WHERE queue = ?1 AND line = ?2 AND holder >= 0 AND seq <= ?3), 0))",
+                )?
+                .query_row(params![queue as i64, line, until], |row| row.get(0))
+                .map(|last: i64| (last > 0).then_some(last))?)
+        };
+        self.database().read(last).await
     }
 
     /// See [`Queues::books`](crate::queue::Queues::books).

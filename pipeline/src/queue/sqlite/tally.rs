@@ -47,6 +47,11 @@ impl Tally {
         self.came(queue, rows, bytes);
     }
 
+    /// Rows came and were taken at once, without a frame that anybody could have received.
+    pub(super) fn passed(&mut self, queue: QueueName, rows: u64) {
+        self.queues[queue as usize].entered += rows.cast_signed();
+    }
+
     /// A frame is gone.
     pub(super) fn removed(&mut self, queue: QueueName, rows: i64, bytes: i64) {
         let change = self.of(queue);
@@ -119,13 +124,15 @@ impl Tally {
         let after = |row: &Row<'_>, column| row.get(column).map(|sum: i64| Some(sum.max(0).cast_unsigned()));
         for queue in QueueName::ALL {
             let change = self.queues[queue as usize];
-            if change.touched {
-                let Change { frames, rows, dead, dead_rows, entered, dropped, .. } = change;
+            if change.touched || change.entered != 0 {
+                let Change { touched, frames, rows, dead, dead_rows, entered, dropped, .. } = change;
                 let (added, dead_added) = (change.bytes, change.dead_bytes);
                 let change =
                     params![queue as i64, frames, rows, added, dead, dead_rows, dead_added, entered, dropped];
-                (bytes[queue as usize], dead_bytes[queue as usize]) =
-                    statement.query_row(change, |row| Ok((after(row, 0)?, after(row, 1)?)))?;
+                let held = statement.query_row(change, |row| Ok((after(row, 0)?, after(row, 1)?)))?;
+                if touched {
+                    (bytes[queue as usize], dead_bytes[queue as usize]) = held;
+                }
             }
         }
         Ok(Touched { bytes, dead_bytes, grown, dead_grown, shed: 0, forgotten: 0 })
