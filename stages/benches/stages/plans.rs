@@ -56,7 +56,7 @@ fn analyze(bencher: Bencher<'_, '_>, count: u64) {
 fn alert(bencher: Bencher<'_, '_>, count: u64) {
     let rules = json!({ "rules": [
         { "name": "hot", "metric": "temperature", "above": 90 },
-        { "name": "strange", "anomaly_score_at_least": 1.0 },
+        { "name": "strange", "metric": "pressure", "anomaly_score_at_least": 1.0 },
     ]});
     let stage = Alert::new(&serde_json::from_value(rules).unwrap()).unwrap();
     let (mut state, frame) = (AlertState::default(), fixture::scored(0, count));
