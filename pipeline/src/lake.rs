@@ -31,6 +31,7 @@ pub(crate) use self::batches::Batches;
 pub use self::{
     compact::{CompactTask, CompactedPartition, Compactor, GRACE, Intents, Pass, Surroundings, read_intents},
     meters::{CompactStats, DatasetStats, LakeMeters},
+    parquet::write as write_parquet,
     staging::Lake,
     store::{Mode, Store, StoreOptions},
 };
