@@ -8,7 +8,7 @@ use arrow_array::RecordBatch;
 use divan::{Bencher, counter::ItemsCount};
 use millstream::lake::write_parquet;
 use stages::{
-    frame::{Frame, FrameId, Header, Kind, Lane, Measurement, Reading, ReadingsBuilder, Scores},
+    frame::{Frame, FrameId, Header, Kind, Lane, Reading, ReadingsBuilder, Scores},
     store::{Dataset, Granularity, arrange},
 };
 
@@ -66,11 +66,9 @@ fn readings(first: u64, count: u64) -> Frame {
             ..Reading::default()
         };
         let values = [20.0 + wave, 40.0 + 3.0 * wave, 1013.25 + wave, 0.0173 + 0.001 * wave];
-        let measurements = METRICS.iter().zip(values).map(|(metric, value)| {
-            let value = Some((value * 1e3).round() / 1e3);
-            Measurement { metric, value, text: None, unit: None }
-        });
-        rows.append_run(&row, measurements);
+        for (metric, value) in METRICS.into_iter().zip(values) {
+            rows.append(&Reading { metric, value: Some((value * 1e3).round() / 1e3), ..row });
+        }
         for metric in 0..4 {
             scores.late.push(false);
             scores.anomaly_score.push((wave * f64::from(metric)).abs());

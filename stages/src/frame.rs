@@ -24,7 +24,7 @@ pub use self::{
     columns::Strings,
     messages::{Message, Messages, MessagesBuilder, Properties},
     quarantine::{Fault, Quarantine, QuarantineBuilder, Refusal, complete as complete_quarantine},
-    readings::{Measurement, Reading, Readings, ReadingsBuilder, Scores, TAG_PREFIX},
+    readings::{Reading, Readings, ReadingsBuilder, Scores, TAG_PREFIX},
 };
 
 /// Microseconds since 1970-01-01T00:00:00Z; finer instants are floored.

@@ -1,4 +1,4 @@
-//! Frames as a fleet of a thousand devices fills them: each in its turn, ten readings a second for each of four metrics.
+//! Frames as a fleet of a thousand devices fills them: each in its turn, with a message of four metrics every tenth of a second.
 
 use serde_json::json;
 use stages::{

@@ -37,7 +37,6 @@ fn join_readings(bencher: Bencher<'_, '_>, count: u64) {
     joining(bencher, count, fixture::scored);
 }
 
-/// How many bytes a message takes in a queue is told once, beside the time.
 fn encoding(bencher: Bencher<'_, '_>, count: u64, frame: &Frame) {
     bencher.counter(ItemsCount::new(count)).bench_local(|| encode(frame).unwrap());
 }

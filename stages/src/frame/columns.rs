@@ -13,14 +13,6 @@ use super::{Frame, FrameError, Kind};
 /// Builds a column of strings that repeat.
 pub(super) type Repeated = StringDictionaryBuilder<Int32Type>;
 
-/// Appends a text, or none, `count` times.
-pub(super) fn append_n(column: &mut Repeated, text: Option<&str>, count: usize) {
-    match text {
-        Some(text) => column.append_values(text, count),
-        None => column.append_nulls(count),
-    }
-}
-
 /// Strings that repeat: a dictionary with 32-bit keys.
 pub(super) fn repeated(name: &str, nullable: bool) -> Field {
     Field::new_dictionary(name, DataType::Int32, DataType::Utf8, nullable)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow_array::{
     Array, ArrayRef, BooleanArray, Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
     UInt64Array,
-    builder::{ArrayBuilder, Float64Builder, StringBuilder, TimestampMicrosecondBuilder, UInt64Builder},
+    builder::{Float64Builder, StringBuilder, TimestampMicrosecondBuilder, UInt64Builder},
 };
 use arrow_schema::{DataType, Field, Fields, Schema, SchemaRef};
 
@@ -40,19 +40,6 @@ pub struct Reading<'a> {
     pub message: u64,
     /// The value of each tag that the config names, in the builder's order.
     pub tags: &'a [Option<&'a str>],
-}
-
-/// What tells readings of one device and instant apart.
-#[derive(Debug, Clone, Copy)]
-pub struct Measurement<'a> {
-    /// [`Reading::metric`].
-    pub metric: &'a str,
-    /// [`Reading::value`].
-    pub value: Option<f64>,
-    /// [`Reading::text`].
-    pub text: Option<&'a str>,
-    /// [`Reading::unit`].
-    pub unit: Option<&'a str>,
 }
 
 /// Collects readings, column by column, into a frame.
@@ -90,33 +77,17 @@ impl ReadingsBuilder {
 
     /// Adds a row. Tags beyond those of [`ReadingsBuilder::new`] are ignored, missing ones are null.
     pub fn append(&mut self, row: &Reading<'_>) {
-        let Reading { metric, value, text, unit, .. } = *row;
-        self.append_run(row, std::iter::once(Measurement { metric, value, text, unit }));
-    }
-
-    /// Adds a row for each of `measurements`, which have the rest of `row` in common: that is looked up once.
-    pub fn append_run<'a>(&mut self, row: &Reading<'_>, measurements: impl Iterator<Item = Measurement<'a>>) {
-        let before = self.rows();
-        for Measurement { metric, value, text, unit } in measurements {
-            self.metric.append_value(metric);
-            self.value.append_option(value);
-            self.text.append_option(text);
-            self.unit.append_option(unit);
-        }
-        let rows = self.value.len() - before;
-        if rows == 0 {
-            return;
-        }
-        columns::append_n(&mut self.device_id, Some(row.device_id), rows);
-        self.ts.append_value_n(row.ts, rows);
-        match row.seq {
-            Some(seq) => self.seq.append_value_n(seq, rows),
-            None => self.seq.append_nulls(rows),
-        }
-        self.received_at.append_value_n(row.received_at, rows);
-        self.message.append_value_n(row.message, rows);
+        self.device_id.append_value(row.device_id);
+        self.metric.append_value(row.metric);
+        self.ts.append_value(row.ts);
+        self.value.append_option(row.value);
+        self.text.append_option(row.text);
+        self.unit.append_option(row.unit);
+        self.seq.append_option(row.seq);
+        self.received_at.append_value(row.received_at);
+        self.message.append_value(row.message);
         for (index, tag) in self.tags.iter_mut().enumerate() {
-            columns::append_n(tag, row.tags.get(index).copied().flatten(), rows);
+            tag.append_option(row.tags.get(index).copied().flatten());
         }
     }
 

@@ -3,8 +3,6 @@
 //! Values stay the text they were sent as, which costs less than building a tree, and lets a number
 //! keep digits that no float holds.
 
-mod scan;
-
 use std::{borrow::Cow, collections::HashSet, fmt};
 
 use serde::{
@@ -38,45 +36,18 @@ pub(super) fn kind(json: Json<'_>) -> Result<Kind<'_>, Error> {
         Some(b'n') => Kind::Null,
         Some(b't') => Kind::Boolean(true),
         Some(b'f') => Kind::Boolean(false),
-        Some(b'"') => Kind::Text(text(json)?),
+        Some(b'"') => Kind::Text(serde_json::from_str::<Text<'_>>(json)?.0),
         Some(b'{' | b'[') => Kind::Nested,
         _ => Kind::Number(json),
     })
 }
 
-/// The string that `json` is.
-fn text(json: Json<'_>) -> Result<Cow<'_, str>, Error> {
-    match json.get(1..json.len().saturating_sub(1)) {
-        Some(text) if !text.contains('\\') => Ok(Cow::Borrowed(text)),
-        _ => Ok(serde_json::from_str::<Text<'_>>(json)?.0),
-    }
-}
-
 /// Calls `each` with every key and value of `json`, an object, or with every number and value of it,
-/// an array; never with those of anything else. A repeated key comes each time. With `None` it is to forget what it was
-/// told: all comes again.
+/// an array; never with those of anything else. A repeated key comes each time.
 ///
 /// # Errors
 /// When `json` is none.
-pub(super) fn for_each<'a>(
-    json: Json<'a>,
-    mut each: impl FnMut(Option<(Key<'a>, Json<'a>)>),
-) -> Result<(), Error> {
-    let mut number = 0;
-    let plain = scan::parts(json, |name, value| {
-        let key = name.map_or(Key::Number(number), |name| Key::Name(Cow::Borrowed(name)));
-        number += 1;
-        each(Some((key, value)));
-    });
-    if plain.is_some() {
-        return Ok(());
-    }
-    each(None);
-    every(json, |key, value| each(Some((key, value))))
-}
-
-/// The same by a reader of all JSON.
-fn every<'a>(json: Json<'a>, mut each: impl FnMut(Key<'a>, Json<'a>)) -> Result<(), Error> {
+pub(super) fn for_each<'a>(json: Json<'a>, mut each: impl FnMut(Key<'a>, Json<'a>)) -> Result<(), Error> {
     let mut deserializer = Deserializer::from_str(json);
     match json.trim_ascii_start().as_bytes().first() {
         Some(b'{') => deserializer.deserialize_map(Parts(&mut each))?,
@@ -98,10 +69,9 @@ pub(super) enum Key<'a> {
 /// When `json` is none.
 pub(super) fn entries<'a>(json: Json<'a>, entries: &mut Vec<(Cow<'a, str>, Json<'a>)>) -> Result<(), Error> {
     entries.clear();
-    for_each(json, |part| match part {
-        Some((Key::Name(name), value)) => entries.push((name, value)),
-        Some((Key::Number(_), _)) => {}
-        None => entries.clear(),
+    for_each(json, |key, value| match key {
+        Key::Name(name) => entries.push((name, value)),
+        Key::Number(_) => {}
     })?;
     if any_repeated(entries) {
         let mut seen = HashSet::new();

@@ -8,9 +8,7 @@ use super::{
     reader::Run,
 };
 use crate::{
-    frame::{
-        FRAME_BYTES, Frame, FrameError, Header, Kind, Lane, Measurement, Messages, Reading, ReadingsBuilder,
-    },
+    frame::{FRAME_BYTES, Frame, FrameError, Header, Kind, Lane, Messages, Reading, ReadingsBuilder},
     plan::Port,
 };
 
@@ -52,25 +50,28 @@ impl<'a> Lanes<'a> {
         let lane = self.lanes.entry(Lane::of(&run.device, self.count)).or_default();
         let row_bytes = ROW_BYTES + TAG_BYTES * tags.len();
         lane.bytes += run.device.len() + tags.iter().flatten().map(|tag| tag.len()).sum::<usize>();
-        let row = Reading {
-            device_id: &run.device,
-            ts: run.ts,
-            seq: run.seq,
-            received_at: messages.received_at(row),
-            message: messages.message(row),
-            tags,
-            ..Reading::default()
-        };
-        let mut measurements = readings.iter().map(measurement).peekable();
-        while measurements.peek().is_some() {
-            let Some((frame, bytes)) = lane.frame(self.tags) else { return };
-            let fitting = std::iter::from_fn(|| {
-                let next = measurements.next_if(|_| *bytes < FRAME_BYTES)?;
-                let texts = next.text.map_or(0, str::len) + next.unit.map_or(0, str::len);
-                *bytes += row_bytes + next.metric.len() + texts;
-                Some(next)
+        for reading in readings {
+            let (value, text) = match &reading.measure {
+                Measure::Number(value) => (Some(*value), None),
+                Measure::Boolean(value) => (Some(f64::from(u8::from(*value))), None),
+                Measure::Text(text) => (None, Some(text.as_ref())),
+            };
+            let unit = reading.unit.as_deref();
+            let texts = reading.metric.len() + text.map_or(0, str::len) + unit.map_or(0, str::len);
+            let Some(rows) = lane.frame(self.tags) else { return };
+            rows.append(&Reading {
+                device_id: &run.device,
+                metric: &reading.metric,
+                ts: run.ts,
+                value,
+                text,
+                unit,
+                seq: run.seq,
+                received_at: messages.received_at(row),
+                message: messages.message(row),
+                tags,
             });
-            frame.append_run(&row, fitting);
+            lane.bytes += row_bytes + texts;
         }
     }
 
@@ -91,21 +92,12 @@ impl<'a> Lanes<'a> {
 }
 
 impl Rows {
-    /// The frame that the next row goes to, and its bytes.
-    fn frame(&mut self, tags: &[String]) -> Option<(&mut ReadingsBuilder, &mut usize)> {
+    /// The frame that the next row goes to.
+    fn frame(&mut self, tags: &[String]) -> Option<&mut ReadingsBuilder> {
         if self.frames.is_empty() || self.bytes >= FRAME_BYTES {
             self.frames.push(ReadingsBuilder::new(tags));
             self.bytes = 0;
         }
-        Some((self.frames.last_mut()?, &mut self.bytes))
+        self.frames.last_mut()
     }
-}
-
-fn measurement<'a>(reading: &'a Measured<'_>) -> Measurement<'a> {
-    let (value, text) = match &reading.measure {
-        Measure::Number(value) => (Some(*value), None),
-        Measure::Boolean(value) => (Some(f64::from(u8::from(*value))), None),
-        Measure::Text(text) => (None, Some(text.as_ref())),
-    };
-    Measurement { metric: &reading.metric, value, text, unit: reading.unit.as_deref() }
 }

@@ -79,9 +79,7 @@ impl Pointers {
             if index > 0 && node.names.is_empty() {
                 continue;
             }
-            json::for_each(value, |part| {
-                // Told again, each part takes the place of itself.
-                let Some((key, part)) = part else { return };
+            json::for_each(value, |key, part| {
                 let child = match key {
                     Key::Name(name) => node.names.get(name.as_ref()),
                     Key::Number(number) => node.numbers.get(&number),

@@ -246,16 +246,10 @@ impl<'a> Reader<'a> {
         let count_max = count_max as usize;
         let (parts, mut count) = (&mut self.parts, 0);
         parts.clear();
-        json::for_each(json, |part| match part {
-            Some((_, part)) => {
-                count += 1;
-                if count <= count_max {
-                    parts.push(part);
-                }
-            }
-            None => {
-                parts.clear();
-                count = 0;
+        json::for_each(json, |_, part| {
+            count += 1;
+            if count <= count_max {
+                parts.push(part);
             }
         })
         .map_err(|error| Refused::new("not_json", place, "json", error.to_string()))?;
