@@ -215,8 +215,8 @@ fn identity(readings: &Readings<'_>, row: usize, ts: Option<Micros>) -> u64 {
     hash.digest()
 }
 
-/// What an identity is made of beside a text: few enough bytes to be hashed at once, which costs a fraction of a hash that
-/// is fed piece by piece, and is the same one.
+/// What an identity is made of beside a text: few enough bytes to be hashed at once. The hash is the same one that the
+/// bytes give when they are fed piece by piece, as state that was saved before was.
 #[derive(Default)]
 struct Parts {
     bytes: [u8; 32],
