@@ -31,7 +31,7 @@ pub(crate) use self::batches::Batches;
 pub use self::{
     compact::{CompactTask, CompactedPartition, Compactor, GRACE, Intents, Pass, Surroundings, read_intents},
     meters::{CompactStats, DatasetStats, LakeMeters},
-    parquet::properties as parquet_properties,
+    parquet::{properties as parquet_properties, write as write_parquet},
     staging::Lake,
     store::{Mode, Store, StoreOptions},
 };

@@ -195,23 +195,45 @@ fn numbered(readings: &Readings<'_>, row: usize) -> Option<Numbered> {
 
 /// What makes two rows of one device and metric the same: time, where it is their own, sequence number and value.
 fn identity(readings: &Readings<'_>, row: usize, ts: Option<Micros>) -> u64 {
-    let mut hash = Xxh3::new();
+    let mut parts = Parts::default();
     if let Some(ts) = ts {
-        hash.update(&ts.to_le_bytes());
+        parts.add(&ts.to_le_bytes());
     }
     if let Some(seq) = readings.seq(row) {
-        hash.update(b"s");
-        hash.update(&seq.to_le_bytes());
+        parts.add(b"s");
+        parts.add(&seq.to_le_bytes());
     }
     if let Some(value) = readings.value(row) {
-        hash.update(b"v");
-        hash.update(&value.to_bits().to_le_bytes());
+        parts.add(b"v");
+        parts.add(&value.to_bits().to_le_bytes());
     }
-    if let Some(text) = readings.text(row) {
-        hash.update(b"t");
-        hash.update(text.as_bytes());
-    }
+    let Some(text) = readings.text(row) else { return xxh3_64(parts.bytes()) };
+    parts.add(b"t");
+    let mut hash = Xxh3::new();
+    hash.update(parts.bytes());
+    hash.update(text.as_bytes());
     hash.digest()
+}
+
+/// What an identity is made of beside a text: few enough bytes to be hashed at once. The hash is the same one that the
+/// bytes give when they are fed piece by piece, as state that was saved before was.
+#[derive(Default)]
+struct Parts {
+    bytes: [u8; 32],
+    len: usize,
+}
+
+impl Parts {
+    /// Adds a part, for which there must be room.
+    fn add(&mut self, part: &[u8]) {
+        let end = self.len + part.len();
+        self.bytes[self.len..end].copy_from_slice(part);
+        self.len = end;
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
 }
 
 /// Where the state of each distinct device and metric of one frame lies, looked up once.

@@ -27,7 +27,10 @@ const GROUP_BYTES: usize = 64 << 20;
 
 /// Writes the rows that `order` picks from `batches`, in that order, as one file. The file is
 /// complete, but not synced, on return.
-pub(super) fn write(
+///
+/// # Errors
+/// When the file cannot be written, or there are no such rows.
+pub fn write(
     file: File,
     dataset: Dataset,
     batches: &[RecordBatch],

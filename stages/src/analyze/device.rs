@@ -169,7 +169,7 @@ impl Device {
         }
     }
 
-    pub(super) fn entry(&mut self, metrics: &Metrics, all: bool) -> Entry {
+    pub(super) fn entry<'a>(&mut self, metrics: &'a Metrics, all: bool) -> Entry<'a> {
         let mut entry = Entry {
             device: self.name.clone(),
             newest: self.newest,
@@ -213,7 +213,7 @@ impl Device {
     ///
     /// # Errors
     /// When it speaks of a window that is not there.
-    pub(super) fn apply(&mut self, entry: Entry, metrics: &mut Metrics) -> Result<(), StateError> {
+    pub(super) fn apply(&mut self, entry: Entry<'_>, metrics: &mut Metrics) -> Result<(), StateError> {
         if entry.forgot {
             self.series = AllSeries::default();
             self.counting = Counting::default();
@@ -242,7 +242,7 @@ fn earlier(one: Option<Micros>, other: Option<Micros>) -> Option<Micros> {
 
 /// A device in a delta or a snapshot.
 #[derive(Serialize, Deserialize)]
-pub(super) struct Entry {
+pub(super) struct Entry<'a> {
     pub(super) device: String,
     newest: Micros,
     received_at: Micros,
@@ -250,5 +250,5 @@ pub(super) struct Entry {
     closed_until: Micros,
     /// Whether all that was known of it before is void.
     forgot: bool,
-    series: Vec<SeriesEntry>,
+    series: Vec<SeriesEntry<'a>>,
 }

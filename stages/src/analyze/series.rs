@@ -1,6 +1,6 @@
 //! The metrics of a device.
 
-use std::collections::HashMap;
+use std::{borrow::Cow, collections::HashMap};
 
 use serde::{Deserialize, Serialize};
 
@@ -87,9 +87,9 @@ impl Series {
         }
     }
 
-    pub(super) fn entry(&mut self, metric: &str, newest: Micros, all: bool) -> SeriesEntry {
+    pub(super) fn entry<'a>(&mut self, metric: &'a str, newest: Micros, all: bool) -> SeriesEntry<'a> {
         SeriesEntry {
-            metric: metric.to_owned(),
+            metric: Cow::Borrowed(metric),
             level: self.level,
             seen: self.seen.changes(all),
             windows: self.windows.changes(newest, all),
@@ -97,7 +97,7 @@ impl Series {
     }
 
     /// Takes over what [`Series::entry`] said; false when it speaks of a window that is not there.
-    pub(super) fn apply(&mut self, entry: SeriesEntry, newest: Micros) -> bool {
+    pub(super) fn apply(&mut self, entry: SeriesEntry<'_>, newest: Micros) -> bool {
         self.level = entry.level;
         self.seen.apply(entry.seen);
         self.windows.apply(entry.windows, newest)
@@ -106,8 +106,8 @@ impl Series {
 
 /// A metric in a delta or a snapshot, with its level as it is now.
 #[derive(Serialize, Deserialize)]
-pub(super) struct SeriesEntry {
-    pub(super) metric: String,
+pub(super) struct SeriesEntry<'a> {
+    pub(super) metric: Cow<'a, str>,
     level: Level,
     seen: SeenEntry,
     windows: Vec<WindowEntry>,
