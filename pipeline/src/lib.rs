@@ -11,6 +11,7 @@ pub mod database;
 pub mod error;
 pub mod failpoint;
 pub mod ingest;
+mod knob;
 pub mod lake;
 pub mod meter;
 pub mod notify;

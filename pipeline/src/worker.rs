@@ -9,6 +9,7 @@ mod step;
 mod tests;
 mod ticks;
 mod trouble;
+mod turnstile;
 
 pub(crate) use self::{leases::Leases, trouble::QueueTrouble};
 pub use self::{

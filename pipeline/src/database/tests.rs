@@ -6,7 +6,7 @@ use std::{fs, path::PathBuf, time::Duration};
 use rusqlite::{Connection, params};
 use tempfile::TempDir;
 
-use super::{Database, DatabaseError, Durability, open::gate};
+use super::{Database, DatabaseError, Durability, Turn, open::gate};
 use crate::error::Class;
 
 fn fresh() -> (TempDir, PathBuf) {
@@ -83,7 +83,7 @@ async fn a_failed_write_takes_nothing_of_its_group_with_it() {
             // Every third one repeats a key after it has changed something.
             if number % 3 == 0 { set(connection, "owner", 0) } else { Ok(()) }
         };
-        pending.push(database.submit(Durability::Fsync, work, |_| ()).await);
+        pending.push(database.submit((Durability::Fsync, Turn::Common), work, |_| ()).await);
     }
     for (number, write) in pending.into_iter().enumerate() {
         assert_eq!(write.answer().await.is_ok(), number % 3 != 0, "write {number}");
@@ -143,7 +143,7 @@ async fn dropping_the_last_handle_does_what_was_handed_in_and_removes_the_lock()
     assert_eq!(locks(), 1);
     for number in 0..100 {
         let write = move |connection: &Connection| set(connection, &format!("test {number}"), number);
-        drop(database.submit(Durability::Fsync, write, |_| ()).await);
+        drop(database.submit((Durability::Fsync, Turn::Common), write, |_| ()).await);
     }
     drop(database);
     assert_eq!(locks(), 0);

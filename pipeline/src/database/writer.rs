@@ -15,9 +15,9 @@ use tokio::{
 };
 
 use super::{
-    DatabaseError, Durability, job::Job, meters::Meters, open::io_error, space::Space, trouble::Trouble,
+    DatabaseError, Durability, job::Job, line::Line, meters::Meters, open::io_error, space::Space, trouble::Trouble,
 };
-use crate::failpoint::fail_point;
+use crate::{failpoint::fail_point, knob::knob};
 
 /// How many jobs share a commit at most: what waits longer than theirs waits for the next.
 const GROUP_MAX: usize = 256;
@@ -25,6 +25,9 @@ const GROUP_MAX: usize = 256;
 /// The least time from one commit to the next. Under little load every job would else come alone, and a
 /// commit writes a dozen pages and fsyncs however little is in it; under much load a commit takes longer.
 const PACE: Duration = Duration::from_millis(3);
+
+/// For how long jobs are done before they are committed, though others wait: who came first waits for the last.
+const GROUP_TIME: Duration = Duration::from_millis(2);
 
 /// How often the file is asked whether another process wrote to it.
 const LOOK_EVERY: Duration = Duration::from_millis(25);
@@ -42,6 +45,10 @@ pub(super) struct Writer {
     connection: Connection,
     runtime: Runtime,
     jobs: mpsc::Receiver<Box<dyn Job>>,
+    line: Line,
+    pace: Duration,
+    group_time: Duration,
+    checkpoint_pages: i64,
     others: watch::Sender<u64>,
     synchronous: Durability,
     data_version: i64,
@@ -80,6 +87,10 @@ impl Writer {
             connection,
             runtime,
             jobs,
+            line: Line::default(),
+            pace: Duration::from_micros(knob("MS_PACE", PACE.as_micros() as u64)),
+            group_time: Duration::from_micros(knob("MS_GROUP", GROUP_TIME.as_micros() as u64)),
+            checkpoint_pages: knob("MS_CKPT", CHECKPOINT_PAGES as u64) as i64,
             others,
             synchronous,
             data_version,
@@ -94,63 +105,83 @@ impl Writer {
     /// Until every handle is gone and every job is done.
     pub(super) fn run(mut self) {
         loop {
-            let next = self.runtime.block_on(async { timeout(LOOK_EVERY, self.jobs.recv()).await });
-            let idle = next.is_err();
-            match next {
-                Ok(Some(first)) => self.commit(first),
-                Ok(None) => return,
-                Err(_quiet) => {}
+            let mut idle = false;
+            if self.line.len() == 0 {
+                match self.wait(LOOK_EVERY) {
+                    Some(Some(first)) => self.line.push(first),
+                    Some(None) => return,
+                    None => idle = true,
+                }
+            }
+            if !idle {
+                self.gather();
+                self.commit();
             }
             self.give_space_back(idle);
             self.look_for_others();
         }
     }
 
-    fn commit(&mut self, first: Box<dyn Job>) {
-        let mut group = self.gather(first);
+    /// Waits for a job, but not for longer than this; the inner one is none when none will come any more.
+    fn wait(&mut self, at_most: Duration) -> Option<Option<Box<dyn Job>>> {
+        self.runtime.block_on(async { timeout(at_most, self.jobs.recv()).await }).ok()
+    }
+
+    /// Waits for more jobs until it is time for the next commit.
+    fn gather(&mut self) {
+        loop {
+            self.take_in();
+            let wait = self.began_at.map_or(Duration::ZERO, |at| self.pace.saturating_sub(at.elapsed()));
+            if wait.is_zero() || self.line.is_urgent() || self.line.len() >= GROUP_MAX {
+                return;
+            }
+            match self.wait(wait) {
+                Some(Some(job)) => self.line.push(job),
+                Some(None) | None => return,
+            }
+        }
+    }
+
+    /// Lets those that were handed in meanwhile stand in line.
+    fn take_in(&mut self) {
+        while self.line.len() < GROUP_MAX
+            && let Ok(job) = self.jobs.try_recv()
+        {
+            self.line.push(job);
+        }
+    }
+
+    fn commit(&mut self) {
         let began_at = Instant::now();
         self.began_at = Some(began_at);
+        let mut group = Vec::with_capacity(self.line.len());
         let committed = match self.trouble.found() {
             Some(error) => Err(error),
-            None => self.transact(&mut group).map_err(|error| self.recover(error)),
+            None => self.transact(began_at, &mut group).map_err(|error| self.recover(error)),
         };
         if committed.is_err() {
-            // Those that came meanwhile are told, too, and not after as long a wait of their own.
+            // Those that wait or came meanwhile are told, too, and not after as long a wait of their own.
+            group.extend(self.line.drain());
             group.extend(iter::from_fn(|| self.jobs.try_recv().ok()));
         }
         self.meters.committed(group.len(), began_at.elapsed());
+        let durable = committed.is_ok();
         for job in group {
             job.answer(committed.clone());
         }
-    }
-
-    /// The jobs that wait, and those that come until it is time for the next commit.
-    fn gather(&mut self, first: Box<dyn Job>) -> Vec<Box<dyn Job>> {
-        let mut group = vec![first];
-        while group.len() < GROUP_MAX {
-            if let Ok(job) = self.jobs.try_recv() {
-                group.push(job);
-                continue;
-            }
-            let wait = self.began_at.map_or(Duration::ZERO, |at| PACE.saturating_sub(at.elapsed()));
-            if wait.is_zero() {
-                break;
-            }
-            match self.runtime.block_on(async { timeout(wait, self.jobs.recv()).await }) {
-                Ok(Some(job)) => group.push(job),
-                Ok(None) | Err(_) => break,
-            }
+        if durable {
+            self.checkpoint();
         }
-        group
     }
 
-    fn transact(&mut self, group: &mut [Box<dyn Job>]) -> Result<(), DatabaseError> {
-        let durability = group.iter().map(|job| job.durability()).max().unwrap_or(Durability::Fsync);
-        self.synchronise(durability)?;
+    /// Does jobs for a while, and commits them.
+    fn transact(&mut self, began_at: Instant, group: &mut Vec<Box<dyn Job>>) -> Result<(), DatabaseError> {
+        self.synchronise(self.line.durability())?;
         self.execute("BEGIN IMMEDIATE")?;
-        for job in group {
+        while let Some(mut job) = self.line.next(self.synchronous) {
             self.execute("SAVEPOINT job")?;
             let keep = job.run(&self.connection);
+            group.push(job);
             if let Some(trouble) = self.trouble.found() {
                 return Err(trouble);
             }
@@ -161,28 +192,32 @@ impl Writer {
                 self.execute("ROLLBACK TO job")?;
             }
             self.execute("RELEASE job")?;
+            // Who cannot wait may have come meanwhile.
+            self.take_in();
+            if !self.line.is_urgent() && (group.len() >= GROUP_MAX || began_at.elapsed() >= self.group_time) {
+                break;
+            }
         }
         fail_point!("commit_before");
         self.execute("COMMIT")?;
         fail_point!("commit_after");
-        self.checkpoint()
+        Ok(())
     }
 
     /// Brings the write-ahead log into the file once it is long. That it finds no room or not everything may be
     /// moved yet is no matter, the next one goes on; a disk that fails is one: what the log
     /// holds may then not be on it, though its pages look clean from here on.
-    fn checkpoint(&self) -> Result<(), DatabaseError> {
+    fn checkpoint(&self) {
         let pages =
             |sql: &str| self.connection.prepare_cached(sql)?.query_row([], |row| row.get::<_, i64>(1));
         let checked = pages("PRAGMA wal_checkpoint(NOOP)").and_then(|in_log| match in_log {
-            CHECKPOINT_PAGES.. => pages("PRAGMA wal_checkpoint(PASSIVE)"),
+            pages_in if pages_in >= self.checkpoint_pages => pages("PRAGMA wal_checkpoint(PASSIVE)"),
             _ => Ok(in_log),
         });
-        // What was committed stays so: an error is answered only where nothing more will be.
+        // What was committed stays so, and was answered: an error is told to those who come next.
         if let Err(error) = checked {
             self.trouble.look_at(&error.into());
         }
-        self.trouble.found().map_or(Ok(()), Err)
     }
 
     fn execute(&self, sql: &str) -> rusqlite::Result<()> {

@@ -19,7 +19,7 @@ use super::{
     sessions::{Held, PacketChanges},
 };
 use crate::{
-    database::{Database, DatabaseError, Durability},
+    database::{Database, DatabaseError, Durability, Turn},
     error::Class,
     queue::{Commit, EncodedFrame, Publish, QueueError, QueueName, Queues},
 };
@@ -125,7 +125,7 @@ impl Publisher {
                 told.get_or_init(|| ended);
                 Ok(())
             };
-            let Err(error) = queues.commit_with(commit.clone(), remember).await else { break ended };
+            let Err(error) = queues.commit_with(commit.clone(), if crate::knob::knob("MS_URGENT", 1) == 1 {Turn::First} else {Turn::Common}, remember).await else { break ended };
             if error.class() != Class::Retry {
                 return Err(error);
             }

@@ -11,7 +11,7 @@ use stages::{
 use tokio::{
     sync::watch,
     task::{JoinError, JoinSet, spawn_blocking},
-    time::sleep,
+    time::{Instant, sleep},
 };
 use tracing::{error, info, warn};
 
@@ -19,6 +19,7 @@ use super::{
     Leases, QueueTrouble,
     lanes::{Known, Lanes},
     step::{Step, panic_text, plan_joined, plan_pieces},
+    turnstile::Turnstile,
 };
 use crate::{
     error::Class,
@@ -33,10 +34,6 @@ use crate::{
 const RUN_FRAMES: usize = 64;
 const RUN_BYTES: usize = 1 << 20;
 const RECEIVE_WAIT: Duration = Duration::from_secs(1);
-/// How long a task lets frames gather after fewer than this: a commit costs the same for a few rows as
-/// for many, and a pause of this length costs an alert little.
-const GATHER: Duration = Duration::from_millis(10);
-const GATHERED_FRAMES: usize = 16;
 /// How long to wait before another try: at first, and at most.
 const BACKOFF_MIN: Duration = Duration::from_millis(50);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
@@ -53,6 +50,7 @@ pub struct StageWorker {
     max_attempts: u32,
     recipients: Recipients,
     lanes: Arc<Lanes>,
+    turnstile: Arc<Turnstile>,
     trouble: QueueTrouble,
     stop: watch::Receiver<bool>,
 }
@@ -99,8 +97,8 @@ impl StageWorker {
     ) -> Self {
         let stage = latest.borrow().clone();
         let trouble = QueueTrouble::new(stage.name());
-        let (recipients, lanes) = (Recipients::default(), Arc::default());
-        Self { stage, latest, queues, state, max_attempts, recipients, lanes, trouble, stop }
+        let (recipients, lanes, turnstile) = (Recipients::default(), Arc::default(), Arc::default());
+        Self { stage, latest, queues, state, max_attempts, recipients, lanes, turnstile, trouble, stop }
     }
 
     /// The same, but it has these told of alerts.
@@ -129,19 +127,14 @@ impl StageWorker {
                 }
             };
             tries = 0;
-            let frames = received.len();
+            let began_at = Instant::now();
             received.iter().for_each(|delivery| leases.hold(delivery.receipt.clone()));
             self.stage = self.latest.borrow_and_update().clone();
             if leases.keep(self.work_lanes(received)).await? == End::Abandoned {
                 holder = self.queues.holder();
             }
             leases.clear();
-            if (1..GATHERED_FRAMES).contains(&frames) {
-                tokio::select! {
-                    () = sleep(GATHER) => {}
-                    _ = stop.changed() => {}
-                }
-            }
+            self.turnstile.worked(began_at.elapsed());
         }
         Ok(())
     }
@@ -165,8 +158,19 @@ impl StageWorker {
     }
 
     async fn receive(&self, holder: Holder) -> Result<Vec<Delivery>, QueueError> {
-        let limits = ReceiveLimits { frames: RUN_FRAMES, bytes: RUN_BYTES, wait: RECEIVE_WAIT };
-        self.queues.receive(route::before(&self.stage), holder, limits).await
+        let run_bytes = crate::knob::knob("MS_RUN", RUN_BYTES as u64) as usize;
+        let limits = ReceiveLimits { frames: RUN_FRAMES, bytes: run_bytes, wait: RECEIVE_WAIT };
+        let turn = self.turnstile.turn().await;
+        let received = if crate::knob::knob("MS_MULTI", 1) == 1 {
+            self.queues.receive_runs(route::before(&self.stage), holder, limits).await?
+        } else {
+            self.queues.receive(route::before(&self.stage), holder, limits).await?
+        };
+        let bytes: usize = received.iter().map(|delivery| delivery.frame.bytes.len()).sum();
+        if !received.is_empty() && received.len() < RUN_FRAMES / 2 && bytes < run_bytes / 2 {
+            turn.gather();
+        }
+        Ok(received)
     }
 
     /// Deals with a run of one lane: joined; frame by frame when that fails; and a frame that fails too
