@@ -11,7 +11,6 @@ pub mod database;
 pub mod error;
 pub mod failpoint;
 pub mod ingest;
-mod knob;
 pub mod lake;
 pub mod meter;
 pub mod notify;

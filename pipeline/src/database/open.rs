@@ -191,7 +191,7 @@ pub(super) fn first_epoch(now: Micros) -> i64 {
 fn create(connection: &Connection, epoch: i64) -> rusqlite::Result<()> {
     // Before the first table: neither can be changed afterwards. Pages of 8 KiB cost a frame of 10 KiB the least.
     connection.execute_batch(
-        &format!("PRAGMA page_size = {}; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL;", crate::knob::knob("MS_PAGE", 8192)),
+        "PRAGMA page_size = 8192; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL;",
     )?;
     connection.execute_batch(&format!(
         "BEGIN IMMEDIATE; {SCHEMA} UPDATE meta SET value = {epoch} WHERE key = 'ingest_epoch'; \

@@ -15,15 +15,17 @@ use tokio::{
 };
 
 use super::{
-    DatabaseError, Durability, job::Job, line::Line, meters::Meters, open::io_error, space::Space, trouble::Trouble,
+    DatabaseError, Durability, job::Job, line::Line, meters::Meters, open::io_error, space::Space,
+    trouble::Trouble,
 };
-use crate::{failpoint::fail_point, knob::knob};
+use crate::failpoint::fail_point;
 
 /// How many jobs share a commit at most: what waits longer than theirs waits for the next.
 const GROUP_MAX: usize = 256;
 
 /// The least time from one commit to the next. Under little load every job would else come alone, and a
-/// commit writes a dozen pages and fsyncs however little is in it; under much load a commit takes longer.
+/// commit writes a dozen pages and fsyncs however little is in it; under much load a commit takes longer. Who comes first
+/// does not wait for it.
 const PACE: Duration = Duration::from_millis(3);
 
 /// For how long jobs are done before they are committed, though others wait: who came first waits for the last.
@@ -46,9 +48,6 @@ pub(super) struct Writer {
     runtime: Runtime,
     jobs: mpsc::Receiver<Box<dyn Job>>,
     line: Line,
-    pace: Duration,
-    group_time: Duration,
-    checkpoint_pages: i64,
     others: watch::Sender<u64>,
     synchronous: Durability,
     data_version: i64,
@@ -88,9 +87,6 @@ impl Writer {
             runtime,
             jobs,
             line: Line::default(),
-            pace: Duration::from_micros(knob("MS_PACE", PACE.as_micros() as u64)),
-            group_time: Duration::from_micros(knob("MS_GROUP", GROUP_TIME.as_micros() as u64)),
-            checkpoint_pages: knob("MS_CKPT", CHECKPOINT_PAGES as u64) as i64,
             others,
             synchronous,
             data_version,
@@ -131,7 +127,7 @@ impl Writer {
     fn gather(&mut self) {
         loop {
             self.take_in();
-            let wait = self.began_at.map_or(Duration::ZERO, |at| self.pace.saturating_sub(at.elapsed()));
+            let wait = self.began_at.map_or(Duration::ZERO, |at| PACE.saturating_sub(at.elapsed()));
             if wait.is_zero() || self.line.is_urgent() || self.line.len() >= GROUP_MAX {
                 return;
             }
@@ -194,7 +190,7 @@ impl Writer {
             self.execute("RELEASE job")?;
             // Who cannot wait may have come meanwhile.
             self.take_in();
-            if !self.line.is_urgent() && (group.len() >= GROUP_MAX || began_at.elapsed() >= self.group_time) {
+            if !self.line.is_urgent() && (group.len() >= GROUP_MAX || began_at.elapsed() >= GROUP_TIME) {
                 break;
             }
         }
@@ -211,7 +207,7 @@ impl Writer {
         let pages =
             |sql: &str| self.connection.prepare_cached(sql)?.query_row([], |row| row.get::<_, i64>(1));
         let checked = pages("PRAGMA wal_checkpoint(NOOP)").and_then(|in_log| match in_log {
-            pages_in if pages_in >= self.checkpoint_pages => pages("PRAGMA wal_checkpoint(PASSIVE)"),
+            CHECKPOINT_PAGES.. => pages("PRAGMA wal_checkpoint(PASSIVE)"),
             _ => Ok(in_log),
         });
         // What was committed stays so, and was answered: an error is told to those who come next.

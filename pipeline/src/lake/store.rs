@@ -37,6 +37,8 @@ const BACKOFF_MAX: Duration = Duration::from_secs(10);
 /// How long to wait for a frame: with nothing in hand, and before a flush.
 const IDLE: Duration = Duration::from_secs(1);
 const FLUSH_IDLE: Duration = Duration::from_millis(20);
+/// How long frames gather in the queue after fewer than half of this: nobody waits for them.
+const GATHER: Duration = Duration::from_millis(50);
 /// Frames and bytes taken from the queue at once.
 const RECEIVED_FRAMES: usize = 256;
 const RECEIVED_BYTES: usize = 16 << 20;
@@ -162,7 +164,7 @@ impl Store {
                 let received = received?;
                 self.trouble.is_over();
                 if !received.is_empty() && received.len() < RECEIVED_FRAMES / 2 {
-                    self.opens_at = Instant::now() + Duration::from_micros(crate::knob::knob("MS_STORE", 50_000));
+                    self.opens_at = Instant::now() + GATHER;
                 }
                 Ok(received)
             }

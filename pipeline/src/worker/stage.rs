@@ -158,16 +158,11 @@ impl StageWorker {
     }
 
     async fn receive(&self, holder: Holder) -> Result<Vec<Delivery>, QueueError> {
-        let run_bytes = crate::knob::knob("MS_RUN", RUN_BYTES as u64) as usize;
-        let limits = ReceiveLimits { frames: RUN_FRAMES, bytes: run_bytes, wait: RECEIVE_WAIT };
+        let limits = ReceiveLimits { frames: RUN_FRAMES, bytes: RUN_BYTES, wait: RECEIVE_WAIT };
         let turn = self.turnstile.turn().await;
-        let received = if crate::knob::knob("MS_MULTI", 1) == 1 {
-            self.queues.receive_runs(route::before(&self.stage), holder, limits).await?
-        } else {
-            self.queues.receive(route::before(&self.stage), holder, limits).await?
-        };
+        let received = self.queues.receive_runs(route::before(&self.stage), holder, limits).await?;
         let bytes: usize = received.iter().map(|delivery| delivery.frame.bytes.len()).sum();
-        if !received.is_empty() && received.len() < RUN_FRAMES / 2 && bytes < run_bytes / 2 {
+        if !received.is_empty() && received.len() < RUN_FRAMES / 2 && bytes < RUN_BYTES / 2 {
             turn.gather();
         }
         Ok(received)

@@ -83,6 +83,9 @@ fn apply(
     for receipt in &commit.receipts {
         settle::consume(connection, tally, receipt)?;
     }
+    // What is consumed in the same transaction leads to its frames once: their ids need not be remembered, each of which
+    // would change a page somewhere among those of all others.
+    let window = if commit.receipts.is_empty() { window } else { window.closed() };
     let added = publish::insert(connection, tally, &commit.publish, window)?;
     if let Some(delta) = &commit.delta {
         state::sqlite::append(connection, delta)?;
