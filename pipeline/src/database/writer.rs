@@ -26,7 +26,7 @@ const GROUP_MAX: usize = 256;
 /// The least time from one commit to the next. Under little load every job would else come alone, and a
 /// commit writes a dozen pages and fsyncs however little is in it; under much load a commit takes longer. Who comes first
 /// does not wait for it.
-const PACE: Duration = Duration::from_millis(3);
+const PACE: Duration = Duration::from_millis(5);
 
 /// For how long jobs are done before they are committed, though others wait: who came first waits for the last.
 const GROUP_TIME: Duration = Duration::from_millis(2);

@@ -14,7 +14,7 @@ use tokio::{
 const GATHER_MIN: Duration = Duration::from_millis(10);
 const GATHER_MAX: Duration = Duration::from_millis(60);
 /// Frames gather for as long as so many runs take.
-const GATHER_RUNS: u32 = 3;
+const GATHER_RUNS: u32 = 2;
 
 /// Shared by the tasks of a stage. A run costs about the same for a few rows as for many, so where little waits it is left
 /// to gather for a while: the longer, the longer runs take, that is, the busier the machine is.
@@ -76,7 +76,7 @@ mod tests {
     #[tokio::test]
     async fn frames_gather_for_longer_where_runs_take_longer() {
         assert!(gathers(Duration::ZERO).await >= GATHER_MIN);
-        assert!(gathers(Duration::from_millis(8)).await >= Duration::from_millis(24));
+        assert!(gathers(Duration::from_millis(12)).await >= Duration::from_millis(24));
         assert!(gathers(Duration::from_secs(9)).await < 2 * GATHER_MAX, "never for long");
     }
 
