@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use super::{
-    DatabaseError, Durability, job::Job, line::Line, meters::Meters, open::io_error, space::Space,
+    DatabaseError, Durability, Turn, job::Job, line::Line, meters::Meters, open::io_error, space::Space,
     trouble::Trouble,
 };
 use crate::failpoint::fail_point;
@@ -28,7 +28,8 @@ const GROUP_MAX: usize = 256;
 /// does not wait for it.
 const PACE: Duration = Duration::from_millis(5);
 
-/// For how long jobs are done before they are committed, though others wait: who came first waits for the last.
+/// For how long jobs that can wait are done before a commit, though more of them wait: who is answered by it waits for
+/// the last of them.
 const GROUP_TIME: Duration = Duration::from_millis(2);
 
 /// How often the file is asked whether another process wrote to it.
@@ -101,16 +102,20 @@ impl Writer {
     /// Until every handle is gone and every job is done.
     pub(super) fn run(mut self) {
         loop {
+            // What the last commit left has waited long enough.
             let mut idle = false;
             if self.line.len() == 0 {
                 match self.wait(LOOK_EVERY) {
-                    Some(Some(first)) => self.line.push(first),
+                    Some(Some(first)) => {
+                        self.line.push(first);
+                        self.gather();
+                    }
                     Some(None) => return,
                     None => idle = true,
                 }
             }
             if !idle {
-                self.gather();
+                self.take_in();
                 self.commit();
             }
             self.give_space_back(idle);
@@ -153,7 +158,7 @@ impl Writer {
         let mut group = Vec::with_capacity(self.line.len());
         let committed = match self.trouble.found() {
             Some(error) => Err(error),
-            None => self.transact(began_at, &mut group).map_err(|error| self.recover(error)),
+            None => self.transact(&mut group).map_err(|error| self.recover(error)),
         };
         if committed.is_err() {
             // Those that wait or came meanwhile are told, too, and not after as long a wait of their own.
@@ -170,11 +175,15 @@ impl Writer {
         }
     }
 
-    /// Does jobs for a while, and commits them.
-    fn transact(&mut self, began_at: Instant, group: &mut Vec<Box<dyn Job>>) -> Result<(), DatabaseError> {
+    /// Does those that come first, and the others for a while; and commits them.
+    fn transact(&mut self, group: &mut Vec<Box<dyn Job>>) -> Result<(), DatabaseError> {
+        let mut others_since: Option<Instant> = None;
         self.synchronise(self.line.durability())?;
         self.execute("BEGIN IMMEDIATE")?;
         while let Some(mut job) = self.line.next(self.synchronous) {
+            if job.turn() == Turn::Common {
+                others_since.get_or_insert_with(Instant::now);
+            }
             self.execute("SAVEPOINT job")?;
             let keep = job.run(&self.connection);
             group.push(job);
@@ -190,7 +199,9 @@ impl Writer {
             self.execute("RELEASE job")?;
             // Who cannot wait may have come meanwhile.
             self.take_in();
-            if !self.line.is_urgent() && (group.len() >= GROUP_MAX || began_at.elapsed() >= GROUP_TIME) {
+            let enough =
+                group.len() >= GROUP_MAX || others_since.is_some_and(|at| at.elapsed() >= GROUP_TIME);
+            if enough && !self.line.is_urgent() {
                 break;
             }
         }
