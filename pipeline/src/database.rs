@@ -8,6 +8,7 @@
 mod checksum;
 mod error;
 mod job;
+mod line;
 mod meters;
 mod migrate;
 mod open;
@@ -49,6 +50,15 @@ pub enum Durability {
     Process,
     /// A power cut: the write-ahead log is fsynced.
     Fsync,
+}
+
+/// Which of the writes that wait are next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// Before all that can wait: somebody outside of this process waits for it. Such writes keep their own order.
+    First,
+    /// In the order in which they came.
+    Common,
 }
 
 /// A handle of an open data file; clones share it.
@@ -154,15 +164,15 @@ impl Database {
         T: Send + 'static,
         E: From<DatabaseError> + Error + Send + 'static,
     {
-        self.submit(durability, work, |_| ()).await.answer().await
+        self.submit((durability, Turn::Common), work, |_| ()).await.answer().await
     }
 
-    /// Hands in `work` like [`Database::write`], without waiting for its commit: writes are done in the
-    /// order they were submitted. `then` sees the result on the writer thread, after the commit and
+    /// Hands in `work` like [`Database::write`], without waiting for its commit: writes of the same turn are done in
+    /// the order they were submitted. `then` sees the result on the writer thread, after the commit and
     /// before the answer, also when nobody waits for it any more.
     pub(crate) async fn submit<T, E>(
         &self,
-        durability: Durability,
+        asked: (Durability, Turn),
         work: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static,
         then: impl FnOnce(&Result<T, E>) + Send + 'static,
     ) -> Pending<T, E>
@@ -173,7 +183,7 @@ impl Database {
         let (answer, pending) = oneshot::channel();
         if let Some(jobs) = &self.inner.jobs {
             // A writer that is gone drops the job, which the pending answer tells.
-            let _sent = jobs.send(Box::new(Task::new(durability, self.trouble(), work, then, answer))).await;
+            let _sent = jobs.send(Box::new(Task::new(asked, self.trouble(), work, then, answer))).await;
         }
         Pending { answer: pending }
     }
@@ -183,8 +193,8 @@ impl Database {
     pub(crate) fn post(&self, work: impl FnOnce(&Connection) -> Result<(), DatabaseError> + Send + 'static) {
         let (answer, _nobody) = oneshot::channel();
         if let Some(jobs) = &self.inner.jobs {
-            let _sent =
-                jobs.try_send(Box::new(Task::new(Durability::Process, self.trouble(), work, |_| (), answer)));
+            let asked = (Durability::Process, Turn::Common);
+            let _sent = jobs.try_send(Box::new(Task::new(asked, self.trouble(), work, |_| (), answer)));
         }
     }
 

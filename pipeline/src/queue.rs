@@ -89,6 +89,22 @@ impl Queues {
         }
     }
 
+    /// Like [`Queues::receive`], but of an ordered queue runs of as many lanes as the limits hold, one after the other: the
+    /// whole costs about as much as one run.
+    ///
+    /// # Errors
+    /// When the engine cannot be asked.
+    pub async fn receive_runs(
+        &self,
+        queue: QueueName,
+        holder: Holder,
+        limits: ReceiveLimits,
+    ) -> Result<Vec<Delivery>, QueueError> {
+        match self {
+            Self::Sqlite(queues) => queues.receive_runs(queue, holder, limits).await,
+        }
+    }
+
     /// Like [`Queues::receive`], of one lane of a queue whose lanes are received by themselves.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ mod step;
 mod tests;
 mod ticks;
 mod trouble;
+mod turnstile;
 
 pub use self::{
     hop::{SharedHop, SharedStage},

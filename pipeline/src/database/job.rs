@@ -3,12 +3,15 @@ use std::{error::Error, sync::Arc};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use super::{DatabaseError, Durability, trouble::Trouble};
+use super::{DatabaseError, Durability, Turn, trouble::Trouble};
 
 /// A write that waits for its group.
 pub(super) trait Job: Send {
     /// What it asks of the commit.
     fn durability(&self) -> Durability;
+
+    /// When it wants to be done.
+    fn turn(&self) -> Turn;
 
     /// Does the work; answers whether to keep what it changed.
     fn run(&mut self, connection: &Connection) -> bool;
@@ -20,6 +23,7 @@ pub(super) trait Job: Send {
 /// The one kind of job: a closure, and who waits for its result.
 pub(super) struct Task<W, N, T, E> {
     durability: Durability,
+    turn: Turn,
     trouble: Arc<Trouble>,
     work: Option<W>,
     then: N,
@@ -35,13 +39,13 @@ where
     E: From<DatabaseError> + Error + Send + 'static,
 {
     pub(super) fn new(
-        durability: Durability,
+        (durability, turn): (Durability, Turn),
         trouble: Arc<Trouble>,
         work: W,
         then: N,
         answer: oneshot::Sender<Result<T, E>>,
     ) -> Self {
-        Self { durability, trouble, work: Some(work), then, result: None, answer }
+        Self { durability, turn, trouble, work: Some(work), then, result: None, answer }
     }
 }
 
@@ -54,6 +58,10 @@ where
 {
     fn durability(&self) -> Durability {
         self.durability
+    }
+
+    fn turn(&self) -> Turn {
+        self.turn
     }
 
     fn run(&mut self, connection: &Connection) -> bool {

@@ -1,12 +1,12 @@
 mod migration;
 mod space;
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{fs, path::PathBuf, sync::mpsc, time::Duration};
 
 use rusqlite::{Connection, params};
 use tempfile::TempDir;
 
-use super::{Database, DatabaseError, Durability, open::gate};
+use super::{Database, DatabaseError, Durability, Turn, open::gate};
 use crate::error::Class;
 
 fn fresh() -> (TempDir, PathBuf) {
@@ -83,7 +83,7 @@ async fn a_failed_write_takes_nothing_of_its_group_with_it() {
             // Every third one repeats a key after it has changed something.
             if number % 3 == 0 { set(connection, "owner", 0) } else { Ok(()) }
         };
-        pending.push(database.submit(Durability::Fsync, work, |_| ()).await);
+        pending.push(database.submit((Durability::Fsync, Turn::Common), work, |_| ()).await);
     }
     for (number, write) in pending.into_iter().enumerate() {
         assert_eq!(write.answer().await.is_ok(), number % 3 != 0, "write {number}");
@@ -143,7 +143,7 @@ async fn dropping_the_last_handle_does_what_was_handed_in_and_removes_the_lock()
     assert_eq!(locks(), 1);
     for number in 0..100 {
         let write = move |connection: &Connection| set(connection, &format!("test {number}"), number);
-        drop(database.submit(Durability::Fsync, write, |_| ()).await);
+        drop(database.submit((Durability::Fsync, Turn::Common), write, |_| ()).await);
     }
     drop(database);
     assert_eq!(locks(), 0);
@@ -186,4 +186,24 @@ fn whoever_holds_the_gate_is_not_waited_for_without_end() {
     assert!(said.contains(&path.display().to_string()) && said.contains("start again"), "{said}");
     drop(held);
     gate(&path, Duration::ZERO).expect("nobody holds it any more");
+}
+
+#[tokio::test]
+async fn who_comes_first_does_not_wait_for_the_others() {
+    let (_directory, path) = fresh();
+    let database = Database::open(&path).expect("opened");
+    let (done, order) = mpsc::channel();
+    let (release, held) = mpsc::channel::<()>();
+    let wait = move |_: &Connection| held.recv().map_err(|_| DatabaseError::Closed);
+    let mut pending = vec![database.submit((Durability::Process, Turn::Common), wait, |_| ()).await];
+    for (turn, name) in [(Turn::Common, 1), (Turn::First, 2), (Turn::Common, 3), (Turn::First, 4)] {
+        let done = done.clone();
+        let write = move |_: &Connection| done.send(name).map_err(|_| DatabaseError::Closed);
+        pending.push(database.submit((Durability::Fsync, turn), write, |_| ()).await);
+    }
+    release.send(()).expect("awaited");
+    for write in pending {
+        write.answer().await.expect("written");
+    }
+    assert_eq!(order.try_iter().collect::<Vec<i32>>(), [2, 4, 1, 3], "each kind in its own order");
 }

@@ -15,7 +15,8 @@ use tokio::{
 };
 
 use super::{
-    DatabaseError, Durability, job::Job, meters::Meters, open::io_error, space::Space, trouble::Trouble,
+    DatabaseError, Durability, Turn, job::Job, line::Line, meters::Meters, open::io_error, space::Space,
+    trouble::Trouble,
 };
 use crate::failpoint::fail_point;
 
@@ -23,8 +24,13 @@ use crate::failpoint::fail_point;
 const GROUP_MAX: usize = 256;
 
 /// The least time from one commit to the next. Under little load every job would else come alone, and a
-/// commit writes a dozen pages and fsyncs however little is in it; under much load a commit takes longer.
-const PACE: Duration = Duration::from_millis(3);
+/// commit writes a dozen pages and fsyncs however little is in it; under much load a commit takes longer. Who comes first
+/// does not wait for it.
+const PACE: Duration = Duration::from_millis(5);
+
+/// For how long jobs that can wait are done before a commit, though more of them wait: who is answered by it waits for
+/// the last of them.
+const GROUP_TIME: Duration = Duration::from_millis(2);
 
 /// How often the file is asked whether another process wrote to it.
 const LOOK_EVERY: Duration = Duration::from_millis(25);
@@ -42,6 +48,7 @@ pub(super) struct Writer {
     connection: Connection,
     runtime: Runtime,
     jobs: mpsc::Receiver<Box<dyn Job>>,
+    line: Line,
     others: watch::Sender<u64>,
     synchronous: Durability,
     data_version: i64,
@@ -80,6 +87,7 @@ impl Writer {
             connection,
             runtime,
             jobs,
+            line: Line::default(),
             others,
             synchronous,
             data_version,
@@ -94,63 +102,91 @@ impl Writer {
     /// Until every handle is gone and every job is done.
     pub(super) fn run(mut self) {
         loop {
-            let next = self.runtime.block_on(async { timeout(LOOK_EVERY, self.jobs.recv()).await });
-            let idle = next.is_err();
-            match next {
-                Ok(Some(first)) => self.commit(first),
-                Ok(None) => return,
-                Err(_quiet) => {}
+            // What the last commit left has waited long enough.
+            let mut idle = false;
+            if self.line.len() == 0 {
+                match self.wait(LOOK_EVERY) {
+                    Some(Some(first)) => {
+                        self.line.push(first);
+                        self.gather();
+                    }
+                    Some(None) => return,
+                    None => idle = true,
+                }
+            }
+            if !idle {
+                self.take_in();
+                self.commit();
             }
             self.give_space_back(idle);
             self.look_for_others();
         }
     }
 
-    fn commit(&mut self, first: Box<dyn Job>) {
-        let mut group = self.gather(first);
+    /// Waits for a job, but not for longer than this; the inner one is none when none will come any more.
+    fn wait(&mut self, at_most: Duration) -> Option<Option<Box<dyn Job>>> {
+        self.runtime.block_on(async { timeout(at_most, self.jobs.recv()).await }).ok()
+    }
+
+    /// Waits for more jobs until it is time for the next commit.
+    fn gather(&mut self) {
+        loop {
+            self.take_in();
+            let wait = self.began_at.map_or(Duration::ZERO, |at| PACE.saturating_sub(at.elapsed()));
+            if wait.is_zero() || self.line.is_urgent() || self.line.len() >= GROUP_MAX {
+                return;
+            }
+            match self.wait(wait) {
+                Some(Some(job)) => self.line.push(job),
+                Some(None) | None => return,
+            }
+        }
+    }
+
+    /// Lets those that were handed in meanwhile stand in line.
+    fn take_in(&mut self) {
+        while self.line.len() < GROUP_MAX
+            && let Ok(job) = self.jobs.try_recv()
+        {
+            self.line.push(job);
+        }
+    }
+
+    fn commit(&mut self) {
         let began_at = Instant::now();
         self.began_at = Some(began_at);
+        let mut group = Vec::with_capacity(self.line.len());
         let committed = match self.trouble.found() {
             Some(error) => Err(error),
             None => self.transact(&mut group).map_err(|error| self.recover(error)),
         };
         if committed.is_err() {
-            // Those that came meanwhile are told, too, and not after as long a wait of their own.
+            // Those that wait or came meanwhile are told, too, and not after as long a wait of their own.
+            group.extend(self.line.drain());
             group.extend(iter::from_fn(|| self.jobs.try_recv().ok()));
         }
         self.meters.committed(group.len(), began_at.elapsed());
+        let durable = committed.is_ok();
         for job in group {
             job.answer(committed.clone());
         }
-    }
-
-    /// The jobs that wait, and those that come until it is time for the next commit.
-    fn gather(&mut self, first: Box<dyn Job>) -> Vec<Box<dyn Job>> {
-        let mut group = vec![first];
-        while group.len() < GROUP_MAX {
-            if let Ok(job) = self.jobs.try_recv() {
-                group.push(job);
-                continue;
-            }
-            let wait = self.began_at.map_or(Duration::ZERO, |at| PACE.saturating_sub(at.elapsed()));
-            if wait.is_zero() {
-                break;
-            }
-            match self.runtime.block_on(async { timeout(wait, self.jobs.recv()).await }) {
-                Ok(Some(job)) => group.push(job),
-                Ok(None) | Err(_) => break,
-            }
+        if durable {
+            self.checkpoint();
         }
-        group
     }
 
-    fn transact(&mut self, group: &mut [Box<dyn Job>]) -> Result<(), DatabaseError> {
-        let durability = group.iter().map(|job| job.durability()).max().unwrap_or(Durability::Fsync);
-        self.synchronise(durability)?;
+    /// Does those that come first, and the others for a while; and commits them.
+    fn transact(&mut self, group: &mut Vec<Box<dyn Job>>) -> Result<(), DatabaseError> {
+        let mut others_since: Option<Instant> = None;
+        self.synchronise(self.line.durability())?;
         self.execute("BEGIN IMMEDIATE")?;
-        for job in group {
+        while let Some(mut job) = self.line.next(self.synchronous) {
+            if job.turn() == Turn::Common {
+                others_since.get_or_insert_with(Instant::now);
+            }
             self.execute("SAVEPOINT job")?;
             let keep = job.run(&self.connection);
+            group.push(job);
             if let Some(trouble) = self.trouble.found() {
                 return Err(trouble);
             }
@@ -161,28 +197,34 @@ impl Writer {
                 self.execute("ROLLBACK TO job")?;
             }
             self.execute("RELEASE job")?;
+            // Who cannot wait may have come meanwhile.
+            self.take_in();
+            let enough =
+                group.len() >= GROUP_MAX || others_since.is_some_and(|at| at.elapsed() >= GROUP_TIME);
+            if enough && !self.line.is_urgent() {
+                break;
+            }
         }
         fail_point!("commit_before");
         self.execute("COMMIT")?;
         fail_point!("commit_after");
-        self.checkpoint()
+        Ok(())
     }
 
     /// Brings the write-ahead log into the file once it is long. That it finds no room or not everything may be
     /// moved yet is no matter, the next one goes on; a disk that fails is one: what the log
     /// holds may then not be on it, though its pages look clean from here on.
-    fn checkpoint(&self) -> Result<(), DatabaseError> {
+    fn checkpoint(&self) {
         let pages =
             |sql: &str| self.connection.prepare_cached(sql)?.query_row([], |row| row.get::<_, i64>(1));
         let checked = pages("PRAGMA wal_checkpoint(NOOP)").and_then(|in_log| match in_log {
             CHECKPOINT_PAGES.. => pages("PRAGMA wal_checkpoint(PASSIVE)"),
             _ => Ok(in_log),
         });
-        // What was committed stays so: an error is answered only where nothing more will be.
+        // What was committed stays so, and was answered: an error is told to those who come next.
         if let Err(error) = checked {
             self.trouble.look_at(&error.into());
         }
-        self.trouble.found().map_or(Ok(()), Err)
     }
 
     fn execute(&self, sql: &str) -> rusqlite::Result<()> {

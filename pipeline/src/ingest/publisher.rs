@@ -19,7 +19,7 @@ use super::{
     sessions::{Held, PacketChanges},
 };
 use crate::{
-    database::{Database, DatabaseError, Durability},
+    database::{Database, DatabaseError, Durability, Turn},
     error::Class,
     queue::{Commit, EncodedFrame, Publish, QueueError, QueueName, Queues},
 };
@@ -125,7 +125,9 @@ impl Publisher {
                 told.get_or_init(|| ended);
                 Ok(())
             };
-            let Err(error) = queues.commit_with(commit.clone(), remember).await else { break ended };
+            // Devices wait for it, with their windows full: the stages do not.
+            let committed = queues.commit_with(commit.clone(), Turn::First, remember).await;
+            let Err(error) = committed else { break ended };
             if error.class() != Class::Retry {
                 return Err(error);
             }

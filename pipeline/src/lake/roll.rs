@@ -17,7 +17,7 @@ use super::{
     staging::Staging,
 };
 use crate::{
-    database::{Database, Durability},
+    database::{Database, Durability, Turn},
     failpoint::fail_point,
     queue::{Commit, QueueError, Receipt, SqliteQueues},
 };
@@ -109,7 +109,7 @@ impl Roll {
             }
             Ok(intents::forget(database, &frames)?)
         };
-        Ok(queues.commit_with(commit, finish).await?)
+        Ok(queues.commit_with(commit, Turn::Common, finish).await?)
     }
 
     /// Gives up this roll: returns the collection without the rows that are in the lake already.

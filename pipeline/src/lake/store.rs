@@ -13,7 +13,7 @@ use stages::{
 use tokio::{
     sync::watch,
     task::spawn_blocking,
-    time::{Instant, sleep},
+    time::{Instant, sleep, sleep_until},
 };
 use tracing::{error, info, warn};
 
@@ -37,6 +37,8 @@ const BACKOFF_MAX: Duration = Duration::from_secs(10);
 /// How long to wait for a frame: with nothing in hand, and before a flush.
 const IDLE: Duration = Duration::from_secs(1);
 const FLUSH_IDLE: Duration = Duration::from_millis(20);
+/// How long frames gather in the queue after fewer than half of this: nobody waits for them.
+const GATHER: Duration = Duration::from_millis(50);
 /// Frames and bytes taken from the queue at once.
 const RECEIVED_FRAMES: usize = 256;
 const RECEIVED_BYTES: usize = 16 << 20;
@@ -81,6 +83,8 @@ pub struct Store {
     /// The age at which the next roll is due, and when that is.
     age: Duration,
     due: Option<Instant>,
+    /// When the queue is to be looked at again.
+    opens_at: Instant,
     trouble: QueueTrouble,
 }
 
@@ -90,8 +94,9 @@ impl Store {
         let (holder, leases, age) =
             (queues.holder(), Leases::new(Queues::Sqlite(queues.clone())), options.age);
         let (collection, rows, due) = (Collection::default(), 0, None);
+        let opens_at = Instant::now();
         let trouble = QueueTrouble::new(store::STAGE);
-        Self { lake, queues, options, mode, holder, leases, collection, rows, age, due, trouble }
+        Self { lake, queues, options, mode, holder, leases, collection, rows, age, due, opens_at, trouble }
     }
 
     /// Works until the mode is [`Mode::Stop`].
@@ -138,6 +143,12 @@ impl Store {
             Mode::Collect => self.due.unwrap_or(now + IDLE).min(self.leases.due()) - now,
             Mode::Flush | Mode::Stop => FLUSH_IDLE,
         };
+        if *self.mode.borrow() == Mode::Collect {
+            tokio::select! {
+                () = sleep_until(self.opens_at) => {}
+                _ = self.mode.changed() => return Ok(Vec::new()),
+            }
+        }
         let limits = ReceiveLimits { frames: RECEIVED_FRAMES, bytes: RECEIVED_BYTES, wait };
         let received = tokio::select! {
             received = self.queues.receive(QueueName::Store, self.holder, limits) => received,
@@ -152,6 +163,9 @@ impl Store {
             received => {
                 let received = received?;
                 self.trouble.is_over();
+                if !received.is_empty() && received.len() < RECEIVED_FRAMES / 2 {
+                    self.opens_at = Instant::now() + GATHER;
+                }
                 Ok(received)
             }
         }

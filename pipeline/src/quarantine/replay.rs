@@ -26,6 +26,7 @@ use super::{Picked, QuarantineError, Reader, Replayed, STAGE, replayed::remember
 use crate::{
     clock,
     config::Stages,
+    database::Turn,
     failpoint::fail_point,
     ingest::PackerOptions,
     queue::{Commit, EncodedFrame, Publish, QueueError, QueueName, Queues},
@@ -212,7 +213,7 @@ impl<'a> Replay<'a> {
         let Queues::Sqlite(queues) = self.queues;
         let names = Arc::new(names);
         let work = move |connection: &Connection| remember(connection, &names);
-        let mut committed = Box::pin(queues.commit_with(commit, work));
+        let mut committed = Box::pin(queues.commit_with(commit, Turn::Common, work));
         if let Ok(committed) = timeout(PATIENCE, &mut committed).await {
             committed?;
         } else {

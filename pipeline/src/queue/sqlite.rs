@@ -34,7 +34,7 @@ use self::{
     tally::{Tally, Touched},
 };
 use super::{Holder, Publish, QueueError, QueueName};
-use crate::database::{Database, Durability, Pending};
+use crate::database::{Database, Durability, Pending, Turn};
 
 /// The queues in one data file; clones share them. Open them once for each [`Database`].
 ///
@@ -118,6 +118,15 @@ impl SqliteQueues {
         durability: Durability,
         work: impl FnOnce(&Connection, &mut Tally) -> Result<T, QueueError> + Send + 'static,
     ) -> Pending<(T, Touched), QueueError> {
+        self.change_in((durability, Turn::Common), work).await
+    }
+
+    /// Like [`SqliteQueues::change`], with its turn.
+    async fn change_in<T: Send + 'static>(
+        &self,
+        asked: (Durability, Turn),
+        work: impl FnOnce(&Connection, &mut Tally) -> Result<T, QueueError> + Send + 'static,
+    ) -> Pending<(T, Touched), QueueError> {
         let (signals, now) = (self.inner.signals.clone(), self.options().clock.now());
         let SqliteOptions { notify_bytes_max, notify_dead_bytes_max, .. } = self.inner.options;
         let counted = move |connection: &Connection| {
@@ -144,7 +153,7 @@ impl SqliteQueues {
                 }
             }
         };
-        self.inner.database.submit(durability, counted, wake).await
+        self.inner.database.submit(asked, counted, wake).await
     }
 
     /// See [`Queues::check`](super::Queues::check).

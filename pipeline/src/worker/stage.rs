@@ -11,7 +11,7 @@ use stages::{
 use tokio::{
     sync::watch,
     task::{JoinError, JoinSet, spawn_blocking},
-    time::sleep,
+    time::{Instant, sleep},
 };
 use tracing::{error, info, warn};
 
@@ -20,6 +20,7 @@ use super::{
     hop::SharedHop,
     lanes::Known,
     step::{Step, plan_joined, plan_pieces},
+    turnstile::Turnstile,
 };
 use crate::{
     error::Class,
@@ -34,10 +35,6 @@ use crate::{
 const RUN_FRAMES: usize = 64;
 const RUN_BYTES: usize = 1 << 20;
 const RECEIVE_WAIT: Duration = Duration::from_secs(1);
-/// How long a task lets frames gather after fewer than this: a commit costs the same for a few rows as
-/// for many, and a pause of this length costs an alert little.
-const GATHER: Duration = Duration::from_millis(10);
-const GATHERED_FRAMES: usize = 16;
 /// How often a hop looks whether the queues within it are dry.
 const INNER_POLL: Duration = Duration::from_millis(20);
 /// How long to wait before another try: at first, and at most.
@@ -55,6 +52,7 @@ pub struct StageWorker {
     state: StateStore,
     max_attempts: u32,
     recipients: Recipients,
+    turnstile: Arc<Turnstile>,
     trouble: QueueTrouble,
     stop: watch::Receiver<bool>,
 }
@@ -99,9 +97,9 @@ impl StageWorker {
         max_attempts: u32,
         stop: watch::Receiver<bool>,
     ) -> Self {
-        let (hop, recipients) = (shared.in_force(), Recipients::default());
+        let (hop, recipients, turnstile) = (shared.in_force(), Recipients::default(), Arc::default());
         let trouble = QueueTrouble::new(hop.first().name());
-        Self { hop, shared, queues, state, max_attempts, recipients, trouble, stop }
+        Self { hop, shared, queues, state, max_attempts, recipients, turnstile, trouble, stop }
     }
 
     /// The same, but it has these told of alerts.
@@ -130,19 +128,14 @@ impl StageWorker {
                 }
             };
             tries = 0;
-            let frames = received.len();
+            let began_at = Instant::now();
             received.iter().for_each(|delivery| leases.hold(delivery.receipt.clone()));
             self.hop = self.shared.in_force();
             if leases.keep(self.work_lanes(received)).await? == End::Abandoned {
                 holder = self.queues.holder();
             }
             leases.clear();
-            if (1..GATHERED_FRAMES).contains(&frames) {
-                tokio::select! {
-                    () = sleep(GATHER) => {}
-                    _ = stop.changed() => {}
-                }
-            }
+            self.turnstile.worked(began_at.elapsed());
         }
         Ok(())
     }
@@ -167,7 +160,13 @@ impl StageWorker {
 
     async fn receive(&self, holder: Holder) -> Result<Vec<Delivery>, QueueError> {
         let limits = ReceiveLimits { frames: RUN_FRAMES, bytes: RUN_BYTES, wait: RECEIVE_WAIT };
-        self.queues.receive(route::before(self.hop.first()), holder, limits).await
+        let turn = self.turnstile.turn().await;
+        let received = self.queues.receive_runs(route::before(self.hop.first()), holder, limits).await?;
+        let bytes: usize = received.iter().map(|delivery| delivery.frame.bytes.len()).sum();
+        if !received.is_empty() && received.len() < RUN_FRAMES / 2 && bytes < RUN_BYTES / 2 {
+            turn.gather();
+        }
+        Ok(received)
     }
 
     /// Deals with a run of one lane: joined; frame by frame when that fails; and a frame that fails too

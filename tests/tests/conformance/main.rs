@@ -48,6 +48,7 @@ mod on_sqlite {
         order::{
             conformance_q4_lane_goes_to_one_holder_in_order,
             conformance_q4_run_keeps_to_limits_and_to_one_lane,
+            conformance_q4_runs_of_several_lanes_come_at_once,
             conformance_q4_holder_may_take_the_next_run_of_its_lane,
             conformance_q4_lane_with_the_oldest_frame_comes_first,
             conformance_q4_retry_gives_back_all_after_it_and_holds_the_lane,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use millstream::queue::{
-    Delivery,
+    Delivery, Holder,
     QueueName::{self, Alert, Analyze, Notify, Store, Transform, Validate},
     Queues, ReceiveLimits, Verdict,
 };
@@ -46,6 +46,33 @@ pub(crate) async fn conformance_q4_run_keeps_to_limits_and_to_one_lane<E: Engine
     let narrow = ReceiveLimits { frames: 10, bytes: 1, wait: Duration::ZERO };
     let run = queues.receive(Transform, two, narrow).await.expect("received");
     assert_eq!(numbers(&run), [6], "one frame, however large");
+}
+
+async fn receive_runs(queues: &Queues, queue: QueueName, holder: Holder, frames: usize) -> Vec<Delivery> {
+    let limits = ReceiveLimits { frames, bytes: 1 << 20, wait: Duration::ZERO };
+    queues.receive_runs(queue, holder, limits).await.expect("received")
+}
+
+pub(crate) async fn conformance_q4_runs_of_several_lanes_come_at_once<E: Engine>() {
+    let engine = E::start(Limits::default()).await;
+    let queues = engine.queues();
+    let lanes = [2, 0, 1, 2, 0, 1];
+    publish(&queues, Transform, (1..).zip(lanes).map(|(number, lane)| frame(number, lane))).await;
+    let (one, two, three) = (queues.holder(), queues.holder(), queues.holder());
+    let first = receive_runs(&queues, Transform, one, 3).await;
+    assert_eq!(numbers(&first), [1, 4, 2], "lane after lane, the oldest frame first, up to the limit");
+    let second = receive_runs(&queues, Transform, two, 9).await;
+    assert_eq!(numbers(&second), [3, 6], "no lane that another holds");
+    assert_eq!(numbers(&receive_runs(&queues, Transform, three, 9).await), NONE);
+    settle(&queues, &first[0], Verdict::Retry(MOMENT)).await.expect("settled");
+    assert!(is_lost(&settle(&queues, &first[1], Verdict::Done).await), "it went back with the one before it");
+    assert_eq!(
+        numbers(&receive_runs(&queues, Transform, three, 9).await),
+        NONE,
+        "one lane waits, the others are held"
+    );
+    done(&queues, &first[2..]).await;
+    assert_eq!(numbers(&receive_runs(&queues, Transform, three, 9).await), [5], "free again");
 }
 
 pub(crate) async fn conformance_q4_holder_may_take_the_next_run_of_its_lane<E: Engine>() {

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     config::Config,
-    database::Database,
+    database::{Database, Turn},
     queue::{ReceiveLimits, SqliteOptions, SqliteQueues},
 };
 
@@ -58,7 +58,10 @@ async fn what_somebody_else_replays_meanwhile_does_not_come_back_twice() {
 
     // Another replay has the even ones; what it replayed of an odd one was the refusal before this one.
     let others: Vec<_> = (0..MESSAGES).step_by(2).map(|message| (message, 2)).chain([(1, 1)]).collect();
-    engine.commit_with(Commit::default(), move |connection| remember(connection, &others)).await.unwrap();
+    engine
+        .commit_with(Commit::default(), Turn::Common, move |connection| remember(connection, &others))
+        .await
+        .unwrap();
     replay.publish(reader.replayed()).await.unwrap();
 
     let half = MESSAGES / 2;

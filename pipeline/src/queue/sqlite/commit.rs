@@ -10,7 +10,7 @@ use super::{
     tally::{Tally, Touched},
 };
 use crate::{
-    database::{Durability, Pending},
+    database::{Durability, Pending, Turn},
     queue::{Commit, QueueError},
     state,
 };
@@ -28,7 +28,7 @@ impl SqliteQueues {
         }
         let mut pending = Vec::with_capacity(commits.len());
         for commit in commits {
-            pending.push(self.hand_in(commit, |_| Ok(())).await);
+            pending.push(self.hand_in(commit, Turn::Common, |_| Ok(())).await);
         }
         let mut answers = Vec::with_capacity(pending.len());
         for commit in pending {
@@ -47,15 +47,17 @@ impl SqliteQueues {
     pub async fn commit_with(
         &self,
         commit: Commit,
+        turn: Turn,
         work: impl FnOnce(&Connection) -> Result<(), QueueError> + Send + 'static,
     ) -> Result<(), QueueError> {
         self.wait_for_room(commit.publish.iter().map(|entry| entry.queue)).await?;
-        self.hand_in(commit, work).await?.answer().await.map(drop)
+        self.hand_in(commit, turn, work).await?.answer().await.map(drop)
     }
 
     async fn hand_in(
         &self,
         commit: Commit,
+        turn: Turn,
         work: impl FnOnce(&Connection) -> Result<(), QueueError> + Send + 'static,
     ) -> Result<Pending<((), Touched), QueueError>, QueueError> {
         commit.publish.iter().try_for_each(|entry| self.check(entry))?;
@@ -68,7 +70,7 @@ impl SqliteQueues {
             }
             work(connection)
         };
-        Ok(self.change(Durability::Fsync, all).await)
+        Ok(self.change_in((Durability::Fsync, turn), all).await)
     }
 }
 
@@ -81,6 +83,9 @@ fn apply(
     for receipt in &commit.receipts {
         settle::consume(connection, tally, receipt)?;
     }
+    // What is consumed in the same transaction leads to its frames once: their ids need not be remembered, each of which
+    // would change a page somewhere among those of all others.
+    let window = if commit.receipts.is_empty() { window } else { window.closed() };
     let added = publish::insert(connection, tally, &commit.publish, window)?;
     for delta in &commit.deltas {
         state::sqlite::append(connection, delta)?;

@@ -6,11 +6,11 @@ use stages::frame::{FrameId, Lane};
 
 use super::{
     lease::{SUSPECT, company},
-    receive::Look,
+    receive::{Lines, Look},
 };
 use crate::{
     database::checked,
-    queue::{Delivery, EncodedFrame, Holder, QueueName, Receipt},
+    queue::{Delivery, EncodedFrame, Holder, QueueName, Receipt, ReceiveLimits},
 };
 
 /// Leases what is next to `holder`; nothing when all that waits is kept from it.
@@ -19,46 +19,50 @@ pub(super) fn hand_out(
     look: &Look,
     holder: Holder,
 ) -> rusqlite::Result<Vec<Delivery>> {
-    let Some(line) = choose(connection, look)? else { return Ok(Vec::new()) };
-    if holds_suspect(connection, look)? {
+    let lines = choose(connection, look)?;
+    if lines.is_empty() || holds_suspect(connection, look)? {
         return Ok(Vec::new());
     }
-    let run = collect(connection, look, holder, line)?;
-    if run.first().is_some_and(|first| first.suspect) && holds_any(connection, look)? {
+    let mut run = Run::within(look.limits);
+    for line in lines {
+        if !collect(connection, look, holder, line, &mut run)? {
+            break;
+        }
+    }
+    if run.is_suspect() && holds_any(connection, look)? {
         return Ok(Vec::new());
     }
     let mut lease = connection
         .prepare_cached("UPDATE frame SET holder = ?2, lease = ?3, held_until = ?4 WHERE seq = ?1")?;
-    for delivery in &run {
+    for delivery in &run.deliveries {
         lease.execute(params![delivery.receipt.seq, look.holder, look.lease, look.until])?;
     }
-    Ok(run)
+    Ok(run.deliveries)
 }
 
-/// The line with the oldest frame that waits. In an ordered queue, one that nobody else holds and where
-/// nothing is put off.
-fn choose(connection: &Connection, look: &Look) -> rusqlite::Result<Option<u16>> {
+/// The lines to take from, that with the oldest frame that waits before the others. Of an ordered queue only those that
+/// nobody else holds and where nothing is put off.
+fn choose(connection: &Connection, look: &Look) -> rusqlite::Result<Vec<u16>> {
     let mut lines = connection.prepare_cached(
         "SELECT (SELECT min(seq) FROM frame WHERE queue = ?1 AND line = ?2 AND holder IS NULL),
                 (SELECT min(holder) FROM frame WHERE queue = ?1 AND line = ?2 AND holder >= 0)",
     )?;
-    let mut oldest: Option<(i64, u16)> = None;
-    let chosen = match look.line {
-        Some(line) => vec![line],
-        None => lines_of(connection, look.queue, look.lanes)?,
+    let all = match look.lines {
+        Lines::Only(line) => vec![line],
+        Lines::One | Lines::All => lines_of(connection, look.queue, look.lanes)?,
     };
-    for line in chosen {
+    let mut chosen: Vec<(i64, u16)> = Vec::with_capacity(all.len());
+    for line in all {
         let (next, held_by): (Option<i64>, Option<i64>) =
             lines.query_row(params![look.queue as i64, line], |row| Ok((row.get(0)?, row.get(1)?)))?;
         let free = !look.queue.is_ordered() || held_by.is_none_or(|other| other == look.holder);
-        if let Some(seq) = next
-            && free
-            && oldest.is_none_or(|(first, _)| seq < first)
-        {
-            oldest = Some((seq, line));
-        }
+        chosen.extend(next.filter(|_| free).map(|seq| (seq, line)));
     }
-    Ok(oldest.map(|(_, line)| line))
+    chosen.sort_unstable();
+    if look.lines == Lines::One {
+        chosen.truncate(1);
+    }
+    Ok(chosen.into_iter().map(|(_, line)| line).collect())
 }
 
 /// The lines of a queue, where ordered ones have so many lanes; where they are no partition of devices, those
@@ -80,36 +84,58 @@ pub(super) fn lines_of(connection: &Connection, queue: QueueName, lanes: u16) ->
     lines.query_map([queue as i64], |row| row.get(0))?.collect()
 }
 
-/// The run at the head of a line, within the limits; suspects stand apart from the others.
+/// What is handed out at once.
+struct Run {
+    deliveries: Vec<Delivery>,
+    /// How many there may be, and of how many bytes.
+    frames: usize,
+    bytes: usize,
+}
+
+impl Run {
+    fn within(limits: ReceiveLimits) -> Self {
+        Self { deliveries: Vec::new(), frames: limits.frames.max(1), bytes: limits.bytes }
+    }
+
+    /// Whether it is of frames that may bring down who holds them.
+    fn is_suspect(&self) -> bool {
+        self.deliveries.first().is_some_and(|first| first.suspect)
+    }
+
+    /// Whether a frame that was lost so often may come into it; suspects stand apart from the others.
+    fn takes(&mut self, bytes: usize, losses: u32) -> bool {
+        self.frames = self.frames.min(company(losses));
+        let fits = bytes <= self.bytes && self.deliveries.len() < self.frames;
+        let takes = self.deliveries.is_empty() || (fits && self.is_suspect() == (losses >= SUSPECT));
+        self.bytes = self.bytes.saturating_sub(if takes { bytes } else { 0 });
+        takes
+    }
+}
+
+/// Takes what stands at the head of a line into the run; answers whether there is room for more.
 fn collect(
     connection: &Connection,
     look: &Look,
     holder: Holder,
     line: u16,
-) -> rusqlite::Result<Vec<Delivery>> {
+    run: &mut Run,
+) -> rusqlite::Result<bool> {
     let mut statement = connection.prepare_cached(
         "SELECT seq, lane, id, frame.rows, frame.bytes, attempts, losses, body.bytes, body.sum
          FROM frame JOIN body USING (seq)
          WHERE queue = ?1 AND line = ?2 AND holder IS NULL ORDER BY seq",
     )?;
     let mut waiting = statement.query(params![look.queue as i64, line])?;
-    let mut run: Vec<Delivery> = Vec::new();
-    let (mut frames, mut bytes) = (look.limits.frames.max(1), 0);
-    while run.len() < frames
+    while run.deliveries.len() < run.frames
         && let Some(row) = waiting.next()?
     {
         let losses = row.get(6)?;
-        bytes += row.get::<_, u32>(4)? as usize;
-        frames = frames.min(company(losses));
-        let suspect = losses >= SUSPECT;
-        if let Some(first) = run.first()
-            && (bytes > look.limits.bytes || suspect != first.suspect || run.len() >= frames)
-        {
-            break;
+        if !run.takes(row.get::<_, u32>(4)? as usize, losses) {
+            return Ok(false);
         }
-        run.push(delivery(row, look, holder, suspect)?);
+        run.deliveries.push(delivery(row, look, holder, losses >= SUSPECT)?);
     }
-    Ok(run)
+    Ok(run.deliveries.len() < run.frames)
 }
 
 fn delivery(row: &Row<'_>, look: &Look, holder: Holder, suspect: bool) -> rusqlite::Result<Delivery> {

@@ -93,6 +93,13 @@ pub(super) struct Window {
     length: Micros,
 }
 
+impl Window {
+    /// One in which no id counts as published.
+    pub(super) fn closed(self) -> Self {
+        Self { length: 0, ..self }
+    }
+}
+
 /// Adds the frames whose ids are new; answers how many are.
 pub(super) fn insert(
     connection: &Connection,

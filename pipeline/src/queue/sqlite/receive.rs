@@ -34,7 +34,20 @@ impl SqliteQueues {
         holder: Holder,
         limits: ReceiveLimits,
     ) -> Result<Vec<Delivery>, QueueError> {
-        self.receive_from(queue, None, holder, limits).await
+        self.receive_from(queue, Lines::One, holder, limits).await
+    }
+
+    /// See [`Queues::receive_runs`](crate::queue::Queues::receive_runs).
+    ///
+    /// # Errors
+    /// When the file cannot be written or read.
+    pub async fn receive_runs(
+        &self,
+        queue: QueueName,
+        holder: Holder,
+        limits: ReceiveLimits,
+    ) -> Result<Vec<Delivery>, QueueError> {
+        self.receive_from(queue, Lines::All, holder, limits).await
     }
 
     /// See [`Queues::receive_lane`](crate::queue::Queues::receive_lane).
@@ -48,13 +61,13 @@ impl SqliteQueues {
         holder: Holder,
         limits: ReceiveLimits,
     ) -> Result<Vec<Delivery>, QueueError> {
-        self.receive_from(queue, Some(queue.line(lane)), holder, limits).await
+        self.receive_from(queue, Lines::Only(queue.line(lane)), holder, limits).await
     }
 
     async fn receive_from(
         &self,
         queue: QueueName,
-        line: Option<u16>,
+        lines: Lines,
         holder: Holder,
         limits: ReceiveLimits,
     ) -> Result<Vec<Delivery>, QueueError> {
@@ -64,7 +77,7 @@ impl SqliteQueues {
             // From here on nothing is missed: what comes while looking ends the wait after it.
             let ready = self.inner.signals.of(queue).ready.notified();
             others.mark_unchanged();
-            let found = self.look(queue, line, holder, limits).await?;
+            let found = self.look(queue, lines, holder, limits).await?;
             let waited = started.elapsed();
             if !found.deliveries.is_empty() || waited >= limits.wait {
                 return Ok(found.claim());
@@ -81,7 +94,7 @@ impl SqliteQueues {
     async fn look(
         &self,
         queue: QueueName,
-        line: Option<u16>,
+        lines: Lines,
         holder: Holder,
         limits: ReceiveLimits,
     ) -> Result<Found, QueueError> {
@@ -97,7 +110,7 @@ impl SqliteQueues {
             queue,
             holder: holder.key(),
             limits,
-            line,
+            lines,
             lanes: options.lanes,
             lease: LEASES.fetch_add(1, Ordering::Relaxed),
             until: self.lease_until(),
@@ -140,13 +153,23 @@ impl Drop for Found {
     }
 }
 
+/// Where frames are taken from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lines {
+    /// The line with the oldest frame.
+    One,
+    /// One after the other.
+    All,
+    /// This one.
+    Only(u16),
+}
+
 /// One look for frames, inside a transaction.
 pub(super) struct Look {
     pub(super) queue: QueueName,
     pub(super) holder: i64,
     pub(super) limits: ReceiveLimits,
-    /// The only line to look in, if not in all.
-    pub(super) line: Option<u16>,
+    pub(super) lines: Lines,
     /// How many lanes ordered queues have.
     pub(super) lanes: u16,
     pub(super) lease: i64,

@@ -1,0 +1,92 @@
+//! How the tasks of a stage come to its queue: one after the other, and not again at once where little was found.
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+use tokio::{
+    sync::{Mutex, MutexGuard},
+    time::{Instant, sleep_until},
+};
+
+/// The least and the most time that frames gather for. Four stages lie between a reading and its alert.
+const GATHER_MIN: Duration = Duration::from_millis(10);
+const GATHER_MAX: Duration = Duration::from_millis(60);
+/// Frames gather for as long as so many runs take.
+const GATHER_RUNS: u32 = 2;
+
+/// Shared by the tasks of a stage. A run costs about the same for a few rows as for many, so where little waits it is left
+/// to gather for a while: the longer, the longer runs take, that is, the busier the machine is.
+pub(super) struct Turnstile {
+    /// When the queue is to be looked at again.
+    opens_at: Mutex<Instant>,
+    /// How long the last run took, in microseconds.
+    took: AtomicU64,
+}
+
+/// The right to look at the queue.
+pub(super) struct Turn<'a> {
+    opens_at: MutexGuard<'a, Instant>,
+    took: Duration,
+}
+
+impl Default for Turnstile {
+    fn default() -> Self {
+        Self { opens_at: Mutex::new(Instant::now()), took: AtomicU64::new(0) }
+    }
+}
+
+impl Turnstile {
+    /// Waits until no other task looks at the queue, and until frames have gathered. Safe to cancel.
+    pub(super) async fn turn(&self) -> Turn<'_> {
+        let opens_at = self.opens_at.lock().await;
+        sleep_until(*opens_at).await;
+        Turn { opens_at, took: Duration::from_micros(self.took.load(Ordering::Relaxed)) }
+    }
+
+    /// A run was dealt with in this time.
+    pub(super) fn worked(&self, took: Duration) {
+        self.took.store(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+}
+
+impl Turn<'_> {
+    /// Little was found: what comes now may gather.
+    pub(super) fn gather(mut self) {
+        let runs = self.took.saturating_mul(GATHER_RUNS);
+        *self.opens_at = Instant::now() + runs.clamp(GATHER_MIN, GATHER_MAX);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How long the next turn is away after a run that took so long.
+    async fn gathers(took: Duration) -> Duration {
+        let turnstile = Turnstile::default();
+        turnstile.worked(took);
+        let turn = turnstile.turn().await;
+        let now = Instant::now();
+        turn.gather();
+        turnstile.opens_at.lock().await.duration_since(now)
+    }
+
+    #[tokio::test]
+    async fn frames_gather_for_longer_where_runs_take_longer() {
+        assert!(gathers(Duration::ZERO).await >= GATHER_MIN);
+        assert!(gathers(Duration::from_millis(12)).await >= Duration::from_millis(24));
+        assert!(gathers(Duration::from_secs(9)).await < 2 * GATHER_MAX, "never for long");
+    }
+
+    #[tokio::test]
+    async fn one_task_at_a_time_looks_and_a_full_run_makes_nobody_wait() {
+        let turnstile = Turnstile::default();
+        let turn = turnstile.turn().await;
+        assert!(turnstile.opens_at.try_lock().is_err());
+        drop(turn);
+        let opens_at = turnstile.turn().await.opens_at.to_owned();
+        assert!(opens_at <= Instant::now());
+    }
+}
