@@ -103,6 +103,10 @@ impl StateError {
         Self(format!("it lacks a window of {metric} of {device} that it speaks of"))
     }
 
+    pub(crate) fn rows(device: &str) -> Self {
+        Self(format!("it lacks rows of {device} that it goes on with"))
+    }
+
     pub(crate) fn foreign(stage: &str) -> Self {
         Self(format!("it is not a state of {stage}"))
     }
