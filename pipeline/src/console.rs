@@ -10,7 +10,11 @@ mod metrics;
 mod ready;
 mod server;
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{Arc, atomic::AtomicU64},
+};
 
 use tokio::{
     net::TcpListener,
@@ -30,6 +34,8 @@ pub(crate) struct View {
     pub(crate) ingest: Option<IngestView>,
     /// What store has written, where this process has one.
     pub(crate) lake: Option<Arc<LakeMeters>>,
+    /// Rows that the memory of repeats of this process had to forget early.
+    pub(crate) forgotten: Arc<AtomicU64>,
     /// Whether this process is on its way to its end.
     pub(crate) stopping: watch::Receiver<bool>,
 }

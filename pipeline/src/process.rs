@@ -2,7 +2,12 @@
 
 mod part;
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
 
 use stages::stage::Stage;
 use tokio::{
@@ -68,6 +73,8 @@ pub struct Process {
     console: Option<Console>,
     lake: Option<Arc<LakeMeters>>,
     notify: Option<Notify>,
+    /// Rows that the memory of repeats had to forget early.
+    forgotten: Arc<AtomicU64>,
     tasks: JoinSet<Result<(), ProcessError>>,
     /// What the workers of each stage take before each run.
     stages: Vec<(Part, watch::Sender<Stage>)>,
@@ -94,6 +101,7 @@ impl Process {
             notify: None,
             console: None,
             lake: None,
+            forgotten: Arc::default(),
             tasks: JoinSet::new(),
             stages: Vec::new(),
             stop,
@@ -130,6 +138,7 @@ impl Process {
                 database: engine.database().clone(),
                 ingest: process.ingest.as_ref().map(Ingest::view),
                 lake: process.lake.clone(),
+                forgotten: Arc::clone(&process.forgotten),
                 stopping: process.stopping.subscribe(),
             };
             process.console = Some(Console::start(listen, view).await?);
@@ -282,7 +291,8 @@ impl Process {
         self.stages.push((part, sender));
         let worker =
             StageWorker::new(latest, self.queues.clone(), state, max_attempts, self.stop.subscribe())
-                .telling(Recipients::of(&config.topology().notify));
+                .telling(Recipients::of(&config.topology().notify))
+                .counting(Arc::clone(&self.forgotten));
         for _ in 0..tasks {
             let worker = worker.clone();
             self.tasks.spawn(async move { Ok(worker.run().await?) });

@@ -37,9 +37,10 @@ const BACKOFF_MAX: Duration = Duration::from_secs(10);
 /// How long to wait for a frame: with nothing in hand, and before a flush.
 const IDLE: Duration = Duration::from_secs(1);
 const FLUSH_IDLE: Duration = Duration::from_millis(20);
-/// Frames and bytes taken from the queue at once.
+/// Frames and bytes taken from the queue at once: they grow about sixfold when they are decoded, beside what is collected
+/// already.
 const RECEIVED_FRAMES: usize = 256;
-const RECEIVED_BYTES: usize = 16 << 20;
+const RECEIVED_BYTES: usize = 2 << 20;
 
 /// When the store worker rolls.
 #[derive(Debug, Clone)]

@@ -1,6 +1,15 @@
 //! A worker task of a stage.
 
-use std::{collections::BTreeMap, panic::resume_unwind, slice, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    panic::resume_unwind,
+    slice,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use stages::{
@@ -53,6 +62,8 @@ pub struct StageWorker {
     max_attempts: u32,
     recipients: Recipients,
     lanes: Arc<Lanes>,
+    /// Rows that the memory of repeats had to forget early.
+    forgotten: Arc<AtomicU64>,
     trouble: QueueTrouble,
     stop: watch::Receiver<bool>,
 }
@@ -99,13 +110,18 @@ impl StageWorker {
     ) -> Self {
         let stage = latest.borrow().clone();
         let trouble = QueueTrouble::new(stage.name());
-        let (recipients, lanes) = (Recipients::default(), Arc::default());
-        Self { stage, latest, queues, state, max_attempts, recipients, lanes, trouble, stop }
+        let (recipients, lanes, forgotten) = (Recipients::default(), Arc::default(), Arc::default());
+        Self { stage, latest, queues, state, max_attempts, recipients, lanes, forgotten, trouble, stop }
     }
 
     /// The same, but it has these told of alerts.
     pub fn telling(self, recipients: Recipients) -> Self {
         Self { recipients, ..self }
+    }
+
+    /// The same, but what its memory of repeats had to forget early is added there.
+    pub fn counting(self, forgotten: Arc<AtomicU64>) -> Self {
+        Self { forgotten, ..self }
     }
 
     /// Works until it is told to stop, and finishes what is in hand.
@@ -329,8 +345,22 @@ impl StageWorker {
         fail_point!("step_before");
         self.queues.commit(vec![commit]).await.into_iter().collect::<Result<(), _>>()?;
         self.trouble.is_over();
+        self.tell_forgotten(step.forgotten);
         step.alerts.iter().for_each(log_alerts);
         Ok(())
+    }
+}
+
+impl StageWorker {
+    /// Counts rows that were forgotten early, and says so the first time.
+    fn tell_forgotten(&self, rows: u64) {
+        if rows > 0 && self.forgotten.fetch_add(rows, Relaxed) == 0 {
+            warn!(
+                rows,
+                "the memory of repeats is full: readings are remembered for less than analyze.dedupe_secs, and those that \
+                 come again later than that are stored twice; raise analyze.dedupe_bytes_max, or lower dedupe_secs"
+            );
+        }
     }
 }
 

@@ -31,6 +31,8 @@ pub(super) struct Step {
     pub(super) publish: Vec<Publish>,
     pub(super) delta: Option<NumberedDelta>,
     pub(super) counts: Counts,
+    /// Rows that the memory of repeats had to forget early.
+    pub(super) forgotten: u64,
     /// Rows that are given up.
     pub(super) dead: Vec<DeadLetter>,
     /// Transitions of alerts, to be logged once they are committed.
@@ -76,7 +78,8 @@ pub(super) fn plan_joined(
     let input = Frame::coalesce(&frames)?;
     let mut plan = stage::plan(stage, &mut known.state, &input)?;
     let bytes = mem::take(&mut plan.delta.0);
-    let mut step = Step { frames: frames.len(), ..Step::default() };
+    let forgotten = known.state.take_forgotten();
+    let mut step = Step { frames: frames.len(), forgotten, ..Step::default() };
     step.add(stage, plan, recipients)?;
     step.delta = match known.state {
         LaneState::Stateless => None,
@@ -114,7 +117,8 @@ pub(super) fn plan_pieces(
             Ok(step)
         })
     });
-    let mut step = Step { frames: 1, ..Step::default() };
+    let forgotten = known.state.take_forgotten();
+    let mut step = Step { frames: 1, forgotten, ..Step::default() };
     for piece in good {
         step.counts += piece.counts;
         step.publish.extend(piece.publish);

@@ -169,6 +169,11 @@ impl AnalyzeState {
     }
 
     #[cfg(test)]
+    pub(super) fn size(&self) -> usize {
+        self.size
+    }
+
+    #[cfg(test)]
     pub(super) fn metrics(&self) -> usize {
         self.metrics.len()
     }
@@ -189,7 +194,8 @@ impl AnalyzeState {
         }
         let mut ages: Vec<_> = self.devices.iter().flat_map(Device::ages).collect();
         ages.sort_unstable();
-        let mut left = bytes_max / 4 * 3;
+        let chunks: usize = ages.iter().map(|(_, size)| size).sum();
+        let mut left = (bytes_max / 4 * 3).saturating_sub(self.size.saturating_sub(chunks));
         let too_old = ages.into_iter().find(|(_, size)| {
             let fits = *size <= left;
             left = left.saturating_sub(*size);
