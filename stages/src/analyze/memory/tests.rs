@@ -32,7 +32,7 @@ fn likely_rows() -> impl Strategy<Value = Vec<Row>> {
         let row = |(metric, behind, step, value): (u64, u64, u64, Option<Option<f64>>)| {
             now += if step < 18 { 0 } else { step };
             let at = now - behind;
-            let seq = (at % 7 != 0).then_some(at / 2);
+            let seq = (!at.is_multiple_of(7)).then_some(at / 2);
             let value =
                 value.map_or(Value::of(Some(at as f64 / 100.0), None), |value| Value::of(value, Some("on")));
             Row { metric, ts: at.cast_signed() * 1_000_000, seq, value }
