@@ -18,7 +18,7 @@ use tokio::{
     task::{JoinError, JoinSet},
 };
 
-use crate::{database::Database, ingest::IngestView, lake::LakeMeters, queue::Queues};
+use crate::{database::Database, ingest::IngestView, lake::LakeMeters, queue::Queues, worker::Forgotten};
 
 /// What the console looks at.
 pub(crate) struct View {
@@ -30,6 +30,8 @@ pub(crate) struct View {
     pub(crate) ingest: Option<IngestView>,
     /// What store has written, where this process has one.
     pub(crate) lake: Option<Arc<LakeMeters>>,
+    /// Rows that the memory of repeats of this process had to forget early.
+    pub(crate) forgotten: Forgotten,
     /// Whether this process is on its way to its end.
     pub(crate) stopping: watch::Receiver<bool>,
 }

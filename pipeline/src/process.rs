@@ -22,7 +22,7 @@ use crate::{
     notify::{Notify, NotifyError, Recipients},
     queue::{QueueError, QueueName, Queues, SqliteQueues},
     state::StateStore,
-    worker::{SharedHop, SharedStage, StageWorker, Ticker},
+    worker::{Forgotten, SharedHop, SharedStage, StageWorker, Ticker},
 };
 
 /// Tasks of a stage on an ordered queue, as far as there are lanes for them: while one waits for its
@@ -78,6 +78,8 @@ pub struct Process {
     console: Option<Console>,
     lake: Option<Arc<LakeMeters>>,
     notify: Option<Notify>,
+    /// Rows that the memory of repeats had to forget early.
+    forgotten: Forgotten,
     tasks: JoinSet<Result<(), ProcessError>>,
     /// What the workers of each stage take before each run.
     stages: Vec<(Part, watch::Sender<Stage>)>,
@@ -105,6 +107,7 @@ impl Process {
             notify: None,
             console: None,
             lake: None,
+            forgotten: Forgotten::default(),
             tasks: JoinSet::new(),
             stages: Vec::new(),
             stop,
@@ -138,6 +141,7 @@ impl Process {
                 database: engine.database().clone(),
                 ingest: process.ingest.as_ref().map(Ingest::view),
                 lake: process.lake.clone(),
+                forgotten: process.forgotten.clone(),
                 stopping: process.stopping.subscribe(),
             };
             process.console = Some(Console::start(listen, view).await?);
@@ -306,7 +310,8 @@ impl Process {
         let ordered = hop.queue().is_ordered();
         let tasks = if ordered { config.topology().lanes.min(TASKS_MAX) } else { 1 };
         let worker = StageWorker::new(hop, self.queues.clone(), state, max_attempts, self.stop.subscribe())
-            .telling(Recipients::of(&config.topology().notify));
+            .telling(Recipients::of(&config.topology().notify))
+            .counting(self.forgotten.clone());
         for _ in 0..tasks {
             let worker = worker.clone();
             self.tasks.spawn(async move { Ok(worker.run().await?) });

@@ -1,5 +1,6 @@
 //! The worker loop: takes frames from a stage's queue, plans, and commits what comes of it.
 
+mod forgotten;
 mod hop;
 mod isolate;
 mod lanes;
@@ -13,6 +14,7 @@ mod trouble;
 mod turnstile;
 
 pub use self::{
+    forgotten::Forgotten,
     hop::{SharedHop, SharedStage},
     stage::StageWorker,
     ticks::{TickOptions, Ticker},

@@ -21,6 +21,7 @@ mod config;
 mod count;
 mod device;
 mod level;
+mod memory;
 mod seen;
 mod series;
 mod state;
@@ -32,7 +33,7 @@ use arrow_array::BooleanArray;
 use arrow_select::filter::filter_record_batch;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
-use self::{closed::Closed, count::Numbered, device::Limits, state::Change, window::Sample};
+use self::{closed::Closed, count::Numbered, device::Limits, memory::Row, state::Change, window::Sample};
 pub use self::{config::AnalyzeConfig, state::AnalyzeState};
 use crate::{
     frame::{Frame, Header, Kind, Micros, Readings, Scores},
@@ -60,6 +61,7 @@ impl Analyze {
             idle: micros(config.idle_secs),
             window: micros(config.window_secs.into()),
             open_windows: usize::try_from(config.open_windows_max).unwrap_or(usize::MAX),
+            dedupe_bytes: usize::try_from(config.dedupe_bytes_max).unwrap_or(usize::MAX),
         };
         let config_hash = xxh3_64(format!("{config:?}").as_bytes());
         Self { limits, anomaly_threshold: config.anomaly_threshold, config_hash }
@@ -92,8 +94,9 @@ impl Analyze {
             }
         }
         let counts = counts(&scores, readings.len(), &closed);
-        let delta = Delta(state.delta(&change)?);
         state.forget(&change, self.limits.dedupe);
+        state.forget_early(self.limits.dedupe_bytes);
+        let delta = Delta(state.delta(&change)?);
         let mut publish = Vec::new();
         if counts.consumed > 0 {
             let rows = match counts.repeated {
@@ -152,11 +155,13 @@ impl Analyze {
         let horizon = device.newest.saturating_sub(self.limits.dedupe);
         let late = device.is_late(ts, &self.limits);
         device.advance(ts, received_at, &self.limits, metrics, closed);
-        let (series, counting) = device.series(metric, &self.limits);
+        let hash = metrics.hash(metric);
+        let (series, memory) = device.series(metric, &self.limits);
         // What is older than the memory cannot be told from a repeat, and is kept.
         if ts >= horizon {
-            let known = (ts, identity(readings, row, Some(ts)));
-            if !series.remember(known, numbered(readings, row), horizon, counting) {
+            let known = Row::of(readings, row, hash);
+            let identity = || identity(readings, row, Some(ts));
+            if !series.remember(&known, identity, numbered(readings, row), horizon, memory) {
                 return None;
             }
         }

@@ -111,6 +111,10 @@ impl StateError {
         Self(format!("{stage} was sent a frame of another lane than that of its state"))
     }
 
+    pub(crate) fn rows(device: &str) -> Self {
+        Self(format!("it lacks rows of {device} that it goes on with"))
+    }
+
     pub(crate) fn foreign(stage: &str) -> Self {
         Self(format!("it is not a state of {stage}"))
     }

@@ -52,6 +52,16 @@ pub fn plan(stage: &Stage, state: &mut LaneState, frame: &Frame) -> Result<Plan,
     }
 }
 
+impl LaneState {
+    /// How many rows the memory of repeats had to forget early, for want of room, since the last time.
+    pub fn take_forgotten(&mut self) -> u64 {
+        match self {
+            Self::Analyze(state) => state.take_forgotten(),
+            Self::Stateless | Self::Alert(_) => 0,
+        }
+    }
+}
+
 impl Stage {
     /// The name in ids, books, logs and queues.
     pub fn name(&self) -> &'static str {

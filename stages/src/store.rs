@@ -137,45 +137,59 @@ pub fn arrange(
     batches: &[RecordBatch],
 ) -> Result<Vec<Run>, FrameError> {
     let ranks = Ranks::of(dataset, batches)?;
-    let mut order = Vec::with_capacity(batches.iter().map(RecordBatch::num_rows).sum());
-    for (batch, rows) in batches.iter().enumerate() {
-        let (names, instants) = (dataset.names(rows)?, dataset.instants(rows)?);
-        let mut partition: Option<Partition> = None;
-        for row in 0..rows.num_rows() {
-            let ts = instants.value(row);
-            let current = partition.filter(|partition| partition.contains(ts));
-            let current = current.unwrap_or_else(|| granularity.partition(ts));
-            partition = Some(current);
-            order.push((current.start, ranks.of_row(batch, names.key(row)), ts, batch, row));
+    let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
+    let (mut numbers, mut parts): (BTreeMap<Partition, usize>, Vec<Vec<Place>>) = Default::default();
+    for (batch, rows_of_batch) in (0_u32..).zip(batches) {
+        let (names, instants) = (dataset.names(rows_of_batch)?, dataset.instants(rows_of_batch)?);
+        let mut current: Option<(Partition, usize)> = None;
+        for (row, (place, ts)) in (0_u32..).zip(instants.values().iter().enumerate()) {
+            let same = current.filter(|(partition, _)| partition.contains(*ts));
+            let (partition, number) = same.unwrap_or_else(|| {
+                let partition = granularity.partition(*ts);
+                (partition, *numbers.entry(partition).or_insert(parts.len()))
+            });
+            current = Some((partition, number));
+            if number == parts.len() {
+                // Most have one. What is not used of it takes no memory.
+                parts.push(Vec::with_capacity(if number == 0 { rows } else { 0 }));
+            }
+            let rank = ranks.of_row(batch as usize, names.key(place));
+            parts[number].push(Place { rank, ts: *ts, batch, row });
         }
     }
-    order.sort_unstable();
-    let mut runs: Vec<Run> = Vec::new();
-    for (start, _, ts, batch, row) in order {
-        match runs.last_mut() {
-            Some((partition, rows)) if partition.start == start => rows.push((batch, row)),
-            _ => runs.push((granularity.partition(ts), vec![(batch, row)])),
-        }
-    }
-    Ok(runs)
+    let run = |(partition, number): (Partition, usize)| {
+        let mut places = std::mem::take(&mut parts[number]);
+        places.sort_unstable();
+        (partition, places.iter().map(|place| (place.batch as usize, place.row as usize)).collect())
+    };
+    Ok(numbers.into_iter().map(run).collect())
+}
+
+/// Where a row lies, behind what it is sorted by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    rank: u32,
+    ts: Micros,
+    batch: u32,
+    row: u32,
 }
 
 /// The place of each name among all names of several batches, so that sorting compares numbers.
-struct Ranks(Vec<Vec<usize>>);
+struct Ranks(Vec<Vec<u32>>);
 
 impl Ranks {
     fn of(dataset: Dataset, batches: &[RecordBatch]) -> Result<Self, FrameError> {
         let names: Vec<_> = batches.iter().map(|rows| dataset.name_values(rows)).collect::<Result<_, _>>()?;
-        let mut ranks: BTreeMap<&str, usize> =
+        let mut ranks: BTreeMap<&str, u32> =
             names.iter().flat_map(|batch| batch.iter().flatten()).map(|name| (name, 0)).collect();
-        for (rank, place) in ranks.values_mut().enumerate() {
+        for (rank, place) in (0_u32..).zip(ranks.values_mut()) {
             *place = rank;
         }
         let rank = |name: Option<&str>| name.and_then(|name| ranks.get(name).copied()).unwrap_or_default();
         Ok(Self(names.iter().map(|batch| batch.iter().map(rank).collect()).collect()))
     }
 
-    fn of_row(&self, batch: usize, key: Option<usize>) -> usize {
+    fn of_row(&self, batch: usize, key: Option<usize>) -> u32 {
         let ranks = self.0.get(batch);
         key.and_then(|key| ranks?.get(key).copied()).unwrap_or_default()
     }

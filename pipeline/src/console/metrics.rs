@@ -31,6 +31,7 @@ struct Snapshot {
     database: DatabaseStats,
     ingest: Option<IngestStats>,
     lake: Vec<DatasetStats>,
+    forgotten: u64,
 }
 
 /// # Errors
@@ -47,6 +48,7 @@ pub(super) async fn text(view: &View) -> Result<String, QueueError> {
         database: view.database.stats(),
         ingest: view.ingest.as_ref().map(|ingest| ingest.stats()),
         lake: view.lake.as_ref().map(|lake| lake.stats()).unwrap_or_default(),
+        forgotten: view.forgotten.rows(),
     };
     let mut registry = Registry::with_prefix("millstream");
     registry.register_collector(Box::new(snapshot));
@@ -93,6 +95,8 @@ impl Snapshot {
         out.counters("rows", "Rows that stages took, by what became of them.", None, fates)?;
         out.counters("rows_produced", "Rows that stages made.", None, of_stages(|counts| counts.produced))?;
         out.counters("rows_late", "Rows behind the watermark.", None, of_stages(|counts| counts.late))?;
+        let help = "Rows that the memory of repeats forgot early, for dedupe_bytes_max.";
+        out.counters("dedupe_forgotten_rows", help, None, [(NONE, self.forgotten)])?;
         let of_queues = |rows: fn(&Balance) -> u64| {
             self.balances.iter().map(move |balance| ([("queue", balance.stage.as_str())], rows(balance)))
         };

@@ -10,8 +10,9 @@ use stages::{
 };
 
 /// So many batches of frames are joined into one: a batch of a few rows costs more in columns than
-/// in rows.
+/// in rows. And as soon as they have so many rows, since joining them takes their memory once more.
 const JOINED_BATCHES: usize = 64;
+const JOINED_ROWS: usize = 65_536;
 
 /// Rows of frames that the store worker holds, by dataset and columns.
 #[derive(Debug, Default)]
@@ -99,7 +100,8 @@ impl Collection {
 impl Group {
     fn add(&mut self, rows: RecordBatch) -> Result<(), FrameError> {
         self.small.push(rows);
-        if self.small.len() >= JOINED_BATCHES { self.join() } else { Ok(()) }
+        let rows: usize = self.small.iter().map(RecordBatch::num_rows).sum();
+        if self.small.len() >= JOINED_BATCHES || rows >= JOINED_ROWS { self.join() } else { Ok(()) }
     }
 
     fn join(&mut self) -> Result<(), FrameError> {

@@ -39,9 +39,10 @@ const IDLE: Duration = Duration::from_secs(1);
 const FLUSH_IDLE: Duration = Duration::from_millis(20);
 /// How long frames gather in the queue after fewer than half of this: nobody waits for them.
 const GATHER: Duration = Duration::from_millis(50);
-/// Frames and bytes taken from the queue at once.
+/// Frames and bytes taken from the queue at once: they grow about sixfold when they are decoded, beside what is collected
+/// already.
 const RECEIVED_FRAMES: usize = 256;
-const RECEIVED_BYTES: usize = 16 << 20;
+const RECEIVED_BYTES: usize = 2 << 20;
 
 /// When the store worker rolls.
 #[derive(Debug, Clone)]

@@ -1,6 +1,6 @@
 //! A worker task of a hop.
 
-use std::{collections::BTreeMap, panic::resume_unwind, slice, time::Duration};
+use std::{collections::BTreeMap, panic::resume_unwind, slice, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use stages::{
@@ -16,7 +16,7 @@ use tokio::{
 use tracing::{error, info, warn};
 
 use super::{
-    Leases, QueueTrouble,
+    Forgotten, Leases, QueueTrouble,
     hop::SharedHop,
     lanes::Known,
     step::{Step, plan_joined, plan_pieces},
@@ -53,6 +53,7 @@ pub struct StageWorker {
     max_attempts: u32,
     recipients: Recipients,
     turnstile: Arc<Turnstile>,
+    forgotten: Forgotten,
     trouble: QueueTrouble,
     stop: watch::Receiver<bool>,
 }
@@ -97,14 +98,20 @@ impl StageWorker {
         max_attempts: u32,
         stop: watch::Receiver<bool>,
     ) -> Self {
-        let (hop, recipients, turnstile) = (shared.in_force(), Recipients::default(), Arc::default());
+        let (hop, recipients) = (shared.in_force(), Recipients::default());
+        let (turnstile, forgotten) = (Arc::default(), Forgotten::default());
         let trouble = QueueTrouble::new(hop.first().name());
-        Self { hop, shared, queues, state, max_attempts, recipients, turnstile, trouble, stop }
+        Self { hop, shared, queues, state, max_attempts, recipients, turnstile, forgotten, trouble, stop }
     }
 
     /// The same, but it has these told of alerts.
     pub fn telling(self, recipients: Recipients) -> Self {
         Self { recipients, ..self }
+    }
+
+    /// The same, but what its memory of repeats had to forget early is added there.
+    pub fn counting(self, forgotten: Forgotten) -> Self {
+        Self { forgotten, ..self }
     }
 
     /// Works until it is told to stop, and finishes what is in hand.
@@ -363,6 +370,7 @@ impl StageWorker {
         fail_point!("step_before");
         self.queues.commit(vec![commit]).await.into_iter().collect::<Result<(), _>>()?;
         self.trouble.is_over();
+        self.forgotten.count(step.forgotten);
         step.alerts.iter().for_each(log_alerts);
         Ok(())
     }

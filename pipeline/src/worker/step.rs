@@ -35,6 +35,8 @@ pub(super) struct Step {
     pub(super) counts: Vec<(&'static str, Counts)>,
     /// Rows that went through the queue before a stage without being in it.
     pub(super) passed: Vec<(QueueName, u64)>,
+    /// Rows that the memory of repeats had to forget early.
+    pub(super) forgotten: u64,
     /// Rows that are given up.
     pub(super) dead: Vec<DeadLetter>,
     /// Transitions of alerts, to be logged once they are committed.
@@ -116,7 +118,7 @@ pub(super) fn plan_joined(
     }
     let input = Frame::coalesce(&frames)?;
     let mut parts = hop::plan(hop, states(known), &input)?;
-    let mut step = Step { frames: frames.len(), ..Step::default() };
+    let mut step = Step { frames: frames.len(), forgotten: forgotten(known), ..Step::default() };
     for ((stage, known), part) in hop.stages().zip(known).zip(&mut parts) {
         step.deltas.extend(known.number(stage, input.header.lane, mem::take(&mut part.deltas))?);
     }
@@ -126,6 +128,10 @@ pub(super) fn plan_joined(
 
 fn states(known: &mut [Known]) -> impl Iterator<Item = &mut LaneState> {
     known.iter_mut().map(|known| &mut known.state)
+}
+
+fn forgotten(known: &mut [Known]) -> u64 {
+    states(known).map(LaneState::take_forgotten).sum()
 }
 
 /// Plans a frame that fails as a whole, in halves: rows that fail even alone, at whichever stage, are given up, the others
@@ -151,7 +157,7 @@ pub(super) fn plan_pieces(
             Ok(step)
         })
     });
-    let mut step = Step { frames: 1, ..Step::default() };
+    let mut step = Step { frames: 1, forgotten: forgotten(known), ..Step::default() };
     good.into_iter().for_each(|piece| step.join(piece));
     for (row, reason) in poison {
         // A tick has no row that could be at fault, but can be.

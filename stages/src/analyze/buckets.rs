@@ -15,6 +15,8 @@ pub(super) struct Buckets {
     list: VecDeque<Bucket>,
     /// The numbers of the buckets that no delta holds in full.
     unsaved: Vec<Micros>,
+    /// How many identities there are.
+    len: usize,
 }
 
 /// Identities to add, by bucket.
@@ -45,17 +47,23 @@ impl Bucket {
 }
 
 impl Buckets {
-    /// Adds an identity; false if it is to be looked up and is there already, in the same bucket.
-    pub(super) fn insert(&mut self, ts: Micros, identity: u64, look_up: bool) -> bool {
+    /// Adds an identity.
+    pub(super) fn insert(&mut self, ts: Micros, identity: u64) {
         let bucket = bucket(&mut self.list, ts.div_euclid(BUCKET));
-        if look_up && bucket.contains(identity) {
-            return false;
-        }
         if bucket.identities.len() == bucket.saved {
             self.unsaved.push(bucket.number);
         }
         bucket.identities.push(identity);
-        true
+        self.len += 1;
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// About how many bytes it takes.
+    pub(super) fn size(&self) -> usize {
+        self.len * size_of::<u64>() + self.list.len() * size_of::<Bucket>()
     }
 
     /// Whether an identity is in any bucket that [`Buckets::forget`] would leave: has it been called or not.
@@ -69,7 +77,7 @@ impl Buckets {
     pub(super) fn forget(&mut self, horizon: Micros) {
         let oldest = horizon.div_euclid(BUCKET);
         while self.list.front().is_some_and(|bucket| bucket.number < oldest) {
-            self.list.pop_front();
+            self.len -= self.list.pop_front().map_or(0, |bucket| bucket.identities.len());
         }
     }
 
@@ -91,6 +99,7 @@ impl Buckets {
     pub(super) fn apply(&mut self, added: Added) {
         for (number, identities) in added {
             let bucket = bucket(&mut self.list, number);
+            self.len += identities.len();
             bucket.identities.extend(identities.into_iter().map(u64::from_le_bytes));
             bucket.saved = bucket.identities.len();
         }

@@ -10,6 +10,10 @@ pub struct AnalyzeConfig {
     /// How long a reading is remembered to recognise repeats, in seconds of event time. Must span
     /// what a device may send again after it lost its connection.
     pub dedupe_secs: u64,
+    /// How much memory that may take in each lane, in bytes. Beyond, readings are remembered for less long: the oldest are
+    /// forgotten first. A reading takes two to three bytes where a device sends some together, else seldom more than ten.
+    #[schemars(range(min = 65_536))]
+    pub dedupe_bytes_max: u64,
     /// How far a reading may lie behind the newest of its device before it is marked late, in
     /// seconds of event time. Late readings count in no window. For devices that send in batches, no
     /// less than the time from one batch to the next.
@@ -41,6 +45,7 @@ impl Default for AnalyzeConfig {
     fn default() -> Self {
         Self {
             dedupe_secs: 3600,
+            dedupe_bytes_max: 32 << 20,
             allowed_lateness_secs: 60,
             anomaly_threshold: 0.9999,
             idle_secs: 604_800,

@@ -78,7 +78,8 @@ impl Count {
         self.highest = self.highest.max(number);
         self.last = self.last.max(received_at);
         self.changed = true;
-        self.rows.insert(received_at, identity, false)
+        self.rows.insert(received_at, identity);
+        true
     }
 
     fn begin(&mut self) {
@@ -87,6 +88,11 @@ impl Count {
 
     pub(super) fn forget(&mut self, horizon: Micros) {
         self.rows.forget(horizon);
+    }
+
+    /// About how many bytes it takes.
+    pub(super) fn size(&self) -> usize {
+        self.rows.size()
     }
 
     /// What changed since the last time, or everything.

@@ -7,6 +7,7 @@ use super::{
     closed::Closed,
     count::{Counting, CountsEntry},
     level::Level,
+    memory::{ChunkEntry, Memory},
     series::{AllSeries, Metrics, Series, SeriesEntry},
     window::Sample,
 };
@@ -22,6 +23,8 @@ pub(super) struct Limits {
     pub(super) window: Micros,
     /// How many windows of a series may be open.
     pub(super) open_windows: usize,
+    /// How many bytes the memory of repeats of a lane may take.
+    pub(super) dedupe_bytes: usize,
 }
 
 /// One device: how far its event time has come, and its metrics.
@@ -37,7 +40,10 @@ pub(super) struct Device {
     next_end: Option<Micros>,
     counting: Counting,
     series: AllSeries,
+    memory: Memory,
     forgot: bool,
+    /// What it took to tell its repeats when it was last asked.
+    size: usize,
 }
 
 impl Device {
@@ -50,7 +56,9 @@ impl Device {
             next_end: None,
             counting: Counting::default(),
             series: AllSeries::default(),
+            memory: Memory::default(),
             forgot: false,
+            size: 0,
         }
     }
 
@@ -61,7 +69,8 @@ impl Device {
     /// Closes all windows and forgets everything else.
     pub(super) fn start_anew(&mut self, metrics: &Metrics, closed: &mut Closed) {
         self.close(Micros::MAX, metrics, closed);
-        *self = Self { forgot: true, ..Self::new(std::mem::take(&mut self.name)) };
+        let (name, size) = (std::mem::take(&mut self.name), self.size);
+        *self = Self { forgot: true, size, ..Self::new(name) };
     }
 
     /// Up to where windows are to be closed, once everything that was received before `instant` has been seen:
@@ -145,13 +154,17 @@ impl Device {
     }
 
     /// What is known of a metric, which begins anew when it was silent for longer than `limits.idle`; and how the device
-    /// counts.
-    pub(super) fn series(&mut self, metric: usize, limits: &Limits) -> (&mut Series, &mut Counting) {
+    /// counts, with its recent rows.
+    pub(super) fn series(
+        &mut self,
+        metric: usize,
+        limits: &Limits,
+    ) -> (&mut Series, (&mut Memory, &mut Counting)) {
         let series = self.series.get(metric);
         if series.is_idle(self.newest, limits.idle, limits.dedupe) {
             series.level = Level::default();
         }
-        (series, &mut self.counting)
+        (series, (&mut self.memory, &mut self.counting))
     }
 
     /// Lets go of the metrics that would begin anew, and takes the numbers of the others from `to`.
@@ -162,11 +175,41 @@ impl Device {
         self.series.renumber(from, to);
     }
 
-    pub(super) fn forget(&mut self, dedupe: Micros) {
+    /// Forgets the rows that are older than `dedupe`. How many, and what it takes more to tell repeats than the last time;
+    /// less, if negative.
+    pub(super) fn forget(&mut self, dedupe: Micros) -> (u64, isize) {
         let horizon = self.newest.saturating_sub(dedupe);
+        let forgotten = self.memory.forget(horizon);
+        let mut size = self.memory.size();
         for (_, series) in self.series.iter_mut() {
             series.forget(horizon);
+            size += series.size();
         }
+        let before = std::mem::replace(&mut self.size, size);
+        (forgotten, size.cast_signed() - before.cast_signed())
+    }
+
+    /// How far behind the newest row each part of the memory ends, and what it takes.
+    pub(super) fn ages(&self) -> impl Iterator<Item = (Micros, usize)> {
+        self.memory.chunks().map(|(newest, size)| (self.newest.saturating_sub(newest), size))
+    }
+
+    /// About how many bytes it took to tell its repeats when rows were last forgotten.
+    pub(super) fn size(&self) -> usize {
+        self.size
+    }
+
+    /// The rows that came since the last time, or all.
+    pub(super) fn rows(&mut self, all: bool) -> Vec<ChunkEntry> {
+        self.memory.changes(all)
+    }
+
+    /// Takes over what [`Device::rows`] said, after what [`Device::entry`] did.
+    ///
+    /// # Errors
+    /// When it goes on with rows that are not there.
+    pub(super) fn apply_rows(&mut self, rows: Vec<ChunkEntry>) -> Result<(), StateError> {
+        if self.memory.apply(rows) { Ok(()) } else { Err(StateError::rows(&self.name)) }
     }
 
     pub(super) fn entry<'a>(&mut self, metrics: &'a Metrics, all: bool) -> Entry<'a> {
@@ -217,6 +260,7 @@ impl Device {
         if entry.forgot {
             self.series = AllSeries::default();
             self.counting = Counting::default();
+            self.memory = Memory::default();
         }
         (self.newest, self.received_at) = (entry.newest, entry.received_at);
         self.closed_until = entry.closed_until;

@@ -1,34 +1,26 @@
-//! The identities of recent rows: what tells a repeat.
+//! How far a metric has come; and what a version before this one remembered of its rows.
 
 use serde::{Deserialize, Serialize};
 
 use super::buckets::{Added, Buckets};
 use crate::frame::Micros;
 
-/// The identities of recent rows, by event time.
+/// How far a metric has come.
 #[derive(Debug)]
 pub(super) struct Seen {
     /// The newest event time there was: a row beyond it cannot be a repeat.
     newest: Micros,
-    rows: Buckets,
+    /// Identities of rows of before rows were remembered by device.
+    before: Option<Box<Buckets>>,
 }
 
 impl Default for Seen {
     fn default() -> Self {
-        Self { newest: Micros::MIN, rows: Buckets::default() }
+        Self { newest: Micros::MIN, before: None }
     }
 }
 
 impl Seen {
-    /// Remembers a row; false if it was remembered already.
-    pub(super) fn insert(&mut self, ts: Micros, identity: u64) -> bool {
-        let is_new = self.rows.insert(ts, identity, ts <= self.newest);
-        if is_new {
-            self.hear(ts);
-        }
-        is_new
-    }
-
     /// A row of this event time has come, whether or not it is remembered.
     pub(super) fn hear(&mut self, ts: Micros) {
         self.newest = self.newest.max(ts);
@@ -39,17 +31,35 @@ impl Seen {
         self.newest
     }
 
+    /// Whether a version before this one remembered a row of this `identity`.
+    pub(super) fn contains(&mut self, identity: impl FnOnce() -> u64, horizon: Micros) -> bool {
+        self.before.as_mut().is_some_and(|before| before.contains(identity(), horizon))
+    }
+
     pub(super) fn forget(&mut self, horizon: Micros) {
-        self.rows.forget(horizon);
+        if let Some(before) = &mut self.before {
+            before.forget(horizon);
+            if before.is_empty() {
+                self.before = None;
+            }
+        }
+    }
+
+    /// About how many bytes it takes.
+    pub(super) fn size(&self) -> usize {
+        self.before.as_ref().map_or(0, |before| before.size())
     }
 
     pub(super) fn changes(&mut self, all: bool) -> SeenEntry {
-        SeenEntry { newest: self.newest, added: self.rows.changes(all) }
+        let added = self.before.as_mut().map(|before| before.changes(all));
+        SeenEntry { newest: self.newest, added: added.unwrap_or_default() }
     }
 
     pub(super) fn apply(&mut self, entry: SeenEntry) {
         self.newest = entry.newest;
-        self.rows.apply(entry.added);
+        if !entry.added.is_empty() {
+            self.before.get_or_insert_default().apply(entry.added);
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     count::{Count, Counting, Numbered},
     level::Level,
+    memory::{Memory, Row, metric_hash},
     seen::{Seen, SeenEntry},
     window::{WindowEntry, Windows},
 };
@@ -19,6 +20,7 @@ const COMPARED_MAX: usize = 16;
 #[derive(Debug, Default)]
 pub(super) struct Metrics {
     names: Vec<String>,
+    hashes: Vec<u64>,
     slots: HashMap<String, usize>,
 }
 
@@ -29,12 +31,18 @@ impl Metrics {
         }
         let slot = self.names.len();
         self.names.push(name.to_owned());
+        self.hashes.push(metric_hash(name));
         self.slots.insert(name.to_owned(), slot);
         slot
     }
 
     pub(super) fn name(&self, slot: usize) -> &str {
         self.names.get(slot).map(String::as_str).unwrap_or_default()
+    }
+
+    /// What stands for the name in [`Row::metric`].
+    pub(super) fn hash(&self, slot: usize) -> u64 {
+        self.hashes.get(slot).copied().unwrap_or_default()
     }
 
     #[cfg(test)]
@@ -62,14 +70,15 @@ impl Series {
         newest.saturating_sub(self.seen.newest()) > idle.max(dedupe)
     }
 
-    /// Remembers a row by its event time and `identity`, and by its number where it has no other time than that of its
-    /// receipt; false if it was remembered already. Nothing before `horizon` counts.
+    /// Remembers a row, and its number where it has no other time than that of its receipt; false if it was remembered
+    /// already, here or with its `identity` by a version before this one. Nothing before `horizon` counts.
     pub(super) fn remember(
         &mut self,
-        (ts, identity): (Micros, u64),
+        row: &Row,
+        identity: impl FnOnce() -> u64,
         numbered: Option<Numbered>,
         horizon: Micros,
-        counting: &mut Counting,
+        (memory, counting): (&mut Memory, &mut Counting),
     ) -> bool {
         if let Some(row) = numbered
             && !self.count.get_or_insert_default().insert(row, horizon, counting)
@@ -77,7 +86,16 @@ impl Series {
             return false;
         }
         // Also with a number: the time of the device may be that of the receipt by chance, and is not when it comes again.
-        self.seen.insert(ts, identity)
+        if row.ts <= self.seen.newest() && (memory.contains(row) || self.seen.contains(identity, horizon)) {
+            return false;
+        }
+        memory.push(row);
+        true
+    }
+
+    /// About how many bytes it takes to tell repeats, beside the memory of the device.
+    pub(super) fn size(&self) -> usize {
+        self.seen.size() + self.count.as_ref().map_or(0, |count| count.size())
     }
 
     pub(super) fn forget(&mut self, horizon: Micros) {

@@ -2,10 +2,13 @@
 
 use std::collections::HashMap;
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     closed::Closed,
     count::CountsEntry,
     device::{Device, Entry, Limits},
+    memory::ChunkEntry,
     series::Metrics,
 };
 use crate::{frame::Micros, plan::StateError};
@@ -19,6 +22,12 @@ pub struct AnalyzeState {
     /// The instant of the last tick: all that was received before has been seen. Rows do not tell that: of devices that
     /// came another way some may still be on theirs.
     seen_until: Micros,
+    /// About how many bytes it takes to tell repeats.
+    size: usize,
+    /// Rows that were forgotten for want of room, since somebody asked.
+    forgotten: u64,
+    /// For how long rows are remembered at the most, if that was cut since the last delta.
+    cut: Option<Micros>,
 }
 
 /// The devices that a frame touched, in the order of their first row.
@@ -98,7 +107,9 @@ impl AnalyzeState {
         let entries =
             change.slots.iter().map(|slot| self.devices[*slot].entry(&self.metrics, false)).collect();
         let counts = change.slots.iter().filter_map(|slot| self.devices[*slot].counts(&self.metrics, false));
-        bytes(entries, counts.collect())
+        let counts = counts.collect();
+        let rows = change.slots.iter().map(|slot| self.devices[*slot].rows(false));
+        bytes(entries, counts, Rows { cut: self.cut.take(), of_devices: rows.collect() })
     }
 
     /// Everything, as bytes for [`AnalyzeState::apply`] on an empty state; devices that a tick has found silent
@@ -115,8 +126,13 @@ impl AnalyzeState {
         self.slots =
             self.devices.iter().enumerate().map(|(slot, device)| (device.name.clone(), slot)).collect();
         let entries = self.devices.iter_mut().map(|device| device.entry(&self.metrics, true)).collect();
-        let counts = self.devices.iter_mut().filter_map(|device| device.counts(&self.metrics, true));
-        bytes(entries, counts.collect())
+        let counts =
+            self.devices.iter_mut().filter_map(|device| device.counts(&self.metrics, true)).collect();
+        let rows = self.devices.iter_mut().map(|device| device.rows(true)).collect();
+        // What was let go of counts no more.
+        self.size = self.devices.iter().map(Device::size).sum();
+        self.cut = None;
+        bytes(entries, counts, Rows { cut: None, of_devices: rows })
     }
 
     /// Takes over what a delta or a snapshot says; `dedupe` is how long identities are remembered.
@@ -125,14 +141,19 @@ impl AnalyzeState {
     /// When the bytes are none that this version wrote, or one before it.
     pub(super) fn apply(&mut self, bytes: &[u8], dedupe: Micros) -> Result<(), StateError> {
         let (entries, rest): (Vec<Entry>, _) = postcard::take_from_bytes(bytes).map_err(StateError::new)?;
-        let counts: Vec<CountsEntry> = match rest {
-            [] => Vec::new(),
+        let (counts, rest): (Vec<CountsEntry>, _) = match rest {
+            [] => Default::default(),
+            rest => postcard::take_from_bytes(rest).map_err(StateError::new)?,
+        };
+        let rows: Rows = match rest {
+            [] => Rows::default(),
             rest => postcard::from_bytes(rest).map_err(StateError::new)?,
         };
-        let mut touched = Change::default();
+        let (mut touched, mut of_devices) = (Change::default(), rows.of_devices.into_iter());
         for entry in entries {
             let slot = self.device_slot(&entry.device);
             self.devices[slot].apply(entry, &mut self.metrics)?;
+            self.devices[slot].apply_rows(of_devices.next().unwrap_or_default())?;
             touched.touch(slot);
         }
         for entry in counts {
@@ -141,7 +162,15 @@ impl AnalyzeState {
             touched.touch(slot);
         }
         self.forget(&touched, dedupe);
+        if let Some(cut) = rows.cut {
+            self.forget_all(cut);
+        }
         Ok(())
+    }
+
+    #[cfg(test)]
+    pub(super) fn size(&self) -> usize {
+        self.size
     }
 
     #[cfg(test)]
@@ -152,17 +181,60 @@ impl AnalyzeState {
     /// Lets go of identities older than `dedupe`, in the devices that `change` names.
     pub(super) fn forget(&mut self, change: &Change, dedupe: Micros) {
         for slot in &change.slots {
-            self.devices[*slot].forget(dedupe);
+            let (_, more) = self.devices[*slot].forget(dedupe);
+            self.size = self.size.saturating_add_signed(more);
         }
+    }
+
+    /// Where telling repeats takes more than `bytes_max`, forgets what lies furthest behind the newest of its device,
+    /// down to three quarters of that: it must not be done over and over.
+    pub(super) fn forget_early(&mut self, bytes_max: usize) {
+        if self.size <= bytes_max {
+            return;
+        }
+        let mut ages: Vec<_> = self.devices.iter().flat_map(Device::ages).collect();
+        ages.sort_unstable();
+        let chunks: usize = ages.iter().map(|(_, size)| size).sum();
+        let mut left = (bytes_max / 4 * 3).saturating_sub(self.size.saturating_sub(chunks));
+        let too_old = ages.into_iter().find(|(_, size)| {
+            let fits = *size <= left;
+            left = left.saturating_sub(*size);
+            !fits
+        });
+        let cut = too_old.map_or(Micros::MAX, |(age, _)| age.saturating_sub(1));
+        self.forgotten += self.forget_all(cut);
+        self.cut = Some(cut);
+    }
+
+    /// Forgets what lies further than `dedupe` behind the newest of its device. How many rows.
+    fn forget_all(&mut self, dedupe: Micros) -> u64 {
+        let mut forgotten = 0;
+        for device in &mut self.devices {
+            let (rows, more) = device.forget(dedupe);
+            forgotten += rows;
+            self.size = self.size.saturating_add_signed(more);
+        }
+        forgotten
+    }
+
+    /// How many rows were forgotten for want of room since the last time.
+    pub(crate) fn take_forgotten(&mut self) -> u64 {
+        std::mem::take(&mut self.forgotten)
     }
 }
 
-/// Devices, and behind them their counts, where there are any: what was written before there were counts ends with the
-/// devices.
-fn bytes(devices: Vec<Entry>, counts: Vec<CountsEntry>) -> Result<Vec<u8>, StateError> {
+/// What is remembered of the rows of devices.
+#[derive(Default, Serialize, Deserialize)]
+struct Rows {
+    /// For how long any is remembered, if that had to be cut.
+    cut: Option<Micros>,
+    /// In the order of the devices.
+    of_devices: Vec<Vec<ChunkEntry>>,
+}
+
+/// Devices, behind them their counts, then their rows: versions before there were these ended earlier.
+fn bytes(devices: Vec<Entry>, counts: Vec<CountsEntry>, rows: Rows) -> Result<Vec<u8>, StateError> {
     let bytes = postcard::to_stdvec(&devices).map_err(StateError::new)?;
-    match counts[..] {
-        [] => Ok(bytes),
-        _ => postcard::to_extend(&counts, bytes).map_err(StateError::new),
-    }
+    let bytes = postcard::to_extend(&counts, bytes).map_err(StateError::new)?;
+    postcard::to_extend(&rows, bytes).map_err(StateError::new)
 }

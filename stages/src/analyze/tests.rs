@@ -1,6 +1,7 @@
 mod bench;
 mod count;
 mod properties;
+mod room;
 mod series;
 mod windows;
 

@@ -153,6 +153,7 @@ fn topics(reworded: bool) -> Vec<TopicConfig> {
 fn analyze(reworded: bool, memory: Memory) -> Stage {
     let config = AnalyzeConfig {
         dedupe_secs: if memory == Memory::Ample { 10_000_000 } else { 60 },
+        dedupe_bytes_max: if memory == Memory::Ample { 1 << 30 } else { 64 << 10 },
         allowed_lateness_secs: 20,
         anomaly_threshold: 0.95,
         idle_secs: if memory == Memory::Ample { 10_000_000 } else { 90 },
