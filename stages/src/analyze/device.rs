@@ -179,19 +179,34 @@ impl Device {
     /// less, if negative.
     pub(super) fn forget(&mut self, dedupe: Micros) -> (u64, isize) {
         let horizon = self.newest.saturating_sub(dedupe);
-        let forgotten = self.memory.forget(horizon);
+        let mut forgotten = self.memory.forget(horizon);
         let mut size = self.memory.size();
         for (_, series) in self.series.iter_mut() {
-            series.forget(horizon);
+            forgotten += series.forget(horizon);
             size += series.size();
         }
         let before = std::mem::replace(&mut self.size, size);
         (forgotten, size.cast_signed() - before.cast_signed())
     }
 
+    /// Forgets all but the last so many chunks of rows. Says what [`Device::forget`] says.
+    pub(super) fn forget_chunks(&mut self, chunks_max: usize) -> (u64, isize) {
+        let before = self.memory.size();
+        let forgotten = self.memory.forget_chunks(chunks_max);
+        let less = before - self.memory.size();
+        self.size = self.size.saturating_sub(less);
+        (forgotten, -less.cast_signed())
+    }
+
     /// How far behind the newest row each part of the memory ends, and what it takes.
     pub(super) fn ages(&self) -> impl Iterator<Item = (Micros, usize)> {
-        self.memory.chunks().map(|(newest, size)| (self.newest.saturating_sub(newest), size))
+        let parts = self.memory.chunks().chain(self.series.iter().flat_map(Series::parts));
+        parts.map(|(end, size)| (self.newest.saturating_sub(end), size))
+    }
+
+    /// How many chunks of rows came after each, and what it takes.
+    pub(super) fn places(&self) -> impl Iterator<Item = (usize, usize)> {
+        self.memory.chunks().rev().enumerate().map(|(place, (_, size))| (place, size))
     }
 
     /// About how many bytes it took to tell its repeats when rows were last forgotten.

@@ -91,13 +91,23 @@ impl Memory {
         forgotten
     }
 
+    /// Forgets all but the last so many chunks. How many rows.
+    pub(super) fn forget_chunks(&mut self, chunks_max: usize) -> u64 {
+        let beyond = self.chunks.len().saturating_sub(chunks_max.max(1));
+        let forgotten = self.chunks.drain(..beyond).map(|chunk| {
+            self.size -= chunk.size();
+            u64::from(chunk.rows)
+        });
+        forgotten.sum()
+    }
+
     /// About how many bytes it takes.
     pub(super) fn size(&self) -> usize {
         self.size
     }
 
     /// The newest row and the size of each chunk.
-    pub(super) fn chunks(&self) -> impl Iterator<Item = (Micros, usize)> {
+    pub(super) fn chunks(&self) -> impl DoubleEndedIterator<Item = (Micros, usize)> + ExactSizeIterator {
         self.chunks.iter().map(|chunk| (chunk.newest, chunk.size()))
     }
 
