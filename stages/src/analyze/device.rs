@@ -44,6 +44,8 @@ pub(super) struct Device {
     forgot: bool,
     /// What it took to tell its repeats when it was last asked.
     size: usize,
+    /// What the indexes of its memory took when it was last asked.
+    indexes: usize,
 }
 
 impl Device {
@@ -59,6 +61,7 @@ impl Device {
             memory: Memory::default(),
             forgot: false,
             size: 0,
+            indexes: 0,
         }
     }
 
@@ -69,8 +72,9 @@ impl Device {
     /// Closes all windows and forgets everything else.
     pub(super) fn start_anew(&mut self, metrics: &Metrics, closed: &mut Closed) {
         self.close(Micros::MAX, metrics, closed);
-        let (name, size) = (std::mem::take(&mut self.name), self.size);
-        *self = Self { forgot: true, size, ..Self::new(name) };
+        let name = std::mem::take(&mut self.name);
+        let Self { size, indexes, .. } = *self;
+        *self = Self { forgot: true, size, indexes, ..Self::new(name) };
     }
 
     /// Up to where windows are to be closed, once everything that was received before `instant` has been seen:
@@ -207,6 +211,23 @@ impl Device {
     /// How many chunks of rows came after each, and what it takes.
     pub(super) fn places(&self) -> impl Iterator<Item = (usize, usize)> {
         self.memory.chunks().rev().enumerate().map(|(place, (_, size))| (place, size))
+    }
+
+    /// How many bytes its indexes take more than when it was last asked; less, if negative.
+    pub(super) fn more_indexes(&mut self) -> isize {
+        let now = self.memory.indexes();
+        now.cast_signed() - std::mem::replace(&mut self.indexes, now).cast_signed()
+    }
+
+    /// About how many bytes its indexes take.
+    pub(super) fn indexes(&self) -> usize {
+        self.memory.indexes()
+    }
+
+    /// Lets go of the indexes of its memory.
+    pub(super) fn drop_indexes(&mut self) {
+        self.memory.drop_indexes();
+        self.indexes = 0;
     }
 
     /// About how many bytes it took to tell its repeats when rows were last forgotten.

@@ -29,6 +29,8 @@ pub struct AnalyzeState {
     seen_until: Micros,
     /// About how many bytes it takes to tell repeats.
     size: usize,
+    /// About how many bytes the indexes take of what was looked into; another process has others.
+    indexes: usize,
     /// Rows that were forgotten for want of room, since somebody asked.
     forgotten: u64,
     /// What was forgotten for want of room since the last delta.
@@ -86,6 +88,20 @@ impl AnalyzeState {
         (device, &self.metrics)
     }
 
+    /// A row of the device in `slot` may have been looked for. Where the indexes for that take more than `bytes_max` in all,
+    /// they are let go of: a fleet that sends an hour again would have one for each chunk, several times its size.
+    pub(super) fn looked(&mut self, slot: usize, bytes_max: usize) {
+        self.indexes = self.indexes.saturating_add_signed(self.devices[slot].more_indexes());
+        if self.indexes > bytes_max {
+            self.drop_indexes();
+        }
+    }
+
+    fn drop_indexes(&mut self) {
+        self.devices.iter_mut().for_each(Device::drop_indexes);
+        self.indexes = 0;
+    }
+
     /// Everything that was received before `instant` has been seen: takes the clocks of silent devices on.
     pub(super) fn tick(
         &mut self,
@@ -138,6 +154,7 @@ impl AnalyzeState {
         // What was let go of counts no more.
         self.forget_all(Micros::MAX);
         self.size = self.devices.iter().map(Device::size).sum();
+        self.indexes = self.devices.iter().map(Device::indexes).sum();
         self.slots =
             self.devices.iter().enumerate().map(|(slot, device)| (device.name.clone(), slot)).collect();
         let entries = self.devices.iter_mut().map(|device| device.entry(&self.metrics, true)).collect();
@@ -188,6 +205,12 @@ impl AnalyzeState {
     }
 
     #[cfg(test)]
+    pub(super) fn indexes(&self) -> usize {
+        assert_eq!(self.indexes, self.devices.iter().map(Device::indexes).sum::<usize>());
+        self.indexes
+    }
+
+    #[cfg(test)]
     pub(super) fn metrics(&self) -> usize {
         self.metrics.len()
     }
@@ -195,8 +218,10 @@ impl AnalyzeState {
     /// Lets go of identities older than `dedupe`, in the devices that `change` names.
     fn forget(&mut self, change: &Change, dedupe: Micros) {
         for slot in &change.slots {
-            let (_, more) = self.devices[*slot].forget(dedupe);
+            let device = &mut self.devices[*slot];
+            let (_, more) = device.forget(dedupe);
             self.size = self.size.saturating_add_signed(more);
+            self.indexes = self.indexes.saturating_add_signed(device.more_indexes());
         }
     }
 
@@ -232,6 +257,7 @@ impl AnalyzeState {
             let (rows, more) = device.forget_chunks(chunks_max);
             forgotten += rows;
             self.size = self.size.saturating_add_signed(more);
+            self.indexes = self.indexes.saturating_add_signed(device.more_indexes());
         }
         forgotten
     }
@@ -243,6 +269,7 @@ impl AnalyzeState {
             let (rows, more) = device.forget(dedupe);
             forgotten += rows;
             self.size = self.size.saturating_add_signed(more);
+            self.indexes = self.indexes.saturating_add_signed(device.more_indexes());
         }
         forgotten
     }

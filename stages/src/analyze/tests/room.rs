@@ -141,6 +141,20 @@ fn what_is_newest_of_each_device_stays_also_where_it_is_too_much() {
 }
 
 #[test]
+fn indexes_have_a_bound_too() {
+    let mut bench = bench();
+    bench.run(&rows(0..6_000));
+    assert_eq!(bench.state.indexes(), 0, "nothing was looked for");
+    for secs in (0..6_000).step_by(100) {
+        // All in one frame, and from each chunk.
+        bench.run(&[rows(secs..secs + 100), rows(0..6_000)].concat());
+        let indexes = bench.state.indexes();
+        assert!((1..=BYTES_MAX as usize / 2).contains(&indexes), "{indexes} bytes");
+    }
+    assert_eq!(bench.readings.len(), 6_000);
+}
+
+#[test]
 fn it_is_read_whatever_the_config_says_now() {
     for (before, after) in [(7_200, 60), (60, 7_200), (7_200, 600)] {
         let config = |dedupe_secs| AnalyzeConfig { dedupe_secs, window_secs: 0, ..AnalyzeConfig::default() };
