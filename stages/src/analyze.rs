@@ -86,7 +86,6 @@ impl Analyze {
             let (device, metric) = (slots.device(state, &readings, row), slots.metric(state, &readings, row));
             change.touch(device);
             let row_score = self.row(state, &mut closed, (device, metric), &readings, row);
-            state.looked(device, self.limits.dedupe_bytes / 2);
             fresh.push(row_score.is_some());
             if let Some((late, score)) = row_score {
                 scores.late.push(late);

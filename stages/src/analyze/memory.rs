@@ -9,8 +9,7 @@
 //! Rows are forgotten by the *chunk*, a few hundred at once. One that is looked into gets an index, for as long as it is used, within a
 //! bound for the lane. A row is looked for in each chunk whose span of time it lies in: of a device that sends in order, or a backlog
 //! in order, that is one or two. Where a clock stands still all rows lie in all chunks, and one that is no repeat is looked for in each: 16 look-ups
-//! for 32 KiB of the device, and where its indexes exceed the bound for all, chunks are read again for each row. Of a fleet of
-//! such devices `dedupe_bytes_max` bounds that, too.
+//! for 32 KiB of the device; and where its indexes exceed the bound for all, its chunks are read again for each frame.
 
 mod chunk;
 mod code;

@@ -88,16 +88,12 @@ impl AnalyzeState {
         (device, &self.metrics)
     }
 
-    /// A row of the device in `slot` may have been looked for. Where the indexes for that take more than `bytes_max` in all,
-    /// they are let go of: a fleet that sends an hour again would have one for each chunk, several times its size.
-    pub(super) fn looked(&mut self, slot: usize, bytes_max: usize) {
-        self.indexes = self.indexes.saturating_add_signed(self.devices[slot].more_indexes());
-        if self.indexes > bytes_max {
-            self.drop_indexes();
+    /// Lets go of all indexes where they take more than `bytes_max`: a fleet that sends an hour again would have one for each
+    /// chunk, several times its size. Not before the end of a frame: where each row is looked for everywhere they would be made over and over.
+    fn bound_indexes(&mut self, bytes_max: usize) {
+        if self.indexes <= bytes_max {
+            return;
         }
-    }
-
-    fn drop_indexes(&mut self) {
         self.devices.iter_mut().for_each(Device::drop_indexes);
         self.indexes = 0;
     }
@@ -128,6 +124,7 @@ impl AnalyzeState {
         let dedupe = limits.dedupe;
         self.forget(change, dedupe);
         self.forget_early(limits.dedupe_bytes);
+        self.bound_indexes(limits.dedupe_bytes / 2);
         if change.slots.is_empty() && self.cut.is_none() {
             return Ok(Vec::new());
         }
