@@ -105,8 +105,9 @@ fn a_backlog_takes_no_memory_and_drains() {
     assert_eq!(number(&verify.ended().well().json()["stored"]), messages);
     for (at, stage) in BEFORE_STORE.iter().enumerate() {
         assert!(after[at] < MEMORY_MAX, "{stage}: {}", after[at]);
-        // Analyze remembers the last minute of event time, which is all of it at this pace, backlog or not.
-        let growth = deep[at] - shallow[at];
+        // Analyze remembers the last minute of event time, which is all of it at this pace, backlog or not. The kernel
+        // counts pages per thread and adds them up now and then, so that a later peak can be told as a smaller one.
+        let growth = deep[at].saturating_sub(shallow[at]);
         assert!(growth < GROWTH_MAX || *stage == "analyze", "{stage}: from {} to {}", shallow[at], deep[at]);
     }
     assert!(last < 2 * MEMORY_MAX, "store: {last}");
