@@ -1,5 +1,8 @@
 //! The bytes of a frame and, where this process has made them of a frame, that frame.
 
+#[cfg(test)]
+mod tests;
+
 use std::{fmt, ops::Deref, sync::Arc};
 
 use bytes::Bytes;
@@ -41,7 +44,10 @@ impl Body {
     /// Those of [`frame::decode`].
     pub fn frame(&self) -> Result<Frame, FrameError> {
         match &self.decoded {
-            Some(decoded) => Ok(Frame::clone(&decoded.frame)),
+            Some(Decoded { frame, .. }) => {
+                debug_assert_eq!(frame::decode(&self.bytes)?, **frame, "the same rows either way");
+                Ok(Frame::clone(frame))
+            }
             None => frame::decode(&self.bytes),
         }
     }

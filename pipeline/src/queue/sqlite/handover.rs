@@ -115,6 +115,11 @@ impl Handover {
         self.kept().remove(place.seq).filter(|entry| entry.place == place).map(|entry| entry.body)
     }
 
+    #[cfg(test)]
+    fn len(&self) -> usize {
+        self.kept().entries.len()
+    }
+
     fn kept(&self) -> MutexGuard<'_, Kept> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
