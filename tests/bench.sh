@@ -8,7 +8,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source tests/packages.sh
 
 {
-    need gcc libc6-dev mosquitto util-linux
+    need gcc libc6-dev make mosquitto util-linux
     step "cargo build --profile dist"
     cargo build --profile dist -p millstream -p device-sim
     cargo build --profile dist -p tests --bin bench

@@ -5,7 +5,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 source tests/packages.sh
 
-packages=(gcc libc6-dev python3 python3-venv mosquitto mosquitto-clients curl openssl procps)
+packages=(gcc libc6-dev make python3 python3-venv mosquitto mosquitto-clients curl openssl procps)
 # Spark reads the lake in a page of the documentation.
 packages+=(default-jre-headless)
 # Faults of disks and clocks, for the tests of faults; these also mount small file systems, and so are run as root.

@@ -161,7 +161,8 @@ impl Queues {
     }
 
     /// Consumes, publishes, changes state and counts: on this engine all of a [`Commit`] or nothing.
-    /// Waits while a queue published to is full.
+    /// Waits while a queue published to is full. A frame of a commit that consumes is published whether or not one of its id was
+    /// of late (Q6): what it was made of is consumed once.
     ///
     /// # Errors
     /// Per commit: [`QueueError::Lost`] when a lease is gone, [`QueueError::Fenced`] when the state has

@@ -94,9 +94,7 @@ impl Analyze {
             }
         }
         let counts = counts(&scores, readings.len(), &closed);
-        state.forget(&change, self.limits.dedupe);
-        state.forget_early(self.limits.dedupe_bytes);
-        let delta = Delta(state.delta(&change)?);
+        let delta = Delta(state.delta(&change, &self.limits)?);
         let mut publish = Vec::new();
         if counts.consumed > 0 {
             let rows = match counts.repeated {
@@ -113,7 +111,7 @@ impl Analyze {
         let (mut change, mut closed) = (Change::default(), Closed::default());
         state.tick(frame.header.created_at, &self.limits, &mut change, &mut closed);
         let counts = Counts { produced: closed.rows(), ..Counts::default() };
-        let delta = Delta(state.delta(&change)?);
+        let delta = Delta(state.delta(&change, &self.limits)?);
         let mut publish = vec![(Port::Next, Frame { header: self.next(frame), rows: frame.rows.clone() })];
         publish.extend(closed.publish(&frame.header, self.config_hash)?);
         Ok(Plan { publish, delta, counts })

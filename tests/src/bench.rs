@@ -83,29 +83,25 @@ fn run(arguments: &Arguments) {
 
 /// Yardsticks 1 to 5 and groups, round by round.
 fn throughput(plan: &Plan, figures: &mut Figures) {
-    let grouped = through::refused(Way::Grouped);
-    if let Some(reason) = &grouped {
-        figures.miss("grouped_msgs_per_sec", reason);
-    }
     for _ in plan.rounds("throughput") {
         let floor = floor::round(plan, figures);
         let library = library::round(plan, figures);
         let listener = through::round(plan, Way::Listener);
         let subscriber = through::round(plan, Way::Subscriber);
         let batched = through::round(plan, Way::Batched);
-        for (way, ended) in
-            [(Way::Listener, &listener), (Way::Subscriber, &subscriber), (Way::Batched, &batched)]
-        {
+        let grouped = through::round(plan, Way::Grouped);
+        for (way, ended) in [
+            (Way::Listener, &listener),
+            (Way::Subscriber, &subscriber),
+            (Way::Batched, &batched),
+            (Way::Grouped, &grouped),
+        ] {
             ended.enter(way, figures);
         }
         figures.add("listener_to_broker_floor", listener.messages_per_sec() / floor);
         figures.add("subscriber_to_broker_floor", subscriber.messages_per_sec() / floor);
         figures.add("cpu_to_library_floor", listener.cpu_micros() / library);
         figures.add("batched_to_listener_readings", batched.readings_per_sec() / listener.readings_per_sec());
-        if grouped.is_none() {
-            let grouped = through::round(plan, Way::Grouped);
-            grouped.enter(Way::Grouped, figures);
-            figures.add("grouped_to_listener", grouped.messages_per_sec() / listener.messages_per_sec());
-        }
+        figures.add("grouped_to_listener", grouped.messages_per_sec() / listener.messages_per_sec());
     }
 }

@@ -29,7 +29,7 @@ const GROUP_MAX: usize = 256;
 const PACE: Duration = Duration::from_millis(5);
 
 /// For how long jobs that can wait are done before a commit, though more of them wait: who is answered by it waits for
-/// the last of them.
+/// the last of them. On a slow disk for as long as the last commit took, so that what it costs is shared by more.
 const GROUP_TIME: Duration = Duration::from_millis(2);
 
 /// How often the file is asked whether another process wrote to it.
@@ -55,6 +55,8 @@ pub(super) struct Writer {
     looked_at: Instant,
     /// When the last commit began.
     began_at: Option<Instant>,
+    /// How long it took to make the last transaction durable.
+    synced_in: Duration,
     trouble: Arc<Trouble>,
     meters: Arc<Meters>,
     space: Space,
@@ -93,6 +95,7 @@ impl Writer {
             data_version,
             looked_at: Instant::now(),
             began_at: None,
+            synced_in: Duration::ZERO,
             trouble,
             meters,
             space: Space::new(spare_for),
@@ -178,6 +181,7 @@ impl Writer {
     /// Does those that come first, and the others for a while; and commits them.
     fn transact(&mut self, group: &mut Vec<Box<dyn Job>>) -> Result<(), DatabaseError> {
         let mut others_since: Option<Instant> = None;
+        let group_time = GROUP_TIME.max(self.synced_in);
         self.synchronise(self.line.durability())?;
         self.execute("BEGIN IMMEDIATE")?;
         while let Some(mut job) = self.line.next(self.synchronous) {
@@ -200,13 +204,15 @@ impl Writer {
             // Who cannot wait may have come meanwhile.
             self.take_in();
             let enough =
-                group.len() >= GROUP_MAX || others_since.is_some_and(|at| at.elapsed() >= GROUP_TIME);
+                group.len() >= GROUP_MAX || others_since.is_some_and(|at| at.elapsed() >= group_time);
             if enough && !self.line.is_urgent() {
                 break;
             }
         }
         fail_point!("commit_before");
+        let commits_at = Instant::now();
         self.execute("COMMIT")?;
+        self.synced_in = commits_at.elapsed();
         fail_point!("commit_after");
         Ok(())
     }

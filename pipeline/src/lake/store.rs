@@ -164,7 +164,9 @@ impl Store {
             received => {
                 let received = received?;
                 self.trouble.is_over();
-                if !received.is_empty() && received.len() < RECEIVED_FRAMES / 2 {
+                let bytes: usize = received.iter().map(|delivery| delivery.frame.bytes.len()).sum();
+                let few = received.len() < RECEIVED_FRAMES / 2 && bytes < RECEIVED_BYTES / 2;
+                if !received.is_empty() && few {
                     self.opens_at = Instant::now() + GATHER;
                 }
                 Ok(received)

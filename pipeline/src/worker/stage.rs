@@ -19,7 +19,7 @@ use super::{
     hop::SharedHop,
     lanes::Known,
     step::{Step, plan_joined, plan_pieces},
-    turnstile::Turnstile,
+    turnstile::{Found, Turnstile},
 };
 use crate::{
     error::Class,
@@ -134,14 +134,14 @@ impl StageWorker {
                 }
             };
             tries = 0;
-            let began_at = Instant::now();
+            let (found, began_at) = (found(&received), Instant::now());
             received.iter().for_each(|delivery| leases.hold(delivery.receipt.clone()));
             self.hop = self.shared.in_force();
             if leases.keep(self.work_lanes(received)).await? == End::Abandoned {
                 holder = self.queues.holder();
             }
             leases.clear();
-            self.turnstile.worked(began_at.elapsed());
+            self.turnstile.worked(found, began_at.elapsed());
         }
         Ok(())
     }
@@ -168,10 +168,7 @@ impl StageWorker {
         let limits = ReceiveLimits { frames: RUN_FRAMES, bytes: RUN_BYTES, wait: RECEIVE_WAIT };
         let turn = self.turnstile.turn().await;
         let received = self.queues.receive_runs(route::before(self.hop.first()), holder, limits).await?;
-        let bytes: usize = received.iter().map(|delivery| delivery.frame.bytes.len()).sum();
-        if !received.is_empty() && received.len() < RUN_FRAMES / 2 && bytes < RUN_BYTES / 2 {
-            turn.gather();
-        }
+        turn.ended(found(&received));
         Ok(received)
     }
 
@@ -372,6 +369,15 @@ impl StageWorker {
         self.forgotten.count(step.forgotten);
         step.alerts.iter().for_each(log_alerts);
         Ok(())
+    }
+}
+
+fn found(received: &[Delivery]) -> Found {
+    let bytes: usize = received.iter().map(|delivery| delivery.frame.bytes.len()).sum();
+    match received.len() {
+        0 => Found::Nothing,
+        frames if frames < RUN_FRAMES / 2 && bytes < RUN_BYTES / 2 => Found::Little,
+        _ => Found::Much,
     }
 }
 

@@ -1,7 +1,7 @@
 //! How the tasks of a stage come to its queue: one after the other, and not again at once where little was found.
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering},
+    sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     time::Duration,
 };
 
@@ -23,17 +23,29 @@ pub(super) struct Turnstile {
     opens_at: Mutex<Instant>,
     /// How long the last run took, in microseconds.
     took: AtomicU64,
+    /// How many large runs are in work: behind them more waits.
+    large: AtomicUsize,
 }
 
 /// The right to look at the queue.
 pub(super) struct Turn<'a> {
     opens_at: MutexGuard<'a, Instant>,
-    took: Duration,
+    turnstile: &'a Turnstile,
+}
+
+/// How much was found in a queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Found {
+    Nothing,
+    /// Nearly all that waited.
+    Little,
+    /// More may wait.
+    Much,
 }
 
 impl Default for Turnstile {
     fn default() -> Self {
-        Self { opens_at: Mutex::new(Instant::now()), took: AtomicU64::new(0) }
+        Self { opens_at: Mutex::new(Instant::now()), took: AtomicU64::new(0), large: AtomicUsize::new(0) }
     }
 }
 
@@ -42,20 +54,33 @@ impl Turnstile {
     pub(super) async fn turn(&self) -> Turn<'_> {
         let opens_at = self.opens_at.lock().await;
         sleep_until(*opens_at).await;
-        Turn { opens_at, took: Duration::from_micros(self.took.load(Ordering::Relaxed)) }
+        Turn { opens_at, turnstile: self }
     }
 
     /// A run was dealt with in this time.
-    pub(super) fn worked(&self, took: Duration) {
-        self.took.store(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    pub(super) fn worked(&self, found: Found, took: Duration) {
+        if found == Found::Much {
+            self.large.fetch_sub(1, Relaxed);
+        }
+        self.took.store(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), Relaxed);
     }
 }
 
 impl Turn<'_> {
-    /// Little was found: what comes now may gather.
-    pub(super) fn gather(mut self) {
-        let runs = self.took.saturating_mul(GATHER_RUNS);
-        *self.opens_at = Instant::now() + runs.clamp(GATHER_MIN, GATHER_MAX);
+    /// Ends the turn. Where little was found, what comes now may gather; but not while another task has much in hand, whose
+    /// lanes nobody else could look at.
+    pub(super) fn ended(mut self, found: Found) {
+        match found {
+            Found::Little if self.turnstile.large.load(Relaxed) == 0 => {
+                let runs =
+                    Duration::from_micros(self.turnstile.took.load(Relaxed)).saturating_mul(GATHER_RUNS);
+                *self.opens_at = Instant::now() + runs.clamp(GATHER_MIN, GATHER_MAX);
+            }
+            Found::Much => {
+                self.turnstile.large.fetch_add(1, Relaxed);
+            }
+            Found::Nothing | Found::Little => {}
+        }
     }
 }
 
@@ -66,10 +91,10 @@ mod tests {
     /// How long the next turn is away after a run that took so long.
     async fn gathers(took: Duration) -> Duration {
         let turnstile = Turnstile::default();
-        turnstile.worked(took);
+        turnstile.worked(Found::Little, took);
         let turn = turnstile.turn().await;
         let now = Instant::now();
-        turn.gather();
+        turn.ended(Found::Little);
         turnstile.opens_at.lock().await.duration_since(now)
     }
 
@@ -81,12 +106,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_task_at_a_time_looks_and_a_full_run_makes_nobody_wait() {
+    async fn one_task_at_a_time_looks_and_a_large_run_makes_nobody_wait() {
         let turnstile = Turnstile::default();
         let turn = turnstile.turn().await;
         assert!(turnstile.opens_at.try_lock().is_err());
-        drop(turn);
-        let opens_at = turnstile.turn().await.opens_at.to_owned();
-        assert!(opens_at <= Instant::now());
+        turn.ended(Found::Much);
+        turnstile.turn().await.ended(Found::Little);
+        let opens_at = turnstile.opens_at.lock().await.to_owned();
+        assert!(opens_at <= Instant::now(), "nor a small one beside it");
+        turnstile.worked(Found::Much, Duration::ZERO);
+        turnstile.turn().await.ended(Found::Little);
+        assert!(turnstile.opens_at.lock().await.to_owned() > Instant::now());
     }
 }

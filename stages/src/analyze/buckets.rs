@@ -66,6 +66,14 @@ impl Buckets {
         self.len * size_of::<u64>() + self.list.len() * size_of::<Bucket>()
     }
 
+    /// The last instant and the size of each bucket.
+    pub(super) fn parts(&self) -> impl Iterator<Item = (Micros, usize)> {
+        self.list.iter().map(|bucket| {
+            let end = bucket.number.saturating_add(1).saturating_mul(BUCKET);
+            (end.saturating_sub(1), bucket.identities.len() * size_of::<u64>() + size_of::<Bucket>())
+        })
+    }
+
     /// Whether an identity is in any bucket that [`Buckets::forget`] would leave: has it been called or not.
     pub(super) fn contains(&mut self, identity: u64, horizon: Micros) -> bool {
         let oldest = horizon.div_euclid(BUCKET);
@@ -74,11 +82,14 @@ impl Buckets {
         known.any(|bucket| bucket.contains(identity))
     }
 
-    pub(super) fn forget(&mut self, horizon: Micros) {
+    /// Forgets what is older than `horizon`, by the bucket. How many identities.
+    pub(super) fn forget(&mut self, horizon: Micros) -> u64 {
         let oldest = horizon.div_euclid(BUCKET);
+        let before = self.len;
         while self.list.front().is_some_and(|bucket| bucket.number < oldest) {
             self.len -= self.list.pop_front().map_or(0, |bucket| bucket.identities.len());
         }
+        (before - self.len) as u64
     }
 
     pub(super) fn changes(&mut self, all: bool) -> Added {

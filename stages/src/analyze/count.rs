@@ -90,6 +90,11 @@ impl Count {
         self.rows.forget(horizon);
     }
 
+    /// The last instant and the size of each part that is forgotten at once.
+    pub(super) fn parts(&self) -> impl Iterator<Item = (Micros, usize)> {
+        self.rows.parts()
+    }
+
     /// About how many bytes it takes.
     pub(super) fn size(&self) -> usize {
         self.rows.size()

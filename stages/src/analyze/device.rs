@@ -44,6 +44,8 @@ pub(super) struct Device {
     forgot: bool,
     /// What it took to tell its repeats when it was last asked.
     size: usize,
+    /// What the indexes of its memory took when it was last asked.
+    indexes: usize,
 }
 
 impl Device {
@@ -59,6 +61,7 @@ impl Device {
             memory: Memory::default(),
             forgot: false,
             size: 0,
+            indexes: 0,
         }
     }
 
@@ -69,8 +72,9 @@ impl Device {
     /// Closes all windows and forgets everything else.
     pub(super) fn start_anew(&mut self, metrics: &Metrics, closed: &mut Closed) {
         self.close(Micros::MAX, metrics, closed);
-        let (name, size) = (std::mem::take(&mut self.name), self.size);
-        *self = Self { forgot: true, size, ..Self::new(name) };
+        let name = std::mem::take(&mut self.name);
+        let Self { size, indexes, .. } = *self;
+        *self = Self { forgot: true, size, indexes, ..Self::new(name) };
     }
 
     /// Up to where windows are to be closed, once everything that was received before `instant` has been seen:
@@ -179,19 +183,51 @@ impl Device {
     /// less, if negative.
     pub(super) fn forget(&mut self, dedupe: Micros) -> (u64, isize) {
         let horizon = self.newest.saturating_sub(dedupe);
-        let forgotten = self.memory.forget(horizon);
+        let mut forgotten = self.memory.forget(horizon);
         let mut size = self.memory.size();
         for (_, series) in self.series.iter_mut() {
-            series.forget(horizon);
+            forgotten += series.forget(horizon);
             size += series.size();
         }
         let before = std::mem::replace(&mut self.size, size);
         (forgotten, size.cast_signed() - before.cast_signed())
     }
 
+    /// Forgets all but the last so many chunks of rows. Says what [`Device::forget`] says.
+    pub(super) fn forget_chunks(&mut self, chunks_max: usize) -> (u64, isize) {
+        let before = self.memory.size();
+        let forgotten = self.memory.forget_chunks(chunks_max);
+        let less = before - self.memory.size();
+        self.size = self.size.saturating_sub(less);
+        (forgotten, -less.cast_signed())
+    }
+
     /// How far behind the newest row each part of the memory ends, and what it takes.
     pub(super) fn ages(&self) -> impl Iterator<Item = (Micros, usize)> {
-        self.memory.chunks().map(|(newest, size)| (self.newest.saturating_sub(newest), size))
+        let parts = self.memory.chunks().chain(self.series.iter().flat_map(Series::parts));
+        parts.map(|(end, size)| (self.newest.saturating_sub(end), size))
+    }
+
+    /// How many chunks of rows came after each, and what it takes.
+    pub(super) fn places(&self) -> impl Iterator<Item = (usize, usize)> {
+        self.memory.chunks().rev().enumerate().map(|(place, (_, size))| (place, size))
+    }
+
+    /// How many bytes its indexes take more than when it was last asked; less, if negative.
+    pub(super) fn more_indexes(&mut self) -> isize {
+        let now = self.memory.indexes();
+        now.cast_signed() - std::mem::replace(&mut self.indexes, now).cast_signed()
+    }
+
+    /// About how many bytes its indexes take.
+    pub(super) fn indexes(&self) -> usize {
+        self.memory.indexes()
+    }
+
+    /// Lets go of the indexes of its memory.
+    pub(super) fn drop_indexes(&mut self) {
+        self.memory.drop_indexes();
+        self.indexes = 0;
     }
 
     /// About how many bytes it took to tell its repeats when rows were last forgotten.

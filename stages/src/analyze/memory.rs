@@ -3,10 +3,13 @@
 //! A row that is newer than all others of its metric cannot be a repeat, so rows are mostly written down and never looked
 //! for. Hence they are kept as they came, as the difference of each to the one before it: two to three bytes for a
 //! reading of a device that sends some metrics together, at even times or with numbers. Nothing is left out of device, metric,
-//! time, and sequence number, nor of a value with up to three decimals, so rows of these are told apart for certain. Of other values
-//! and of texts 40 bits of a hash are kept: of two rows that differ in nothing else one is lost once in 10¹².
+//! time, and sequence number, nor of a value with up to three decimals that has at most twelve digits, so rows of these are told apart for
+//! certain. Of other values, of −0 and of texts 40 bits of a hash are kept: of two rows that differ in nothing else one is lost once in 10¹².
 //!
-//! Rows are forgotten by the *chunk*, a few hundred at once. One that is looked into gets an index, for as long as it is used.
+//! Rows are forgotten by the *chunk*, a few hundred at once. One that is looked into gets an index, for as long as it is used, within a
+//! bound for the lane. A row is looked for in each chunk whose span of time it lies in: of a device that sends in order, or a backlog
+//! in order, that is one or two. Where a clock stands still all rows lie in all chunks, and one that is no repeat is looked for in each: 16 look-ups
+//! for 32 KiB of the device; and where its indexes exceed the bound for all, its chunks are read again for each frame.
 
 mod chunk;
 mod code;
@@ -32,8 +35,8 @@ pub(super) struct Memory {
     context: Option<Box<Context>>,
     /// What all chunks take.
     size: usize,
-    /// Whether any chunk has an index.
-    indexed: bool,
+    /// What the indexes of chunks take, which hang on who looked: they are no part of the size.
+    indexes: usize,
     /// No chunk ends before: none is forgotten until then.
     first: Option<Micros>,
 }
@@ -41,9 +44,26 @@ pub(super) struct Memory {
 impl Memory {
     /// Whether an equal row is remembered.
     pub(super) fn contains(&mut self, row: &Row) -> bool {
-        self.indexed = true;
+        let indexes = &mut self.indexes;
         // What comes again has mostly come not long ago.
-        self.chunks.iter_mut().rev().any(|chunk| chunk.contains(row))
+        self.chunks.iter_mut().rev().any(|chunk| {
+            let before = chunk.index_size();
+            let known = chunk.contains(row);
+            *indexes += chunk.index_size() - before;
+            known
+        })
+    }
+
+    /// About how many bytes the indexes of what was looked into take.
+    pub(super) fn indexes(&self) -> usize {
+        self.indexes
+    }
+
+    /// Lets go of all indexes.
+    pub(super) fn drop_indexes(&mut self) {
+        if std::mem::take(&mut self.indexes) > 0 {
+            self.chunks.iter_mut().for_each(Chunk::drop_index);
+        }
     }
 
     /// Remembers a row.
@@ -66,10 +86,9 @@ impl Memory {
 
     /// Forgets what is older than `horizon`, by the chunk. How many rows.
     pub(super) fn forget(&mut self, horizon: Micros) -> u64 {
-        if std::mem::take(&mut self.indexed) {
-            for chunk in &mut self.chunks {
-                self.indexed |= chunk.rest();
-            }
+        if self.indexes > 0 {
+            self.chunks.iter_mut().for_each(Chunk::rest);
+            self.indexes = self.chunks.iter().map(Chunk::index_size).sum();
         }
         if self.first.is_some_and(|first| first >= horizon) {
             return 0;
@@ -86,9 +105,21 @@ impl Memory {
                 kept
             });
             self.size = self.chunks.iter().map(Chunk::size).sum();
+            self.indexes = self.chunks.iter().map(Chunk::index_size).sum();
         }
         self.first = self.chunks.iter().map(|chunk| chunk.newest).min();
         forgotten
+    }
+
+    /// Forgets all but the last so many chunks. How many rows.
+    pub(super) fn forget_chunks(&mut self, chunks_max: usize) -> u64 {
+        let beyond = self.chunks.len().saturating_sub(chunks_max.max(1));
+        let forgotten = self.chunks.drain(..beyond).map(|chunk| {
+            self.size -= chunk.size();
+            self.indexes -= chunk.index_size();
+            u64::from(chunk.rows)
+        });
+        forgotten.sum()
     }
 
     /// About how many bytes it takes.
@@ -97,7 +128,7 @@ impl Memory {
     }
 
     /// The newest row and the size of each chunk.
-    pub(super) fn chunks(&self) -> impl Iterator<Item = (Micros, usize)> {
+    pub(super) fn chunks(&self) -> impl DoubleEndedIterator<Item = (Micros, usize)> + ExactSizeIterator {
         self.chunks.iter().map(|chunk| (chunk.newest, chunk.size()))
     }
 

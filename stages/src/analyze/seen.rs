@@ -36,13 +36,19 @@ impl Seen {
         self.before.as_mut().is_some_and(|before| before.contains(identity(), horizon))
     }
 
-    pub(super) fn forget(&mut self, horizon: Micros) {
-        if let Some(before) = &mut self.before {
-            before.forget(horizon);
-            if before.is_empty() {
-                self.before = None;
-            }
+    /// Forgets what is older than `horizon`. How many identities.
+    pub(super) fn forget(&mut self, horizon: Micros) -> u64 {
+        let Some(before) = &mut self.before else { return 0 };
+        let forgotten = before.forget(horizon);
+        if before.is_empty() {
+            self.before = None;
         }
+        forgotten
+    }
+
+    /// The last instant and the size of each part that is forgotten at once.
+    pub(super) fn parts(&self) -> impl Iterator<Item = (Micros, usize)> {
+        self.before.iter().flat_map(|before| before.parts())
     }
 
     /// About how many bytes it takes.

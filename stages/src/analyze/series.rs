@@ -98,11 +98,19 @@ impl Series {
         self.seen.size() + self.count.as_ref().map_or(0, |count| count.size())
     }
 
-    pub(super) fn forget(&mut self, horizon: Micros) {
-        self.seen.forget(horizon);
+    /// The last instant and the size of each part of that which is forgotten at once.
+    pub(super) fn parts(&self) -> impl Iterator<Item = (Micros, usize)> {
+        let counted = self.count.iter().flat_map(|count| count.parts());
+        self.seen.parts().chain(counted)
+    }
+
+    /// Forgets what is older than `horizon`. How many rows, beside those of the memory of the device: there those that
+    /// have a number are, too.
+    pub(super) fn forget(&mut self, horizon: Micros) -> u64 {
         if let Some(count) = &mut self.count {
             count.forget(horizon);
         }
+        self.seen.forget(horizon)
     }
 
     pub(super) fn entry<'a>(&mut self, metric: &'a str, newest: Micros, all: bool) -> SeriesEntry<'a> {
@@ -160,6 +168,10 @@ impl AllSeries {
 
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (usize, &mut Series)> {
         self.list.iter_mut().map(|(metric, series)| (*metric, series))
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Series> {
+        self.list.iter().map(|(_, series)| series)
     }
 
     /// When the first of the open windows ends.

@@ -13,6 +13,11 @@ use super::{
 };
 use crate::{frame::Micros, plan::StateError};
 
+/// What lies less behind the newest of its device is not forgotten for its age, however little room there is …
+const AGE_MIN: Micros = 60_000_000;
+/// … and so many chunks of rows stay of each device. All but the last one span a minute or two kilobytes.
+const CHUNKS_MIN: usize = 2;
+
 /// What analyze remembers of the devices of one lane.
 #[derive(Debug, Default)]
 pub struct AnalyzeState {
@@ -24,10 +29,14 @@ pub struct AnalyzeState {
     seen_until: Micros,
     /// About how many bytes it takes to tell repeats.
     size: usize,
+    /// About how many bytes the indexes take of what was looked into; another process has others.
+    indexes: usize,
     /// Rows that were forgotten for want of room, since somebody asked.
     forgotten: u64,
-    /// For how long rows are remembered at the most, if that was cut since the last delta.
-    cut: Option<Micros>,
+    /// What was forgotten for want of room since the last delta.
+    cut: Option<Cut>,
+    /// Where forgetting found little, it is not tried again before more than so much is taken.
+    enough: usize,
 }
 
 /// The devices that a frame touched, in the order of their first row.
@@ -79,6 +88,16 @@ impl AnalyzeState {
         (device, &self.metrics)
     }
 
+    /// Lets go of all indexes where they take more than `bytes_max`: a fleet that sends an hour again would have one for each
+    /// chunk, several times its size. Not before the end of a frame: where each row is looked for everywhere they would be made over and over.
+    fn bound_indexes(&mut self, bytes_max: usize) {
+        if self.indexes <= bytes_max {
+            return;
+        }
+        self.devices.iter_mut().for_each(Device::drop_indexes);
+        self.indexes = 0;
+    }
+
     /// Everything that was received before `instant` has been seen: takes the clocks of silent devices on.
     pub(super) fn tick(
         &mut self,
@@ -99,9 +118,14 @@ impl AnalyzeState {
         }
     }
 
-    /// What changed, as bytes for [`AnalyzeState::apply`]; empty where nothing did.
-    pub(super) fn delta(&mut self, change: &Change) -> Result<Vec<u8>, StateError> {
-        if change.slots.is_empty() {
+    /// Forgets what is too old or too much, in the way of whoever reads the delta; then what changed, as bytes for
+    /// [`AnalyzeState::apply`]; empty where nothing did.
+    pub(super) fn delta(&mut self, change: &Change, limits: &Limits) -> Result<Vec<u8>, StateError> {
+        let dedupe = limits.dedupe;
+        self.forget(change, dedupe);
+        self.forget_early(limits.dedupe_bytes);
+        self.bound_indexes(limits.dedupe_bytes / 2);
+        if change.slots.is_empty() && self.cut.is_none() {
             return Ok(Vec::new());
         }
         let entries =
@@ -109,7 +133,7 @@ impl AnalyzeState {
         let counts = change.slots.iter().filter_map(|slot| self.devices[*slot].counts(&self.metrics, false));
         let counts = counts.collect();
         let rows = change.slots.iter().map(|slot| self.devices[*slot].rows(false));
-        bytes(entries, counts, Rows { cut: self.cut.take(), of_devices: rows.collect() })
+        bytes(entries, counts, Rows { dedupe, cut: self.cut.take(), of_devices: rows.collect() })
     }
 
     /// Everything, as bytes for [`AnalyzeState::apply`] on an empty state; devices that a tick has found silent
@@ -123,19 +147,22 @@ impl AnalyzeState {
         for device in &mut self.devices {
             device.tidy(limits, &metrics, &mut self.metrics);
         }
+        self.cut = None;
+        // What was let go of counts no more.
+        self.forget_all(Micros::MAX);
+        self.size = self.devices.iter().map(Device::size).sum();
+        self.indexes = self.devices.iter().map(Device::indexes).sum();
         self.slots =
             self.devices.iter().enumerate().map(|(slot, device)| (device.name.clone(), slot)).collect();
         let entries = self.devices.iter_mut().map(|device| device.entry(&self.metrics, true)).collect();
         let counts =
             self.devices.iter_mut().filter_map(|device| device.counts(&self.metrics, true)).collect();
         let rows = self.devices.iter_mut().map(|device| device.rows(true)).collect();
-        // What was let go of counts no more.
-        self.size = self.devices.iter().map(Device::size).sum();
-        self.cut = None;
-        bytes(entries, counts, Rows { cut: None, of_devices: rows })
+        bytes(entries, counts, Rows { dedupe: Micros::MAX, cut: None, of_devices: rows })
     }
 
-    /// Takes over what a delta or a snapshot says; `dedupe` is how long identities are remembered.
+    /// Takes over what a delta or a snapshot says, and forgets what was forgotten with it: the next one goes on with what was left then,
+    /// whatever the config says now. `dedupe` is for what a version wrote that did not say for how long it remembers.
     ///
     /// # Errors
     /// When the bytes are none that this version wrote, or one before it.
@@ -146,7 +173,7 @@ impl AnalyzeState {
             rest => postcard::take_from_bytes(rest).map_err(StateError::new)?,
         };
         let rows: Rows = match rest {
-            [] => Rows::default(),
+            [] => Rows { dedupe, cut: None, of_devices: Vec::new() },
             rest => postcard::from_bytes(rest).map_err(StateError::new)?,
         };
         let (mut touched, mut of_devices) = (Change::default(), rows.of_devices.into_iter());
@@ -161,9 +188,10 @@ impl AnalyzeState {
             self.devices[slot].apply_counts(entry, &mut self.metrics);
             touched.touch(slot);
         }
-        self.forget(&touched, dedupe);
+        self.forget(&touched, rows.dedupe);
         if let Some(cut) = rows.cut {
-            self.forget_all(cut);
+            self.forget_all(cut.age);
+            self.forget_chunks(cut.chunks);
         }
         Ok(())
     }
@@ -174,36 +202,61 @@ impl AnalyzeState {
     }
 
     #[cfg(test)]
+    pub(super) fn indexes(&self) -> usize {
+        assert_eq!(self.indexes, self.devices.iter().map(Device::indexes).sum::<usize>());
+        self.indexes
+    }
+
+    #[cfg(test)]
     pub(super) fn metrics(&self) -> usize {
         self.metrics.len()
     }
 
     /// Lets go of identities older than `dedupe`, in the devices that `change` names.
-    pub(super) fn forget(&mut self, change: &Change, dedupe: Micros) {
+    fn forget(&mut self, change: &Change, dedupe: Micros) {
         for slot in &change.slots {
-            let (_, more) = self.devices[*slot].forget(dedupe);
+            let device = &mut self.devices[*slot];
+            let (_, more) = device.forget(dedupe);
             self.size = self.size.saturating_add_signed(more);
+            self.indexes = self.indexes.saturating_add_signed(device.more_indexes());
         }
     }
 
     /// Where telling repeats takes more than `bytes_max`, forgets what lies furthest behind the newest of its device,
-    /// down to three quarters of that: it must not be done over and over.
-    pub(super) fn forget_early(&mut self, bytes_max: usize) {
-        if self.size <= bytes_max {
+    /// down to three quarters of that: it must not be done over and over. What is newer than [`AGE_MIN`] is only forgotten
+    /// where that is not enough, of the devices with most of it: those whose clocks stand still.
+    fn forget_early(&mut self, bytes_max: usize) {
+        if self.size <= bytes_max.max(self.enough) {
             return;
         }
-        let mut ages: Vec<_> = self.devices.iter().flat_map(Device::ages).collect();
-        ages.sort_unstable();
-        let chunks: usize = ages.iter().map(|(_, size)| size).sum();
-        let mut left = (bytes_max / 4 * 3).saturating_sub(self.size.saturating_sub(chunks));
-        let too_old = ages.into_iter().find(|(_, size)| {
-            let fits = *size <= left;
-            left = left.saturating_sub(*size);
-            !fits
-        });
-        let cut = too_old.map_or(Micros::MAX, |(age, _)| age.saturating_sub(1));
-        self.forgotten += self.forget_all(cut);
+        let room = bytes_max / 4 * 3;
+        let too_old = beyond(self.devices.iter().flat_map(Device::ages), room);
+        let mut cut = Cut {
+            age: too_old.map_or(Micros::MAX, |age| age.saturating_sub(1).max(AGE_MIN)),
+            chunks: usize::MAX,
+        };
+        self.forgotten += self.forget_all(cut.age);
+        if self.size > room {
+            let chunks: usize = self.devices.iter().flat_map(Device::places).map(|(_, size)| size).sum();
+            let room = room.saturating_sub(self.size.saturating_sub(chunks));
+            let too_many = beyond(self.devices.iter().flat_map(Device::places), room);
+            cut.chunks = too_many.map_or(usize::MAX, |place| place.max(CHUNKS_MIN));
+            self.forgotten += self.forget_chunks(cut.chunks);
+        }
+        self.enough = if self.size > room { self.size + bytes_max / 4 } else { 0 };
         self.cut = Some(cut);
+    }
+
+    /// Forgets all but the last so many chunks of rows of each device. How many rows.
+    fn forget_chunks(&mut self, chunks_max: usize) -> u64 {
+        let mut forgotten = 0;
+        for device in &mut self.devices {
+            let (rows, more) = device.forget_chunks(chunks_max);
+            forgotten += rows;
+            self.size = self.size.saturating_add_signed(more);
+            self.indexes = self.indexes.saturating_add_signed(device.more_indexes());
+        }
+        forgotten
     }
 
     /// Forgets what lies further than `dedupe` behind the newest of its device. How many rows.
@@ -213,6 +266,7 @@ impl AnalyzeState {
             let (rows, more) = device.forget(dedupe);
             forgotten += rows;
             self.size = self.size.saturating_add_signed(more);
+            self.indexes = self.indexes.saturating_add_signed(device.more_indexes());
         }
         forgotten
     }
@@ -223,11 +277,33 @@ impl AnalyzeState {
     }
 }
 
+/// What of these has no room, when those that measure least come first: the least measure of it.
+fn beyond<M: Ord + Copy>(parts: impl Iterator<Item = (M, usize)>, mut room: usize) -> Option<M> {
+    let mut parts: Vec<_> = parts.collect();
+    parts.sort_unstable();
+    let first = parts.into_iter().find(|(_, size)| {
+        let fits = *size <= room;
+        room = room.saturating_sub(*size);
+        !fits
+    });
+    first.map(|(measure, _)| measure)
+}
+
+/// What had to be forgotten for want of room.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+struct Cut {
+    /// All that lies further behind the newest of its device.
+    age: Micros,
+    /// All but the last so many chunks of rows of a device.
+    chunks: usize,
+}
+
 /// What is remembered of the rows of devices.
-#[derive(Default, Serialize, Deserialize)]
+#[derive(Serialize, Deserialize)]
 struct Rows {
-    /// For how long any is remembered, if that had to be cut.
-    cut: Option<Micros>,
+    /// For how long rows of these devices were remembered when this was written.
+    dedupe: Micros,
+    cut: Option<Cut>,
     /// In the order of the devices.
     of_devices: Vec<Vec<ChunkEntry>>,
 }

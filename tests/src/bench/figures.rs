@@ -28,31 +28,17 @@ const KEYS: [&str; 18] = [
 
 /// A figure for each round, by the key it has in the JSON.
 #[derive(Debug, Default)]
-pub(super) struct Figures {
-    rounds: BTreeMap<String, Vec<f64>>,
-    missing: BTreeMap<String, String>,
-}
+pub(super) struct Figures(BTreeMap<String, Vec<f64>>);
 
 impl Figures {
     /// One more round of `key`.
     pub(super) fn add(&mut self, key: &str, figure: f64) {
-        self.rounds.entry(key.to_owned()).or_default().push(figure);
-    }
-
-    /// Why there is no such figure.
-    pub(super) fn miss(&mut self, key: &str, reason: &str) {
-        eprintln!("bench: no {key}: {reason}");
-        self.missing.insert(key.to_owned(), reason.to_owned());
-    }
-
-    /// Why there is no such figure, where that is known.
-    pub(super) fn missing(&self, key: &str) -> Option<&str> {
-        self.missing.get(key).map(String::as_str)
+        self.0.entry(key.to_owned()).or_default().push(figure);
     }
 
     /// The median of all rounds; of an even number the mean of the two in the middle.
     pub(super) fn median(&self, key: &str) -> Option<f64> {
-        let mut figures = self.rounds.get(key)?.clone();
+        let mut figures = self.0.get(key)?.clone();
         figures.sort_unstable_by(f64::total_cmp);
         let middle = figures.len() / 2;
         let upper = *figures.get(middle)?;
@@ -61,7 +47,7 @@ impl Figures {
 
     /// The least and the most of all rounds.
     pub(super) fn range(&self, key: &str) -> Option<(f64, f64)> {
-        let figures = self.rounds.get(key)?;
+        let figures = self.0.get(key)?;
         let least = figures.iter().copied().fold(f64::INFINITY, f64::min);
         let most = figures.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         Some((least, most))
@@ -70,11 +56,9 @@ impl Figures {
     /// Every key with its median, and what else is to be said.
     pub(super) fn json(&self, more: Value) -> Value {
         let mut all = Map::new();
-        for key in KEYS.into_iter().chain(self.rounds.keys().map(String::as_str)) {
+        for key in KEYS.into_iter().chain(self.0.keys().map(String::as_str)) {
             all.insert(key.to_owned(), self.median(key).map_or(Value::Null, |figure| rounded(figure).into()));
         }
-        let missing = self.missing.iter().map(|(key, reason)| (key.clone(), reason.as_str().into()));
-        all.insert("missing".into(), missing.collect::<Map<_, _>>().into());
         if let Value::Object(more) = more {
             all.extend(more);
         }
@@ -107,15 +91,11 @@ mod tests {
         }
         figures.add("other", 1_234_567.0);
         figures.add("other", 2.0);
-        figures.miss("grouped_msgs_per_sec", "no groups");
         let json = figures.json(serde_json::json!({ "run": 1 }));
         assert_eq!((&json["ready_ms"], &json["other"]), (&3.0.into(), &617_285.0.into()));
         assert_eq!(figures.range("ready_ms"), Some((1.0, 1000.06)));
         assert!(KEYS.iter().all(|key| json.get(key).is_some()));
-        assert_eq!(
-            (&json["missing"]["grouped_msgs_per_sec"], &json["run"]),
-            (&"no groups".into(), &1.into())
-        );
+        assert_eq!(json["run"], 1);
         assert_eq!([rounded(0.012_345), rounded(12.345_6), rounded(0.0)], [0.01235, 12.35, 0.0]);
     }
 }

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::{figures::Figures, goals::GROUPS, options::Plan};
 
-/// The table; what was not measured is left out, but for what is known not to be there.
+/// The table; what was not measured is left out.
 pub(super) fn of(figures: &Figures, plan: &Plan) -> String {
     let mut text = String::new();
     let mut line = |columns: [&str; 5]| {
@@ -18,19 +18,11 @@ pub(super) fn of(figures: &Figures, plan: &Plan) -> String {
         let mut any = false;
         for one in *group {
             let goal = one.goal.map_or(String::new(), |goal| goal.to_string());
-            match (figures.median(one.key), figures.range(one.key)) {
-                (Some(median), Some((least, most))) => {
-                    let met =
-                        one.goal.map_or("", |goal| if goal.is_met_by(median) { "met" } else { "not met" });
-                    let range = format!("{} – {}", short(least), short(most));
-                    line([one.text, &short(median), &range, &goal, met]);
-                    any = true;
-                }
-                _ => {
-                    if let Some(reason) = figures.missing(one.key) {
-                        line([one.text, "none", "", &goal, reason]);
-                    }
-                }
+            if let (Some(median), Some((least, most))) = (figures.median(one.key), figures.range(one.key)) {
+                let met = one.goal.map_or("", |goal| if goal.is_met_by(median) { "met" } else { "not met" });
+                let range = format!("{} – {}", short(least), short(most));
+                line([one.text, &short(median), &range, &goal, met]);
+                any = true;
             }
         }
         if any {

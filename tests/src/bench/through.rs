@@ -17,7 +17,7 @@ use super::{
     options::Plan,
     send::{Load, Sent, send},
 };
-use crate::{Child, Console, Site, lake, site::program};
+use crate::{Child, Console, Site, lake};
 
 /// Samples of a message that has many, and metrics of each sample.
 const SAMPLES: u16 = 20;
@@ -82,17 +82,6 @@ impl Way {
         }
         site
     }
-}
-
-/// Why Millstream does not take this topology, if so.
-pub(super) fn refused(way: Way) -> Option<String> {
-    let site = way.site();
-    let mut check = program("millstream");
-    check.arg("check").arg("--config").arg(site.path("millstream.yaml"));
-    let ended = Child::start(check).ended();
-    // Without the path of its file, which is gone by then.
-    let said = ended.out.into_iter().chain(ended.err).next().unwrap_or_default();
-    (ended.code != Some(0)).then(|| said.rsplit("millstream.yaml:").next().unwrap_or_default().to_owned())
 }
 
 /// One round.

@@ -2,6 +2,10 @@
 
 use std::process::ExitCode;
 
+/// That of `millstream`: the library floor is held against it.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     tests::bench::main()
 }

@@ -58,7 +58,7 @@ fn series(site: &Site) -> Vec<PathBuf> {
 }
 
 /// The pace of [`series`] at which it takes some seconds on any machine.
-const PACE: [&str; 2] = ["--speed", "500"];
+const PACE: [&str; 2] = ["--speed", "200"];
 
 /// `device-sim replay` of [`series`] at [`PACE`].
 fn paced_replay(broker: &Mosquitto, series: &[PathBuf]) -> Child {

@@ -151,7 +151,11 @@ fn bytes_of(connection: &Connection, letter: i64) -> rusqlite::Result<(Bytes, Op
     let mut select = connection.prepare_cached("SELECT bytes, sum FROM dead WHERE letter = ?1")?;
     select.query_row([letter], |row| {
         let sum = row.get(1)?;
-        let bytes = checked(row.get_ref(0)?.as_blob()?, sum, format_args!("dead letter {letter}"))?;
+        let bytes = checked(
+            row.get_ref(0)?.as_blob()?,
+            sum,
+            format_args!("dead letter {letter} (let it go by `dead drop {letter}`)"),
+        )?;
         Ok((Bytes::copy_from_slice(bytes), sum))
     })
 }

@@ -31,6 +31,9 @@ pub(super) struct Chunk {
     index: Option<Box<Index>>,
 }
 
+/// What an index takes for a row and beside its rows, about.
+const INDEX_COST: (usize, usize) = (size_of::<u64>() + 2, size_of::<Index>() + 128);
+
 /// The rows of a chunk that was looked into, until nobody does any more.
 #[derive(Debug, Default)]
 struct Index {
@@ -89,13 +92,22 @@ impl Chunk {
         index.rows.contains(&hash(row))
     }
 
-    /// Lets go of an index that was not used since the last time. Whether there is one left.
-    pub(super) fn rest(&mut self) -> bool {
-        let used = self.index.as_mut().is_some_and(|index| std::mem::take(&mut index.used));
-        if !used {
+    /// Lets go of an index that was not used since the last time.
+    pub(super) fn rest(&mut self) {
+        if !self.index.as_mut().is_some_and(|index| std::mem::take(&mut index.used)) {
             self.index = None;
         }
-        used
+    }
+
+    /// Lets go of the index in any case.
+    pub(super) fn drop_index(&mut self) {
+        self.index = None;
+    }
+
+    /// What the index takes of memory.
+    pub(super) fn index_size(&self) -> usize {
+        let (row, rest) = INDEX_COST;
+        self.index.as_ref().map_or(0, |index| index.rows.capacity() * row + rest)
     }
 
     pub(super) fn is_saved(&self) -> bool {
