@@ -63,7 +63,7 @@ impl Collection {
             return Ok(());
         }
         self.rows += rows.num_rows();
-        self.bytes += rows.get_array_memory_size();
+        self.bytes += bytes_of(&rows)?;
         match self.groups.iter_mut().find(|group| group.key == key) {
             Some(group) => group.add(rows),
             None => {
@@ -111,6 +111,11 @@ impl Group {
         }
         Ok(())
     }
+}
+
+/// Bytes of the rows, each once: the columns of a frame share memory.
+fn bytes_of(rows: &RecordBatch) -> Result<usize, FrameError> {
+    rows.columns().iter().try_fold(0, |bytes, column| Ok(bytes + column.to_data().get_slice_memory_size()?))
 }
 
 #[cfg(test)]
