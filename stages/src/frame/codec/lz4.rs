@@ -2,9 +2,11 @@
 //!
 //! Format: [LZ4 frame](https://github.com/lz4/lz4/blob/dev/doc/lz4_Frame_format.md).
 
+mod block;
+
 use std::io::Read;
 
-use lz4_flex::{block::decompress_into, frame::FrameDecoder};
+use lz4_flex::frame::FrameDecoder;
 
 use crate::frame::FrameError;
 
@@ -44,7 +46,7 @@ fn decompress_blocks(mut blocks: &[u8], mut out: &mut [u8]) -> Result<(), FrameE
         let (block, rest) = rest.split_at_checked(length_bytes).ok_or(FrameError::Damaged)?;
         blocks = rest;
         let filled = if length & STORED == 0 {
-            decompress_into(block, out).map_err(|_| FrameError::Damaged)?
+            block::decompress(block, out).ok_or(FrameError::Damaged)?
         } else {
             out.get_mut(..block.len()).ok_or(FrameError::Damaged)?.copy_from_slice(block);
             block.len()

@@ -176,6 +176,21 @@ fn plain_lz4_frames_begin_as_the_fast_way_expects() {
 
 proptest! {
     #[test]
+    fn repeats_of_any_period_and_length_are_read(
+        pieces in vec((vec(any::<u8>(), 0..40), 1..40_usize, 0..300_usize), 0..12)
+    ) {
+        let mut bytes: Vec<u8> = Vec::new();
+        for (literals, back, length) in pieces {
+            bytes.extend(literals);
+            let from = bytes.len().saturating_sub(back);
+            let repeated: Vec<_> = bytes[from..].iter().copied().cycle().take(length).collect();
+            bytes.extend(repeated);
+        }
+        let packed = compressed(&bytes, FrameInfo::new().block_size(BlockSize::Max64KB));
+        prop_assert_eq!(decompressed(&packed, bytes.len()).unwrap(), bytes);
+    }
+
+    #[test]
     fn columns_of_any_type_are_read_as_arrow_reads_them(
         rows in vec(
             (any::<i64>(), option::of(any::<i64>()), option::of(".{0,9}"), option::of("[a-c]"), option::of(any::<bool>())),
