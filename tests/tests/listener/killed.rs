@@ -19,7 +19,7 @@ const QUICK: &str = "store: { age_secs: 1, age_secs_max: 1 }";
 /// How long each process lives after it has come up.
 const LIVES: [u64; 8] = [250, 0, 120, 400, 30, 300, 60, 200];
 
-const MESSAGES: u32 = 4000;
+const MESSAGES: u32 = 40_000;
 
 /// As many as a sender has under way.
 const WINDOW: usize = 40;
