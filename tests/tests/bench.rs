@@ -7,7 +7,7 @@ use std::fs;
 use serde_json::Value;
 use tests::{Child, program};
 
-/// What the issue of performance asks for, and anybody may rely on.
+/// Keys that programs which read the figures may rely on.
 const KEYS: [&str; 12] = [
     "broker_floor_msgs_per_sec",
     "listener_msgs_per_sec",

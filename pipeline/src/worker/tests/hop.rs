@@ -120,8 +120,9 @@ async fn a_hop_waits_for_what_stands_in_the_queue_within_it() {
         }
     };
     timeout(Duration::from_secs(20), taken).await.expect("the hop takes the frame");
-    // A worker that went on would be through by the time these are.
+    // A worker that went on would be through in one commit, which takes a few milliseconds.
     for _ in 0..20 {
+        sleep(Duration::from_millis(10)).await;
         assert_eq!(bench.queues.depth(QueueName::Analyze).await.unwrap().frames, 1);
     }
     assert_eq!(bench.queues.books().await.unwrap()["analyze"].consumed, 10);
