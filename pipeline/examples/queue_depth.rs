@@ -12,7 +12,6 @@ use std::{
 };
 
 use anyhow::Context;
-use bytes::Bytes;
 use millstream::{
     database::Database,
     queue::{
@@ -106,7 +105,7 @@ async fn publish(queues: &SqliteQueues, queue: QueueName, from: u64, to: u64) ->
         id: FrameId::ingested(1, number),
         lane: Lane((number % u64::from(LANES)) as u16),
         rows: 100,
-        bytes: Bytes::from(vec![number as u8; BYTES]),
+        bytes: vec![number as u8; BYTES].into(),
     };
     let entries = (from..to).map(|number| Publish { queue, frame: frame(number) }).collect();
     Ok(queues.publish(entries).await.into_iter().collect::<Result<(), _>>()?)

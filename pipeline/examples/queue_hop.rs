@@ -131,7 +131,12 @@ fn limits() -> ReceiveLimits {
 
 fn frame(number: u32, bytes: usize) -> EncodedFrame {
     let lane = Lane(number as u16 % LANES);
-    EncodedFrame { id: FrameId::ingested(1, number.into()), lane, rows: 100, bytes: body(number, bytes) }
+    EncodedFrame {
+        id: FrameId::ingested(1, number.into()),
+        lane,
+        rows: 100,
+        bytes: body(number, bytes).into(),
+    }
 }
 
 fn body(number: u32, bytes: usize) -> Bytes {

@@ -12,6 +12,7 @@ pub mod error;
 pub mod failpoint;
 pub mod ingest;
 pub mod lake;
+mod memory;
 pub mod meter;
 pub mod notify;
 pub mod process;

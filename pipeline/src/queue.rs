@@ -16,6 +16,7 @@
 //!   of the lane that holds the most.
 
 mod balance;
+mod body;
 mod dead;
 mod entry;
 mod error;
@@ -29,6 +30,7 @@ use stages::{frame::Lane, plan::Counts};
 
 pub use self::{
     balance::{Account, Audit, Balance, Holding, Miscount, Overview},
+    body::Body,
     dead::{Batch, DeadFilter, KeptLetter, Moved, Span},
     entry::{
         Commit, DeadLetter, Delivery, Depth, EncodedFrame, Holder, NumberedDelta, Publish, Receipt,

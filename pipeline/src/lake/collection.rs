@@ -9,6 +9,8 @@ use stages::{
     store::{self, Dataset, Partition},
 };
 
+use crate::memory::Memory;
+
 /// So many batches of frames are joined into one: a batch of a few rows costs more in columns than
 /// in rows. And as soon as they have so many rows, since joining them takes their memory once more.
 const JOINED_BATCHES: usize = 64;
@@ -63,7 +65,8 @@ impl Collection {
             return Ok(());
         }
         self.rows += rows.num_rows();
-        self.bytes += rows.get_array_memory_size();
+        // What is more than that is gone once they are joined.
+        self.bytes += Memory::of(&rows).needed;
         match self.groups.iter_mut().find(|group| group.key == key) {
             Some(group) => group.add(rows),
             None => {

@@ -6,7 +6,7 @@ mod tests;
 use std::{mem, sync::Arc, time::Duration};
 
 use stages::{
-    frame::{self, Frame, FrameError},
+    frame::{Frame, FrameError},
     plan::Counts,
     store::{self, Dataset, Granularity, Partition},
 };
@@ -364,7 +364,7 @@ struct Held {
 fn decode(deliveries: Vec<Delivery>) -> (Vec<Held>, Vec<(Receipt, String)>) {
     let (mut frames, mut refused) = (Vec::new(), Vec::new());
     for Delivery { receipt, frame, .. } in deliveries {
-        match frame::decode(&frame.bytes) {
+        match frame.bytes.frame() {
             Ok(frame) => match Dataset::of(frame.header.kind) {
                 Some(dataset) => match store::check(dataset, &frame.rows) {
                     Ok(()) => {

@@ -2,7 +2,7 @@
 
 use std::{mem, panic::resume_unwind, sync::Arc, time::Duration};
 
-use stages::frame::{self, Alerts, FrameError, FrameId};
+use stages::frame::{Alerts, FrameError, FrameId};
 use tokio::task::JoinSet;
 
 use super::{
@@ -61,7 +61,7 @@ impl Letter {
     /// # Errors
     /// When its frame is not one of a single alert.
     pub(super) fn of(delivery: &Delivery) -> Result<Self, FrameError> {
-        let frame = frame::decode(&delivery.frame.bytes)?;
+        let frame = delivery.frame.bytes.frame()?;
         let alerts = Alerts::of(&frame)?;
         if alerts.len() != 1 {
             return Err(FrameError::Batches);

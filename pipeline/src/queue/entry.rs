@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use stages::{
-    frame::{self, Frame, FrameError, FrameId, Lane},
+    frame::{Frame, FrameError, FrameId, Lane},
     plan::Counts,
 };
 
-use super::QueueName;
+use super::{Body, QueueName};
 use crate::database::Owner;
 
 /// A frame as it crosses a queue.
@@ -21,16 +20,16 @@ pub struct EncodedFrame {
     /// How many rows it has.
     pub rows: u32,
     /// The frame in the one codec.
-    pub bytes: Bytes,
+    pub bytes: Body,
 }
 
 impl EncodedFrame {
     /// Encodes a frame.
     ///
     /// # Errors
-    /// Those of [`frame::encode`].
+    /// Those of [`Body::of`].
     pub fn of(frame: &Frame) -> Result<Self, FrameError> {
-        let bytes = frame::encode(frame)?.into();
+        let bytes = Body::of(frame)?;
         let rows = u32::try_from(frame.rows.num_rows()).unwrap_or(u32::MAX);
         Ok(Self { id: frame.header.id, lane: frame.header.lane, rows, bytes })
     }

@@ -9,6 +9,7 @@ mod commit;
 mod dead;
 mod depth;
 mod guard;
+mod handover;
 mod lease;
 mod line;
 mod options;
@@ -19,9 +20,12 @@ mod shed;
 mod signals;
 mod tally;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicI64, AtomicU32, Ordering},
+use std::{
+    mem,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, AtomicU32, Ordering},
+    },
 };
 
 use rusqlite::Connection;
@@ -30,6 +34,7 @@ use tracing::warn;
 pub(crate) use self::options::PUT_OFF_MAX;
 pub use self::options::{Clock, SqliteOptions};
 use self::{
+    handover::Handover,
     signals::Signals,
     tally::{Tally, Touched},
 };
@@ -48,6 +53,7 @@ struct Inner {
     database: Database,
     options: SqliteOptions,
     signals: Arc<Signals>,
+    handover: Arc<Handover>,
     owners_checked_at: AtomicI64,
 }
 
@@ -92,6 +98,7 @@ impl SqliteQueues {
             database,
             options,
             signals: Arc::new(Signals::new(bytes)),
+            handover: Arc::default(),
             owners_checked_at: AtomicI64::new(i64::MIN),
         };
         Self { inner: Arc::new(inner) }
@@ -129,15 +136,19 @@ impl SqliteQueues {
     ) -> Pending<(T, Touched), QueueError> {
         let (signals, now) = (self.inner.signals.clone(), self.options().clock.now());
         let SqliteOptions { notify_bytes_max, notify_dead_bytes_max, .. } = self.inner.options;
+        let (handover, settled) = (self.inner.handover.clone(), self.inner.handover.clone());
         let counted = move |connection: &Connection| {
             let mut tally = Tally::default();
             let value = work(connection, &mut tally)?;
+            let written = mem::take(&mut tally.written);
             let mut touched = tally.write(connection)?;
             shed::shed(connection, &mut touched, QueueName::Notify, notify_bytes_max, now)?;
             shed::forget(connection, &mut touched, QueueName::Notify, notify_dead_bytes_max)?;
+            written.into_iter().for_each(|written| handover.offer(written));
             Ok((value, touched))
         };
         let wake = move |result: &Result<(T, Touched), QueueError>| {
+            settled.settle(result.is_ok());
             if let Ok((_, touched)) = result {
                 signals.send(touched);
                 if touched.shed > 0 {

@@ -2,7 +2,6 @@
 
 use std::{collections::BTreeMap, panic::resume_unwind, slice, sync::Arc, time::Duration};
 
-use bytes::Bytes;
 use stages::{
     frame::{Alerts, Frame, Lane},
     hop::{Hop, HopError},
@@ -26,7 +25,7 @@ use crate::{
     error::Class,
     failpoint::fail_point,
     notify::Recipients,
-    queue::{Commit, Delivery, Holder, Publish, QueueError, Queues, ReceiveLimits, Verdict},
+    queue::{Body, Commit, Delivery, Holder, Publish, QueueError, Queues, ReceiveLimits, Verdict},
     route,
     state::StateStore,
 };
@@ -333,7 +332,7 @@ impl StageWorker {
     ) -> Result<(Vec<Known>, Step), String> {
         let (hop, recipients) = (self.hop.clone(), self.recipients.clone());
         let queues = self.queues.clone();
-        let frames: Vec<Bytes> = run.iter().map(|delivery| delivery.frame.bytes.clone()).collect();
+        let frames: Vec<Body> = run.iter().map(|delivery| delivery.frame.bytes.clone()).collect();
         let plan = move || {
             let step = match (manner, frames.first()) {
                 (Manner::InPieces { attempts }, Some(first)) => {

@@ -6,9 +6,8 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
-use bytes::Bytes;
 use stages::{
-    frame::{self, Frame, FrameError, Header, Kind},
+    frame::{Frame, FrameError, Header, Kind},
     hop::{self, Hop, HopError, Part},
     plan::{Counts, Delta, Port, StateError},
     stage::{LaneState, Stage},
@@ -20,7 +19,7 @@ use super::{
 };
 use crate::{
     notify::Recipients,
-    queue::{DeadLetter, EncodedFrame, NumberedDelta, Publish, QueueError, QueueName},
+    queue::{Body, DeadLetter, EncodedFrame, NumberedDelta, Publish, QueueError, QueueName},
     route,
 };
 
@@ -102,11 +101,11 @@ pub(super) fn plan_joined(
     hop: &Hop,
     recipients: &Recipients,
     known: &mut [Known],
-    run: &[Bytes],
+    run: &[Body],
 ) -> Result<Step, HopError> {
     let mut frames: Vec<Frame> = Vec::with_capacity(run.len());
-    for bytes in run {
-        let frame = frame::decode(bytes)?;
+    for body in run {
+        let frame = body.frame()?;
         let alike = |first: &Frame| {
             let kind = frame.header.kind;
             kind != Kind::Tick && first.header.kind == kind && first.rows.schema() == frame.rows.schema()
@@ -140,10 +139,10 @@ pub(super) fn plan_pieces(
     hop: &Hop,
     recipients: &Recipients,
     known: &mut [Known],
-    (bytes, attempts): (&Bytes, u32),
+    (body, attempts): (&Body, u32),
     check: impl Fn(&Publish) -> Result<(), QueueError>,
 ) -> Result<Step, HopError> {
-    let frame = frame::decode(bytes)?;
+    let frame = body.frame()?;
     let piece = |name: &str, rows: Range<usize>| {
         let id = frame.header.id.published(hop.first().name(), 0, name, rows.start);
         let header = Header { id, ..frame.header.clone() };

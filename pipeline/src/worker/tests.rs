@@ -128,7 +128,7 @@ async fn state_is_found_again_by_the_next_worker() {
 async fn a_frame_that_is_none_becomes_a_dead_letter_and_the_lane_goes_on() {
     let bench = Bench::new().await;
     let good = EncodedFrame::of(&readings(0, 10)).unwrap();
-    let bytes = Bytes::from_static(b"no frame");
+    let bytes = Bytes::from_static(b"no frame").into();
     bench.publish(EncodedFrame { id: FrameId::ingested(1, 9), bytes, ..good.clone() }).await;
     bench.publish(good).await;
     let (analyze, alert) = bench.work().await;
@@ -139,7 +139,7 @@ async fn a_frame_that_is_none_becomes_a_dead_letter_and_the_lane_goes_on() {
 async fn nothing_overtakes_a_frame_that_cannot_be_settled() {
     let bench = Bench::new().await;
     let good = EncodedFrame::of(&readings(0, 10)).unwrap();
-    let bytes = Bytes::from(vec![0; 200_000]);
+    let bytes = vec![0; 200_000].into();
     bench.publish(EncodedFrame { id: FrameId::ingested(1, 9), bytes, ..good.clone() }).await;
     bench.publish(good).await;
     let limits = ReceiveLimits { frames: 9, bytes: 1 << 20, wait: Duration::ZERO };

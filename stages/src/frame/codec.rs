@@ -7,12 +7,16 @@
 //! XXH3, 64 bits, little endian. A reader of Arrow stops at the end of the stream and never sees it; a
 //! writer in another language may leave it out. So any language with Arrow can read and write frames.
 
+mod lz4;
+mod reader;
+#[cfg(test)]
+mod tests;
+
 use std::{panic, str::FromStr, sync::Arc};
 
-use arrow_array::{RecordBatch, RecordBatchOptions};
+use arrow_array::RecordBatch;
 use arrow_ipc::{
     CompressionType, MetadataVersion,
-    reader::StreamReader,
     writer::{IpcWriteOptions, StreamWriter},
 };
 use arrow_schema::{Metadata, Schema};
@@ -64,7 +68,7 @@ pub fn encode(frame: &Frame) -> Result<Vec<u8>, FrameError> {
 /// is none of those, or there is not exactly one record batch.
 pub fn decode(bytes: &[u8]) -> Result<Frame, FrameError> {
     let stream = checked(bytes)?;
-    // Arrow's reader panics on some streams that no writer of Arrow makes.
+    // Arrow panics on some record batches that no writer of Arrow makes.
     panic::catch_unwind(|| read(stream)).unwrap_or(Err(FrameError::Damaged))
 }
 
@@ -79,18 +83,11 @@ fn checked(bytes: &[u8]) -> Result<&[u8], FrameError> {
 }
 
 fn read(bytes: &[u8]) -> Result<Frame, FrameError> {
-    let mut batches = StreamReader::try_new(bytes, None)?;
-    let schema = batches.schema();
+    let mut stream = reader::Stream::new(bytes);
+    let schema = stream.schema()?;
     let (version, header) = header(schema.metadata())?;
-    let rows = batches.next().ok_or(FrameError::Batches)??;
-    if batches.next().is_some() {
-        return Err(FrameError::Batches);
-    }
     // Rows compare and join by their columns alone: the header stands beside them.
-    let bare = Arc::new(Schema::new(schema.fields().clone()));
-    // A tick has no column to count rows by.
-    let count = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
-    let rows = RecordBatch::try_new_with_options(bare, rows.columns().to_vec(), &count)?;
+    let rows = stream.rows(&Arc::new(schema.with_metadata(Metadata::default())))?;
     let rows = if version < FORMAT_VERSION { upgraded(header.kind, rows)? } else { rows };
     Ok(Frame { header, rows })
 }

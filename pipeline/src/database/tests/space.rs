@@ -66,6 +66,6 @@ async fn what_a_backlog_took_is_given_back_while_processes_run() {
     assert!(run.is_empty(), "it is held");
     drop(other);
     let run = queues.receive(QueueName::Store, queues.holder(), limits).await.expect("received");
-    assert_eq!(run[0].frame.bytes, vec![99; FRAME_BYTES], "what was there still is");
+    assert_eq!(*run[0].frame.bytes, vec![99; FRAME_BYTES], "what was there still is");
     assert_eq!(queues.audit(true).await.expect("audited").miscounts, []);
 }

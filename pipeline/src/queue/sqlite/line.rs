@@ -5,12 +5,13 @@ use rusqlite::{Connection, Row, params};
 use stages::frame::{FrameId, Lane};
 
 use super::{
+    handover::Place,
     lease::{SUSPECT, company},
     receive::{Lines, Look},
 };
 use crate::{
     database::checked,
-    queue::{Delivery, EncodedFrame, Holder, QueueName, Receipt, ReceiveLimits},
+    queue::{Body, Delivery, EncodedFrame, Holder, QueueName, Receipt, ReceiveLimits},
 };
 
 /// Leases what is next to `holder`; nothing when all that waits is kept from it.
@@ -121,8 +122,7 @@ fn collect(
     run: &mut Run,
 ) -> rusqlite::Result<bool> {
     let mut statement = connection.prepare_cached(
-        "SELECT seq, lane, id, frame.rows, frame.bytes, attempts, losses, body.bytes, body.sum
-         FROM frame JOIN body USING (seq)
+        "SELECT seq, lane, id, rows, bytes, attempts, losses, published_at FROM frame
          WHERE queue = ?1 AND line = ?2 AND holder IS NULL ORDER BY seq",
     )?;
     let mut waiting = statement.query(params![look.queue as i64, line])?;
@@ -133,18 +133,35 @@ fn collect(
         if !run.takes(row.get::<_, u32>(4)? as usize, losses) {
             return Ok(false);
         }
-        run.deliveries.push(delivery(row, look, holder, losses >= SUSPECT)?);
+        run.deliveries.push(delivery(connection, row, look, holder, losses >= SUSPECT)?);
     }
     Ok(run.deliveries.len() < run.frames)
 }
 
-fn delivery(row: &Row<'_>, look: &Look, holder: Holder, suspect: bool) -> rusqlite::Result<Delivery> {
+fn delivery(
+    connection: &Connection,
+    row: &Row<'_>,
+    look: &Look,
+    holder: Holder,
+    suspect: bool,
+) -> rusqlite::Result<Delivery> {
     let id = FrameId(row.get(2)?);
-    let bytes = checked(row.get_ref(7)?.as_blob()?, row.get(8)?, "a frame")?;
-    let bytes = Bytes::copy_from_slice(bytes);
+    let place = Place { seq: row.get(0)?, id, published_at: row.get(7)? };
+    let bytes = match look.handover.take(place) {
+        Some(body) => body,
+        None => read(connection, place.seq)?,
+    };
     let frame = EncodedFrame { id, lane: Lane(row.get(1)?), rows: row.get(3)?, bytes };
-    let receipt = Receipt { queue: look.queue, frame: id, seq: row.get(0)?, holder, lease: look.lease };
+    let receipt = Receipt { queue: look.queue, frame: id, seq: place.seq, holder, lease: look.lease };
     Ok(Delivery { receipt, frame, attempts: row.get(5)?, suspect })
+}
+
+/// The content of a frame, as the file has it.
+fn read(connection: &Connection, seq: i64) -> rusqlite::Result<Body> {
+    connection.prepare_cached("SELECT bytes, sum FROM body WHERE seq = ?1")?.query_row([seq], |row| {
+        let bytes = checked(row.get_ref(0)?.as_blob()?, row.get(1)?, "a frame")?;
+        Ok(Bytes::copy_from_slice(bytes).into())
+    })
 }
 
 fn holds_suspect(connection: &Connection, look: &Look) -> rusqlite::Result<bool> {

@@ -6,7 +6,11 @@ use rusqlite::{Connection, Row, params};
 use stages::frame::Micros;
 use tokio::{select, time::sleep};
 
-use super::{SqliteQueues, depth, tally::Tally};
+use super::{
+    SqliteQueues, depth,
+    handover::{Place, Written},
+    tally::Tally,
+};
 use crate::{
     clock::micros,
     database::{Durability, checksum},
@@ -121,6 +125,10 @@ pub(super) fn insert(
         let row = params![*queue as i64, line, frame.lane.0, frame.id.0, frame.rows, bytes, window.now];
         let seq = frames.insert(row)?;
         bodies.execute(params![seq, &frame.bytes[..], checksum(&frame.bytes)])?;
+        if frame.bytes.decoded_bytes().is_some() {
+            let place = Place { seq, id: frame.id, published_at: window.now };
+            tally.written.push(Written { queue: *queue, place, body: frame.bytes.clone() });
+        }
         tally.added(*queue, frame.rows.into(), bytes);
         added += 1;
     }

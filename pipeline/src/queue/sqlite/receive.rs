@@ -9,7 +9,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::{LEASES, SqliteQueues, lease, line, signals::Signals, tally::Tally};
+use super::{LEASES, SqliteQueues, handover::Handover, lease, line, signals::Signals, tally::Tally};
 use crate::{
     clock::micros,
     database::{Durability, Registration},
@@ -119,9 +119,11 @@ impl SqliteQueues {
             max_attempts: options.max_attempts,
             recheck,
             registration: self.database().registration(),
+            handover: self.inner.handover.clone(),
         };
         let signals = self.inner.signals.clone();
         let work = move |connection: &Connection, tally: &mut Tally| {
+            look.handover.expect(look.queue);
             look.return_unclaimed(connection, tally, &signals)?;
             let (deliveries, due) = look.find(connection, tally, holder)?;
             let due_in = due.map(|due| Duration::from_micros((due - now).max(0).cast_unsigned()));
@@ -180,6 +182,7 @@ pub(super) struct Look {
     max_attempts: u32,
     recheck: bool,
     registration: Arc<Registration>,
+    pub(super) handover: Arc<Handover>,
 }
 
 impl Look {

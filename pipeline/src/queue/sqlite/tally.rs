@@ -2,12 +2,15 @@
 
 use rusqlite::{Connection, Row, params};
 
+use super::handover::Written;
 use crate::queue::QueueName;
 
 /// The sum of one write's changes.
 #[derive(Default)]
 pub(super) struct Tally {
     queues: [Change; QueueName::ALL.len()],
+    /// Frames that need not be read from the file.
+    pub(super) written: Vec<Written>,
 }
 
 #[derive(Clone, Copy, Default)]
