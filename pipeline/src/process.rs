@@ -1,22 +1,28 @@
 //! The parts of a topology that one process runs: all of them (`up`), or some (`run STAGE…`).
 
+mod dry;
+mod open;
 mod part;
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use stages::stage::Stage;
 use tokio::{
     sync::watch,
     task::{JoinError, JoinSet},
-    time::{sleep, timeout},
+    time::timeout,
 };
 use tracing::{info, warn};
 
-pub use self::part::Part;
+use self::dry::{frames_left, until_dry};
+pub use self::{
+    open::{data_file, look_at_queues, open_queues},
+    part::Part,
+};
 use crate::{
     config::Config,
     console::{Console, ConsoleError, View},
-    database::{Database, DatabaseError},
+    database::DatabaseError,
     ingest::{Door, Ingest, IngestError},
     lake::{CompactTask, Lake, LakeError, LakeMeters, Mode, Store},
     notify::{Notify, NotifyError, Recipients},
@@ -28,8 +34,6 @@ use crate::{
 /// Tasks of a stage on an ordered queue, as far as there are lanes for them: while one waits for its
 /// commit, another plans.
 const TASKS_MAX: u16 = 4;
-/// How often a drain looks whether the queues are dry.
-const DRAIN_POLL: Duration = Duration::from_millis(20);
 
 /// Why a process did not start, or does not go on.
 #[derive(Debug, thiserror::Error)]
@@ -359,45 +363,4 @@ fn groups(config: &Config, parts: &[Part]) -> Result<Vec<Vec<Part>>, ProcessErro
         }
     }
     Ok(groups)
-}
-
-/// The file with everything of a topology that is not in the lake yet.
-pub fn data_file(config: &Config) -> PathBuf {
-    config.data().join("millstream.db")
-}
-
-/// The queues of a topology.
-///
-/// # Errors
-/// When the data file cannot be used, or has another number of lanes.
-pub async fn open_queues(config: &Config) -> Result<Queues, ProcessError> {
-    let spare_for = Duration::from_secs(config.topology().queues.spare_secs.into());
-    let database = Database::open_with(&data_file(config), spare_for)?;
-    Ok(Queues::Sqlite(SqliteQueues::open(database, config.sqlite_options()).await?))
-}
-
-/// The queues of a topology, only to be read: nothing is created, nor is the file of an older version brought to this one.
-///
-/// # Errors
-/// When the data file cannot be read, is of another version, or has another number of lanes.
-pub async fn look_at_queues(config: &Config) -> Result<Queues, ProcessError> {
-    let database = Database::look(&data_file(config))?;
-    Ok(Queues::Sqlite(SqliteQueues::open_to_read(database, config.sqlite_options()).await?))
-}
-
-/// Waits until nothing is on its way to the lake. Alerts may wait for webhooks for as long as these like.
-async fn until_dry(queues: &Queues) -> Result<(), QueueError> {
-    let ours = QueueName::ALL.into_iter().filter(|queue| *queue != QueueName::Notify);
-    while frames_left(queues, ours.clone()).await? > 0 {
-        sleep(DRAIN_POLL).await;
-    }
-    Ok(())
-}
-
-async fn frames_left(queues: &Queues, of: impl IntoIterator<Item = QueueName>) -> Result<u64, QueueError> {
-    let mut frames = 0;
-    for queue in of {
-        frames += queues.depth(queue).await?.frames;
-    }
-    Ok(frames)
 }

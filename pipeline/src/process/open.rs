@@ -1,0 +1,34 @@
+//! The queues of a topology, as its file says.
+
+use std::{path::PathBuf, time::Duration};
+
+use super::ProcessError;
+use crate::{
+    config::Config,
+    database::Database,
+    queue::{Queues, SqliteQueues},
+};
+
+/// The file with everything of a topology that is not in the lake yet.
+pub fn data_file(config: &Config) -> PathBuf {
+    config.data().join("millstream.db")
+}
+
+/// The queues of a topology.
+///
+/// # Errors
+/// When the data file cannot be used, or has another number of lanes.
+pub async fn open_queues(config: &Config) -> Result<Queues, ProcessError> {
+    let spare_for = Duration::from_secs(config.topology().queues.spare_secs.into());
+    let database = Database::open_with(&data_file(config), spare_for)?;
+    Ok(Queues::Sqlite(SqliteQueues::open(database, config.sqlite_options()).await?))
+}
+
+/// The queues of a topology, only to be read: nothing is created, nor is the file of an older version brought to this one.
+///
+/// # Errors
+/// When the data file cannot be read, is of another version, or has another number of lanes.
+pub async fn look_at_queues(config: &Config) -> Result<Queues, ProcessError> {
+    let database = Database::look(&data_file(config))?;
+    Ok(Queues::Sqlite(SqliteQueues::open_to_read(database, config.sqlite_options()).await?))
+}
