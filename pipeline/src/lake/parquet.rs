@@ -113,6 +113,9 @@ pub fn properties(dataset: Dataset, schema: &Schema) -> Result<WriterProperties,
             builder = builder
                 .set_column_dictionary_enabled(column.clone(), false)
                 .set_column_encoding(column, Encoding::DELTA_BINARY_PACKED);
+        } else if field.name() == "anomaly_score" {
+            // Hardly two are equal: a dictionary costs four times as much, until it is given up, and saves nothing.
+            builder = builder.set_column_dictionary_enabled(ColumnPath::from("anomaly_score"), false);
         }
     }
     Ok(builder.build())
