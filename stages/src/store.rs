@@ -2,13 +2,13 @@
 //!
 //! The Parquet files themselves, and when to write them, are the business of the shell.
 
+mod arrange;
 mod compact;
+mod gather;
 mod keys;
 mod partition;
 #[cfg(test)]
 mod tests;
-
-use std::collections::BTreeMap;
 
 use arrow_array::{
     Array, BooleanArray, DictionaryArray, RecordBatch, StringArray, TimestampMicrosecondArray,
@@ -19,7 +19,9 @@ use arrow_select::filter::filter_record_batch;
 use xxhash_rust::xxh3::Xxh3;
 
 pub use self::{
+    arrange::{Run, Stretch, arrange},
     compact::{CompactOptions, StoredFile, merged_name, merges},
+    gather::Gather,
     keys::Keys,
     partition::{Granularity, Partition},
 };
@@ -121,78 +123,6 @@ pub fn columns_id(schema: &Schema) -> u64 {
 pub fn check(dataset: Dataset, rows: &RecordBatch) -> Result<(), FrameError> {
     dataset.name_values(rows)?;
     dataset.instants(rows).map(drop)
-}
-
-/// The rows of one partition as (batch, row) pairs, sorted for writing.
-pub type Run = (Partition, Vec<(usize, usize)>);
-
-/// Sorts the rows of `batches` by partition, name and instant, and cuts them at partitions. Rows
-/// equal in all three keep their order.
-///
-/// # Errors
-/// When a batch lacks a column that the dataset is sorted by.
-pub fn arrange(
-    dataset: Dataset,
-    granularity: Granularity,
-    batches: &[RecordBatch],
-) -> Result<Vec<Run>, FrameError> {
-    let ranks = Ranks::of(dataset, batches)?;
-    let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
-    let (mut numbers, mut parts): (BTreeMap<Partition, usize>, Vec<Vec<Place>>) = Default::default();
-    for (batch, rows_of_batch) in (0_u32..).zip(batches) {
-        let (names, instants) = (dataset.names(rows_of_batch)?, dataset.instants(rows_of_batch)?);
-        let mut current: Option<(Partition, usize)> = None;
-        for (row, (place, ts)) in (0_u32..).zip(instants.values().iter().enumerate()) {
-            let same = current.filter(|(partition, _)| partition.contains(*ts));
-            let (partition, number) = same.unwrap_or_else(|| {
-                let partition = granularity.partition(*ts);
-                (partition, *numbers.entry(partition).or_insert(parts.len()))
-            });
-            current = Some((partition, number));
-            if number == parts.len() {
-                // Most have one. What is not used of it takes no memory.
-                parts.push(Vec::with_capacity(if number == 0 { rows } else { 0 }));
-            }
-            let rank = ranks.of_row(batch as usize, names.key(place));
-            parts[number].push(Place { rank, ts: *ts, batch, row });
-        }
-    }
-    let run = |(partition, number): (Partition, usize)| {
-        let mut places = std::mem::take(&mut parts[number]);
-        places.sort_unstable();
-        (partition, places.iter().map(|place| (place.batch as usize, place.row as usize)).collect())
-    };
-    Ok(numbers.into_iter().map(run).collect())
-}
-
-/// Where a row lies, behind what it is sorted by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Place {
-    rank: u32,
-    ts: Micros,
-    batch: u32,
-    row: u32,
-}
-
-/// The place of each name among all names of several batches, so that sorting compares numbers.
-struct Ranks(Vec<Vec<u32>>);
-
-impl Ranks {
-    fn of(dataset: Dataset, batches: &[RecordBatch]) -> Result<Self, FrameError> {
-        let names: Vec<_> = batches.iter().map(|rows| dataset.name_values(rows)).collect::<Result<_, _>>()?;
-        let mut ranks: BTreeMap<&str, u32> =
-            names.iter().flat_map(|batch| batch.iter().flatten()).map(|name| (name, 0)).collect();
-        for (rank, place) in (0_u32..).zip(ranks.values_mut()) {
-            *place = rank;
-        }
-        let rank = |name: Option<&str>| name.and_then(|name| ranks.get(name).copied()).unwrap_or_default();
-        Ok(Self(names.iter().map(|batch| batch.iter().map(rank).collect()).collect()))
-    }
-
-    fn of_row(&self, batch: usize, key: Option<usize>) -> u32 {
-        let ranks = self.0.get(batch);
-        key.and_then(|key| ranks?.get(key).copied()).unwrap_or_default()
-    }
 }
 
 /// The rows that do not lie in `written`: what an interrupted writer already put into the lake.

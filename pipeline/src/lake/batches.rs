@@ -117,7 +117,7 @@ mod tests {
     use arrow_array::{Array, cast::AsArray, types::GenericBinaryType};
     use stages::{
         frame::{FrameId, Header, Kind, Lane, QuarantineBuilder, Refusal},
-        store::Dataset,
+        store::{Dataset, Stretch},
     };
 
     use super::*;
@@ -161,8 +161,8 @@ mod tests {
         let rows = builder.finish(header).unwrap().rows;
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("a.parquet");
-        let order: Vec<_> = (0..rows.num_rows()).map(|row| (0, row)).collect();
-        parquet::write(File::create(&path).unwrap(), Dataset::Quarantine, &[rows], &order).unwrap();
+        let all = Stretch { batch: 0, first: 0, rows: rows.num_rows().try_into().unwrap() };
+        parquet::write(File::create(&path).unwrap(), Dataset::Quarantine, &[rows], &[all]).unwrap();
 
         let file = File::open(&path).unwrap();
         let metadata = ArrowReaderMetadata::load(&file, Batches::options()).unwrap();

@@ -15,6 +15,8 @@ use crate::memory::Memory;
 /// in rows. And as soon as they have so many rows, since joining them takes their memory once more.
 const JOINED_BATCHES: usize = 64;
 const JOINED_ROWS: usize = 65_536;
+/// A batch of so many rows is left as it is, unless it holds more than a quarter beyond what its rows need.
+const WHOLE_ROWS: usize = 4096;
 
 /// Rows of frames that the store worker holds, by dataset and columns.
 #[derive(Debug, Default)]
@@ -65,15 +67,15 @@ impl Collection {
             return Ok(());
         }
         self.rows += rows.num_rows();
-        // What is more than that is gone once they are joined.
-        self.bytes += Memory::of(&rows).needed;
-        match self.groups.iter_mut().find(|group| group.key == key) {
-            Some(group) => group.add(rows),
-            None => {
-                self.groups.push(Group { key, batches: Vec::new(), small: vec![rows] });
-                Ok(())
-            }
-        }
+        let Memory { held, needed } = Memory::of(&rows);
+        let is_whole = rows.num_rows() >= WHOLE_ROWS && held <= needed + needed / 4;
+        // What the others hold beyond what they need is gone once they are joined.
+        self.bytes += if is_whole { held } else { needed };
+        let at = self.groups.iter().position(|group| group.key == key).unwrap_or_else(|| {
+            self.groups.push(Group { key, batches: Vec::new(), small: Vec::new() });
+            self.groups.len() - 1
+        });
+        self.groups[at].add(rows, is_whole)
     }
 
     /// The same frames without the rows that are `written` already.
@@ -101,7 +103,13 @@ impl Collection {
 }
 
 impl Group {
-    fn add(&mut self, rows: RecordBatch) -> Result<(), FrameError> {
+    fn add(&mut self, rows: RecordBatch, is_whole: bool) -> Result<(), FrameError> {
+        if is_whole {
+            // Rows keep the order in which they came.
+            self.join()?;
+            self.batches.push(rows);
+            return Ok(());
+        }
         self.small.push(rows);
         let rows: usize = self.small.iter().map(RecordBatch::num_rows).sum();
         if self.small.len() >= JOINED_BATCHES || rows >= JOINED_ROWS { self.join() } else { Ok(()) }

@@ -4,7 +4,6 @@ use std::{fs::File, io::BufWriter};
 
 use arrow_array::RecordBatch;
 use arrow_schema::{DataType, Schema, SchemaRef};
-use arrow_select::interleave::interleave_record_batch;
 use parquet::{
     arrow::ArrowWriter,
     basic::{Compression, Encoding, ZstdLevel},
@@ -15,18 +14,18 @@ use parquet::{
     },
     schema::types::ColumnPath,
 };
-use stages::store::Dataset;
+use stages::store::{Dataset, Gather, Stretch};
 
 use crate::failpoint::fail_point;
 
 /// Rows that are gathered at once: enough to amortise the call, little enough to stay in the cache.
-const GATHERED_ROWS: usize = 16_384;
+const GATHERED_ROWS: u32 = 16_384;
 
 /// A merged file is written in groups of rows of no more than this, encoded, so that memory stays bounded.
 const GROUP_BYTES: usize = 64 << 20;
 
-/// Writes the rows that `order` picks from `batches`, in that order, as one file. The file is
-/// complete, but not synced, on return.
+/// Writes the rows of `order` out of `batches`, in that order, as one file. The file is complete, but not synced, on
+/// return.
 ///
 /// # Errors
 /// When the file cannot be written, or there are no such rows.
@@ -34,14 +33,12 @@ pub fn write(
     file: File,
     dataset: Dataset,
     batches: &[RecordBatch],
-    order: &[(usize, usize)],
+    order: &[Stretch],
 ) -> Result<File, ParquetError> {
     let batches: Vec<&RecordBatch> = batches.iter().collect();
     let Some(schema) = batches.first().map(|batch| batch.schema()) else { return Ok(file) };
     let mut writer = Writer::new(file, dataset, schema)?;
-    for picked in order.chunks(GATHERED_ROWS) {
-        writer.write(&batches, picked)?;
-    }
+    writer.write(&batches, order)?;
     writer.finish()
 }
 
@@ -54,17 +51,29 @@ impl Writer {
         Ok(Self(ArrowWriter::try_new(BufWriter::new(file), schema, Some(properties))?))
     }
 
-    /// Appends the rows that `order` picks from `batches`.
-    pub(super) fn write(
-        &mut self,
-        batches: &[&RecordBatch],
-        order: &[(usize, usize)],
-    ) -> Result<(), ParquetError> {
-        if order.is_empty() {
-            return Ok(());
+    /// Appends the rows of `order` out of `batches`.
+    pub(super) fn write(&mut self, batches: &[&RecordBatch], order: &[Stretch]) -> Result<(), ParquetError> {
+        let Some(mut gather) = Gather::of(batches) else { return Ok(()) };
+        let (mut gathered, mut room) = (Vec::new(), GATHERED_ROWS);
+        for stretch in order {
+            let mut left = *stretch;
+            while left.rows >= room {
+                let (fitting, others) = left.split(room);
+                gathered.push(fitting);
+                self.append(&gather.take(&gathered)?)?;
+                gathered.clear();
+                (left, room) = (others, GATHERED_ROWS);
+            }
+            if left.rows > 0 {
+                room -= left.rows;
+                gathered.push(left);
+            }
         }
-        let rows = interleave_record_batch(batches, order).map_err(ParquetError::from)?;
-        self.0.write(&rows)?;
+        if gathered.is_empty() { Ok(()) } else { self.append(&gather.take(&gathered)?) }
+    }
+
+    fn append(&mut self, rows: &RecordBatch) -> Result<(), ParquetError> {
+        self.0.write(rows)?;
         if self.0.in_progress_size() >= GROUP_BYTES {
             self.0.flush()?;
         }
@@ -104,6 +113,9 @@ pub fn properties(dataset: Dataset, schema: &Schema) -> Result<WriterProperties,
             builder = builder
                 .set_column_dictionary_enabled(column.clone(), false)
                 .set_column_encoding(column, Encoding::DELTA_BINARY_PACKED);
+        } else if field.name() == "anomaly_score" {
+            // Hardly two are equal: a dictionary costs four times as much, until it is given up, and saves nothing.
+            builder = builder.set_column_dictionary_enabled(ColumnPath::from("anomaly_score"), false);
         }
     }
     Ok(builder.build())

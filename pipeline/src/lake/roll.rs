@@ -5,7 +5,7 @@ use std::sync::Arc;
 use stages::{
     frame::{FrameError, FrameId, Micros},
     plan::Counts,
-    store::{self, Granularity},
+    store::{self, Granularity, Stretch},
 };
 use tokio::task::spawn_blocking;
 
@@ -33,7 +33,7 @@ struct RollFile {
     planned: PlannedFile,
     /// Which group of the collection, and which of its rows in which order.
     group: usize,
-    order: Vec<(usize, usize)>,
+    order: Vec<Stretch>,
 }
 
 impl Roll {
@@ -86,7 +86,8 @@ impl Roll {
             staging.publish(&hidden, &written, &file.planned.path)?;
             // Its size is only for people to see.
             let bytes = written.metadata().map_or(0, |file| file.len());
-            lake.meters().published(file.planned.key.dataset, file.order.len(), bytes);
+            let rows = file.order.iter().map(|stretch| stretch.rows as usize).sum();
+            lake.meters().published(file.planned.key.dataset, rows, bytes);
         }
         staging.sync()
     }

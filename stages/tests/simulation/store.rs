@@ -115,10 +115,13 @@ impl Lake {
         let dataset = group.0;
         let runs = store::arrange(dataset, self.granularity, batches).unwrap();
         let batches: Vec<&RecordBatch> = batches.iter().collect();
-        let file = |(partition, rows): store::Run| File {
-            dataset,
-            rows: interleave_record_batch(&batches, &rows).unwrap(),
-            place: Place { group, partition, name: self.number() },
+        let file = |(partition, order): store::Run| {
+            let rows: Vec<_> = order.iter().flat_map(store::Stretch::places).collect();
+            File {
+                dataset,
+                rows: interleave_record_batch(&batches, &rows).unwrap(),
+                place: Place { group, partition, name: self.number() },
+            }
         };
         runs.into_iter().map(file).collect()
     }

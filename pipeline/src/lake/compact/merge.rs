@@ -18,7 +18,7 @@ use parquet::{
 use rustix::io::Errno;
 use stages::{
     frame::Micros,
-    store::{Dataset, Keys},
+    store::{Dataset, Keys, Stretch},
 };
 
 use super::{
@@ -206,7 +206,8 @@ pub(super) fn can_be_opened(path: &Path) -> bool {
 #[derive(Default)]
 struct Gathered {
     batches: Vec<RecordBatch>,
-    order: Vec<(usize, usize)>,
+    order: Vec<Stretch>,
+    rows: usize,
     bytes: usize,
 }
 
@@ -217,13 +218,16 @@ impl Gathered {
             self.batches.push(current.rows.clone());
             self.batches.len() - 1
         });
-        self.bytes += (end - current.row) * current.row_bytes;
-        self.order.extend((current.row..end).map(|row| (place, row)));
+        let rows = end - current.row;
+        self.bytes += rows * current.row_bytes;
+        self.rows += rows;
+        let narrow = |number| u32::try_from(number).unwrap_or(u32::MAX);
+        self.order.push(Stretch { batch: narrow(place), first: narrow(current.row), rows: narrow(rows) });
         current.row = end;
     }
 
     fn is_full(&self) -> bool {
-        self.order.len() >= GATHERED_ROWS || self.bytes >= GATHERED_BYTES
+        self.rows >= GATHERED_ROWS || self.bytes >= GATHERED_BYTES
     }
 }
 
@@ -237,11 +241,11 @@ struct Output {
 impl Output {
     /// Writes what is gathered of `inputs`.
     fn write(&mut self, inputs: &mut [Input]) -> Result<(), MergeError> {
-        let Gathered { batches, order, .. } = mem::take(&mut self.gathered);
+        let Gathered { batches, order, rows, .. } = mem::take(&mut self.gathered);
         for current in inputs.iter_mut().filter_map(|input| input.current.as_mut()) {
             current.place = None;
         }
-        self.rows += order.len() as u64;
+        self.rows += rows as u64;
         let batches: Vec<_> = batches.iter().collect();
         Ok(self.writer.write(&batches, &order)?)
     }

@@ -99,6 +99,7 @@ fn large_payloads_come_through_byte_for_byte() {
         .unwrap()
         .remove(0)
         .1;
+    let order: Vec<_> = order.iter().flat_map(store::Stretch::places).collect();
     let expected = arrow_select::interleave::interleave_record_batch(&[&all], &order).unwrap();
     for (column, field) in expected.schema().fields().iter().enumerate() {
         assert_eq!(merged.column(column).to_data(), expected.column(column).to_data(), "{field}");
@@ -113,7 +114,13 @@ fn files_that_are_not_sorted_or_not_whole_are_named() {
     let (good, bad) = (directory.path().join("good"), directory.path().join("bad"));
     write(Dataset::Readings, &good, readings(&[row(0), row(1)], &[]));
     let batches = [readings(&[row(1), row(0)], &[])];
-    parquet::write(File::create_new(&bad).unwrap(), Dataset::Readings, &batches, &[(0, 0), (0, 1)]).unwrap();
+    parquet::write(
+        File::create_new(&bad).unwrap(),
+        Dataset::Readings,
+        &batches,
+        &[store::Stretch { batch: 0, first: 0, rows: 2 }],
+    )
+    .unwrap();
     let try_merge = |bad: &Path| {
         let target = tempfile::tempfile().unwrap();
         merge::merge(&[good.clone(), bad.to_owned()], Dataset::Readings, target, &|| false).unwrap_err()
