@@ -5,7 +5,7 @@
 
 mod scan;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 /// Room for the parts of a text, used again for each.
 #[derive(Debug, Default)]

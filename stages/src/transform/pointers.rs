@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::json::{self, Json, Key};
+use crate::json::Document;
 
 /// A JSON pointer of [`Pointers`]; by default the whole document.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -66,20 +67,25 @@ impl Pointers {
         Ok(Pointer { text: text.to_owned(), node })
     }
 
-    /// Looks all pointers up in `document`. Of a repeated key the last counts.
+    /// Looks all pointers up in `json`, which is of `document`. Of a repeated key the last counts.
     ///
     /// # Errors
-    /// When the document is no JSON.
-    pub(super) fn find<'a>(&self, document: &'a str, found: &mut Found<'a>) -> Result<(), serde_json::Error> {
+    /// When it is no JSON.
+    pub(super) fn find<'a>(
+        &self,
+        json: Json<'a>,
+        document: &Document<'a>,
+        found: &mut Found<'a>,
+    ) -> Result<(), serde_json::Error> {
         found.0.clear();
         found.0.resize(self.nodes.len(), None);
-        found.0[0] = Some(document.trim_ascii());
+        found.0[0] = Some(json);
         for (index, node) in self.nodes.iter().enumerate() {
             let Some(value) = found.0[index] else { continue };
             if index > 0 && node.names.is_empty() {
                 continue;
             }
-            json::for_each(value, |key, part| {
+            json::for_each(value, document, |key, part| {
                 let child = match key {
                     Key::Name(name) => node.names.get(name.as_ref()),
                     Key::Number(number) => node.numbers.get(&number),
@@ -136,9 +142,9 @@ mod tests {
     fn find(document: &str, pointers: &[&str]) -> Vec<Option<String>> {
         let mut tree = Pointers::default();
         let pointers: Vec<_> = pointers.iter().map(|pointer| tree.add(pointer).unwrap()).collect();
-        let mut found = Found::default();
-        tree.find(document, &mut found).unwrap();
-        pointers.iter().map(|pointer| found.get(pointer).map(str::to_owned)).collect()
+        let (mut found, mut room) = (Found::default(), Document::default());
+        tree.find(json::whole(document, &mut room), &room, &mut found).unwrap();
+        pointers.iter().map(|pointer| found.get(pointer).map(|json| json.text.to_owned())).collect()
     }
 
     #[track_caller]
@@ -206,7 +212,9 @@ mod tests {
         for text in ["", "{", "{}{}", "nul", r#"{"a":}"#, "[1,]"] {
             let mut tree = Pointers::default();
             tree.add("/a").unwrap();
-            assert!(tree.find(text, &mut Found::default()).is_err(), "{text}");
+            let mut document = Document::default();
+            let json = json::whole(text, &mut document);
+            assert!(tree.find(json, &document, &mut Found::default()).is_err(), "{text}");
         }
     }
 

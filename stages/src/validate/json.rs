@@ -29,13 +29,18 @@ pub(super) fn check<'a>(
     match (root, schema) {
         (Some(root), Some(schema)) if schema.plain.is_valid(Seen(root)) => Ok(()),
         (Some(_), None) => Ok(()),
-        (_, None) => parse::<Sound>(payload).map(|_| ()),
+        (_, None) => check_parsed(payload),
         (_, Some(schema)) => check_tree(payload, schema),
     }
 }
 
-/// The same of any payload, with what is wrong.
-fn check_tree(payload: &[u8], schema: &Schema) -> Result<(), Refused> {
+/// Whether any payload is JSON.
+pub(super) fn check_parsed(payload: &[u8]) -> Result<(), Refused> {
+    parse::<Sound>(payload).map(|_| ())
+}
+
+/// Whether any payload keeps to `schema`, with what is wrong.
+pub(super) fn check_tree(payload: &[u8], schema: &Schema) -> Result<(), Refused> {
     let refused = |refused| Refused { schema: Some(schema.against.clone()), ..refused };
     let document: Value = parse(payload).map_err(refused)?;
     // Most messages are in order, and finding that out is faster than collecting faults.

@@ -1,5 +1,8 @@
 //! What the schema library sees of a plain document: no tree of owned values has to be built for it.
 
+#[cfg(test)]
+mod tests;
+
 use std::borrow::Cow;
 
 use jsonschema::{
