@@ -8,7 +8,7 @@ const DEPTH_MAX: usize = 64;
 /// How many names an object may have: they are looked for one after the other.
 const NAMES_MAX: usize = 256;
 
-/// Up to this many names are compared with each other, which is faster than sorting them.
+/// Up to this many names are compared with each other.
 const COMPARED_MAX: usize = 16;
 
 /// The longest number, and how many digits its exponent may have: such a number a float can hold.
@@ -120,6 +120,7 @@ impl<'a> Scan<'a, '_> {
     }
 
     /// A name, its colon, and the space around that.
+    #[inline]
     fn name(&mut self) -> Option<&'a str> {
         let name = self.string()?;
         self.space();
@@ -129,6 +130,7 @@ impl<'a> Scan<'a, '_> {
     }
 
     /// What a string without escapes holds.
+    #[inline]
     fn string(&mut self) -> Option<&'a str> {
         self.pass(b'"')?;
         let start = self.at;
@@ -138,6 +140,7 @@ impl<'a> Scan<'a, '_> {
         Some(content)
     }
 
+    #[inline]
     fn number(&mut self) -> Option<()> {
         let start = self.at;
         if self.peek() == Some(b'-') {
@@ -180,19 +183,18 @@ impl<'a> Scan<'a, '_> {
             return true;
         }
         self.names.clear();
-        let mut next = number + 1;
+        let (mut next, mut repeated) = (number + 1, false);
         while let Some(part) = self.parts.get(next) {
-            if count <= COMPARED_MAX && self.names.contains(&part.name) {
-                return true;
-            }
+            // Comparing few names with each other is faster than sorting them.
+            repeated |= count <= COMPARED_MAX && self.names.iter().any(|name| *name == part.name);
             self.names.push(part.name);
             next = part.end;
         }
-        if count <= COMPARED_MAX {
-            return false;
+        if count > COMPARED_MAX {
+            self.names.sort_unstable();
+            repeated = self.names.windows(2).any(|pair| pair[0] == pair[1]);
         }
-        self.names.sort_unstable();
-        self.names.windows(2).any(|pair| pair[0] == pair[1])
+        repeated
     }
 }
 

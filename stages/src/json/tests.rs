@@ -73,9 +73,43 @@ fn the_rest_is_left_alone() {
         assert!(!check(text) && serde_json::from_str::<Tree>(text).is_ok(), "{text}");
     }
     for text in [
-        "", " ", "-", "01", "1.", ".5", "1e", "1e+", "+1", "0x1", "tru", "nulL", "truefalse", "1 2", "\"a", "\"",
-        "\"\u{1f}\"", "\"1234567\n\"", "\u{c}1", "[1,]", "[,1]", "[1 2]", "[1", "[1}", "{\"a\"}", "{\"a\":}", "{a:1}",
-        "{\"a\":1,}", "{\"a\":1]", "{\"a\"1}", "{1:1}", "{", "{\"a\":1", "NaN", "'a'", "[1]]", "\u{feff}1",
+        "",
+        " ",
+        "-",
+        "01",
+        "1.",
+        ".5",
+        "1e",
+        "1e+",
+        "+1",
+        "0x1",
+        "tru",
+        "nulL",
+        "truefalse",
+        "1 2",
+        "\"a",
+        "\"",
+        "\"\u{1f}\"",
+        "\"1234567\n\"",
+        "\u{c}1",
+        "[1,]",
+        "[,1]",
+        "[1 2]",
+        "[1",
+        "[1}",
+        "{\"a\"}",
+        "{\"a\":}",
+        "{a:1}",
+        "{\"a\":1,}",
+        "{\"a\":1]",
+        "{\"a\"1}",
+        "{1:1}",
+        "{",
+        "{\"a\":1",
+        "NaN",
+        "'a'",
+        "[1]]",
+        "\u{feff}1",
     ] {
         assert!(!check(text) && serde_json::from_str::<Tree>(text).is_err(), "{text}");
     }
@@ -87,7 +121,9 @@ pub(crate) fn texts() -> impl Strategy<Value = String> {
         any::<i64>().prop_map(|number| number.to_string()),
         any::<u64>().prop_map(|number| number.to_string()),
         (-3..9_i32).prop_map(|number| number.to_string()),
-        any::<f64>().prop_filter("JSON has none", |number| number.is_finite()).prop_map(|number| format!("{number:e}")),
+        any::<f64>()
+            .prop_filter("JSON has none", |number| number.is_finite())
+            .prop_map(|number| format!("{number:e}")),
         "-?(0|[1-9][0-9]{0,22})([.][0-9]{1,22})?([eE][-+]?[0-9]{1,3})?",
         "-?[0-9]{1,3}[.][05]{1,3}",
     ];
@@ -98,9 +134,8 @@ pub(crate) fn texts() -> impl Strategy<Value = String> {
     let leaf = prop_oneof![4 => number, 3 => text, 1 => "null|true|false"];
     leaf.prop_recursive(4, 40, 6, |inner| {
         let names = "[abc]|device|\\\\u0061|[a-z]{0,9}";
-        let member = (names, "[ ]?", inner.clone()).prop_map(|(name, space, value)| {
-            format!("{space}\"{name}\"{space}:{space}{value}{space}")
-        });
+        let member = (names, "[ ]?", inner.clone())
+            .prop_map(|(name, space, value)| format!("{space}\"{name}\"{space}:{space}{value}{space}"));
         prop_oneof![
             prop::collection::vec(inner, 0..5).prop_map(|values| format!("[{}]", values.join(","))),
             prop::collection::vec(member, 0..6).prop_map(|members| format!("{{{}}}", members.join(","))),

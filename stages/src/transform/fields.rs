@@ -89,8 +89,9 @@ pub(super) fn seq(json: Option<Json<'_>>, pointer: &Pointer) -> Result<Option<u6
         Ok(Kind::Number(number)) => unsigned(number),
         _ => None,
     };
-    let refused =
-        || Refused::new("bad_seq", &pointer.text, "seq", format!("{} is no integer from 0 on", shown(json.text)));
+    let refused = || {
+        Refused::new("bad_seq", &pointer.text, "seq", format!("{} is no integer from 0 on", shown(json.text)))
+    };
     seq.map(Some).ok_or_else(refused)
 }
 

@@ -181,12 +181,19 @@ impl JsonNumber for Digits<'_> {
     fn is_integer(&self) -> bool {
         /// Up to 15 digits with a point among them, no fraction is lost in a float.
         const EXACT: usize = 16;
-        match self.0.split_once('.') {
-            Some((_, fraction)) if self.0.len() <= EXACT && !fraction.contains(['e', 'E']) => {
-                fraction.bytes().all(|digit| digit == b'0')
+        let (mut after_point, mut fraction, mut exponent) = (false, false, false);
+        for byte in self.0.bytes() {
+            match byte {
+                b'.' => after_point = true,
+                b'e' | b'E' => exponent = true,
+                b'0' => {}
+                _ => fraction |= after_point,
             }
-            _ => self.as_f64().is_some_and(|number| number.fract() == 0.0),
         }
+        if exponent || fraction && self.0.len() > EXACT {
+            return self.as_f64().is_some_and(|number| number.fract() == 0.0);
+        }
+        !fraction
     }
 
     fn is_written_as_integer(&self) -> bool {

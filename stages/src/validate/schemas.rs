@@ -8,8 +8,8 @@ use std::{
 };
 
 use jsonschema::{
-    PatternOptions, ReferencingError, Retrieve, Uri, ValidationError, Validator,
-    error::ValidationErrorKind, json::Json,
+    PatternOptions, ReferencingError, Retrieve, Uri, ValidationError, Validator, error::ValidationErrorKind,
+    json::Json,
 };
 use serde_json::Value;
 use xxhash_rust::xxh3::Xxh3;
@@ -81,7 +81,8 @@ impl Schemas {
         let id = document.get("$id").and_then(Value::as_str);
         let files = Files { beside: id.and_then(|id| beside(id, &path)), ..files };
         let texts = files.texts.clone();
-        let (path, explain) = (file_uri(&path), |error| format!("cannot use the schema {name}: {}", explain(&error)));
+        let (path, explain) =
+            (file_uri(&path), |error| format!("cannot use the schema {name}: {}", explain(&error)));
         let validator = build(&document, &path, files.clone()).map_err(explain)?;
         let plain = build(&document, &path, files).map_err(explain)?;
         let mut hash = Xxh3::new();
