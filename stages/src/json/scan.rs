@@ -95,12 +95,14 @@ impl<'a> Scan<'a, '_> {
         self.parts.push(Part { name, text: "", form, count: 0, end: 0 });
         self.at += 1;
         let close = if form == Form::Object { b'}' } else { b']' };
-        let mut count = 0;
+        let (mut count, mut marks, mut marked) = (0, 0_u64, false);
         self.space();
         if self.peek()? != close {
             loop {
                 let name = if form == Form::Object { self.name()? } else { "" };
                 self.value(name, depth + 1)?;
+                marked |= marks & mark(name) != 0;
+                marks |= mark(name);
                 count += 1;
                 self.space();
                 if self.peek()? != b',' {
@@ -111,7 +113,8 @@ impl<'a> Scan<'a, '_> {
             }
         }
         self.pass(close)?;
-        if form == Form::Object && self.repeated(number, count) {
+        // Where each name has a mark of its own, none is repeated.
+        if form == Form::Object && (marked || count > NAMES_MAX) && self.repeated(number, count) {
             return None;
         }
         let (text, end) = (self.text.get(start..self.at)?, self.parts.len());
@@ -133,11 +136,11 @@ impl<'a> Scan<'a, '_> {
     #[inline]
     fn string(&mut self) -> Option<&'a str> {
         self.pass(b'"')?;
-        let start = self.at;
-        self.at += plain_len(self.bytes.get(start..)?);
-        let content = self.text.get(start..self.at)?;
+        let rest = self.text.get(self.at..)?;
+        let length = plain_len(rest.as_bytes());
+        self.at += length;
         self.pass(b'"')?;
-        Some(content)
+        rest.get(..length)
     }
 
     #[inline]
@@ -186,7 +189,7 @@ impl<'a> Scan<'a, '_> {
         let (mut next, mut repeated) = (number + 1, false);
         while let Some(part) = self.parts.get(next) {
             // Comparing few names with each other is faster than sorting them.
-            repeated |= count <= COMPARED_MAX && self.names.iter().any(|name| *name == part.name);
+            repeated |= count <= COMPARED_MAX && self.names.contains(&part.name);
             self.names.push(part.name);
             next = part.end;
         }
@@ -196,6 +199,15 @@ impl<'a> Scan<'a, '_> {
         }
         repeated
     }
+}
+
+/// One of 64 bits; names that are alike have the same.
+#[inline]
+fn mark(name: &str) -> u64 {
+    let ends = name.as_bytes().first().zip(name.as_bytes().last());
+    let number =
+        ends.map_or(0, |(first, last)| name.len() + usize::from(*first) * 5 + usize::from(*last) * 11);
+    1 << (number % 64)
 }
 
 /// How many bytes of a string come before its end, an escape, or what may not be in it.

@@ -52,7 +52,8 @@ pub(super) fn kind(json: Json<'_>) -> Result<Kind<'_>, Error> {
         Some(b't') => Kind::Boolean(true),
         Some(b'f') => Kind::Boolean(false),
         Some(b'"') => Kind::Text(match json.text.get(1..json.text.len() - 1) {
-            Some(content) if !content.contains('\\') => Cow::Borrowed(content),
+            // No string of a plain document has an escape.
+            Some(content) if json.number.is_some() || !content.contains('\\') => Cow::Borrowed(content),
             _ => serde_json::from_str::<Text<'_>>(json.text)?.0,
         }),
         Some(b'{' | b'[') => Kind::Nested,

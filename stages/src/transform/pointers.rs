@@ -23,8 +23,21 @@ pub(super) struct Pointers {
 
 #[derive(Debug, Default)]
 struct Node {
-    names: BTreeMap<String, usize>,
+    /// Sorted, the short ones first: few have to be compared byte by byte.
+    names: Vec<(String, usize)>,
     numbers: BTreeMap<usize, usize>,
+}
+
+impl Node {
+    /// Where `name` is among the names, or belongs.
+    fn search(&self, name: &str) -> Result<usize, usize> {
+        let order = |known: &str| known.len().cmp(&name.len()).then_with(|| known.cmp(name));
+        self.names.binary_search_by(|(known, _)| order(known))
+    }
+
+    fn named(&self, name: &str) -> Option<usize> {
+        self.names.get(self.search(name).ok()?).map(|(_, child)| *child)
+    }
 }
 
 /// The values that the pointers of one payload lead to.
@@ -53,16 +66,17 @@ impl Pointers {
         let mut node = 0;
         for token in tokens(text)? {
             let (next, known) = (self.nodes.len(), &mut self.nodes[node]);
-            let child = *known.names.entry(token).or_insert_with_key(|token| {
-                if let Some(number) = array_index(token) {
-                    known.numbers.insert(number, next);
+            node = match known.search(&token) {
+                Ok(place) => known.names[place].1,
+                Err(place) => {
+                    if let Some(number) = array_index(&token) {
+                        known.numbers.insert(number, next);
+                    }
+                    known.names.insert(place, (token, next));
+                    self.nodes.push(Node::default());
+                    next
                 }
-                next
-            });
-            if child == next {
-                self.nodes.push(Node::default());
-            }
-            node = child;
+            };
         }
         Ok(Pointer { text: text.to_owned(), node })
     }
@@ -87,11 +101,11 @@ impl Pointers {
             }
             json::for_each(value, document, |key, part| {
                 let child = match key {
-                    Key::Name(name) => node.names.get(name.as_ref()),
-                    Key::Number(number) => node.numbers.get(&number),
+                    Key::Name(name) => node.named(&name),
+                    Key::Number(number) => node.numbers.get(&number).copied(),
                 };
                 if let Some(child) = child {
-                    found.0[*child] = Some(part);
+                    found.0[child] = Some(part);
                 }
             })?;
         }

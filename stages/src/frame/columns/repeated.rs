@@ -20,7 +20,7 @@ pub(in crate::frame) struct Repeated {
     /// One for each key.
     strings: Vec<Known>,
     /// What `strings` are ranges of.
-    text: String,
+    bytes: Vec<u8>,
     last: usize,
 }
 
@@ -67,7 +67,7 @@ impl Repeated {
     /// The column of all rows so far; the builder is empty again.
     pub(in crate::frame) fn finish(&mut self) -> DictionaryArray<Int32Type> {
         self.strings.clear();
-        self.text.clear();
+        self.bytes.clear();
         self.last = 0;
         let strings = self.known.finish();
         DictionaryArray::new(self.keys.finish(), strings.values().clone())
@@ -78,7 +78,7 @@ impl Repeated {
     fn guess(&self, value: &str) -> Option<(usize, i32)> {
         let same = |number: usize| {
             let known = self.strings.get(number)?;
-            (self.text.get(known.range.clone())? == value).then_some((number, known.key))
+            (self.bytes.get(known.range.clone())? == value.as_bytes()).then_some((number, known.key))
         };
         same(self.last).or_else(|| same(self.strings.get(self.last)?.next))
     }
@@ -88,9 +88,9 @@ impl Repeated {
         let key = self.known.append(value).ok()?;
         let number = usize::try_from(key).ok()?;
         if number == self.strings.len() {
-            let start = self.text.len();
-            self.text.push_str(value);
-            self.strings.push(Known { key, range: start..self.text.len(), next: 0 });
+            let start = self.bytes.len();
+            self.bytes.extend_from_slice(value.as_bytes());
+            self.strings.push(Known { key, range: start..self.bytes.len(), next: 0 });
         }
         Some((number, key))
     }
