@@ -9,6 +9,7 @@ pub mod alert;
 pub mod analyze;
 pub mod frame;
 pub mod hop;
+mod json;
 pub mod payload;
 pub mod plan;
 mod refused;

@@ -4,11 +4,12 @@
 //! Where an object has a key twice, the last one counts, here and in transform.
 
 mod json;
+mod plain;
 mod schemas;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use arrow_array::{BooleanArray, DictionaryArray, Int32Array, RecordBatch, StringArray, types::Int32Type};
 use arrow_select::filter::filter_record_batch;
@@ -18,6 +19,7 @@ use self::schemas::Schema;
 pub use self::schemas::{DEVICE_SIM_SCHEMA, Schemas};
 use crate::{
     frame::{Frame, FrameError, Kind, Messages},
+    json::Document,
     payload::{self, PayloadConfig},
     plan::{Counts, Plan, Port},
     refused::{PerTopic, Refusals, Refused},
@@ -95,11 +97,12 @@ impl Validate {
         let mut refusals = Refusals::new(STAGE, &messages);
         let mut passed = Vec::with_capacity(messages.len());
         let mut schema = Vec::with_capacity(messages.len());
+        let mut document = Document::default();
         for row in 0..messages.len() {
             let pattern =
                 patterns.of(&messages, row, |topic| self.topics.find(topic).map(|found| found.pattern));
             let checked = match pattern {
-                Some(Some(pattern)) => self.check(*pattern, &messages, row),
+                Some(Some(pattern)) => self.check(*pattern, &messages, row, &mut document),
                 _ => Err(Refused::no_pattern(messages.topics().get(row).unwrap_or_default())),
             };
             passed.push(checked.is_ok());
@@ -125,13 +128,20 @@ impl Validate {
     }
 
     /// The number of the schema that the payload of `row` keeps to, if its pattern has one.
-    fn check(&self, pattern: usize, messages: &Messages<'_>, row: usize) -> Result<Option<usize>, Refused> {
+    fn check<'a>(
+        &self,
+        pattern: usize,
+        messages: &Messages<'a>,
+        row: usize,
+        document: &mut Document<'a>,
+    ) -> Result<Option<usize>, Refused> {
         let config = self.payloads.get(pattern).copied().unwrap_or_default();
-        let payload = payload::json(config, messages, row)?;
         let number = self.schema_of.get(pattern).copied().flatten();
-        match number.and_then(|number| self.schemas.get(number)) {
-            None => json::check(&payload)?,
-            Some(schema) => json::check_schema(&payload, schema)?,
+        let schema = number.and_then(|number| self.schemas.get(number));
+        match payload::json(config, messages, row)? {
+            Cow::Borrowed(payload) => json::check(payload, schema, document)?,
+            // Its text ends here, and so does what was found in it.
+            Cow::Owned(payload) => json::check(&payload, schema, &mut Document::default())?,
         }
         Ok(number)
     }

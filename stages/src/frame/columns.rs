@@ -1,17 +1,17 @@
 //! Columns that several kinds of frames share: their Arrow types, and typed access by name.
 
+mod repeated;
+
 use std::sync::Arc;
 
 use arrow_array::{
     Array, ArrayRef, DictionaryArray, RecordBatch, RecordBatchOptions, StringArray, UInt32Array,
-    builder::StringDictionaryBuilder, new_null_array, types::Int32Type,
+    new_null_array, types::Int32Type,
 };
 use arrow_schema::{DataType, Field, Schema, TimeUnit};
 
+pub(super) use self::repeated::Repeated;
 use super::{Frame, FrameError, Kind};
-
-/// Builds a column of strings that repeat.
-pub(super) type Repeated = StringDictionaryBuilder<Int32Type>;
 
 /// Strings that repeat: a dictionary with 32-bit keys.
 pub(super) fn repeated(name: &str, nullable: bool) -> Field {

@@ -39,10 +39,10 @@ pub(super) fn time(
         _ => None,
     };
     let ts = ts.ok_or_else(|| {
-        refused(format!("{} is no time of the years 1 to 9999 as {}", shown(json), wanted(format)))
+        refused(format!("{} is no time of the years 1 to 9999 as {}", shown(json.text), wanted(format)))
     })?;
     bounds.check(ts, received_at).map_err(|(reason, keyword, problem)| {
-        Refused::new(reason, &pointer.text, keyword, format!("{} {problem}", shown(json)))
+        Refused::new(reason, &pointer.text, keyword, format!("{} {problem}", shown(json.text)))
     })?;
     Ok(ts)
 }
@@ -89,8 +89,9 @@ pub(super) fn seq(json: Option<Json<'_>>, pointer: &Pointer) -> Result<Option<u6
         Ok(Kind::Number(number)) => unsigned(number),
         _ => None,
     };
-    let refused =
-        || Refused::new("bad_seq", &pointer.text, "seq", format!("{} is no integer from 0 on", shown(json)));
+    let refused = || {
+        Refused::new("bad_seq", &pointer.text, "seq", format!("{} is no integer from 0 on", shown(json.text)))
+    };
     seq.map(Some).ok_or_else(refused)
 }
 
@@ -112,12 +113,12 @@ pub(super) fn is_integer(number: &str) -> bool {
     !number.contains(['.', 'e', 'E'])
 }
 
-/// A value from the payload for a message to people, cut short.
-pub(super) fn shown(json: Json<'_>) -> Cow<'_, str> {
+/// The text of a value from the payload for a message to people, cut short.
+pub(super) fn shown(text: &str) -> Cow<'_, str> {
     const CHARS_MAX: usize = 60;
-    match json.char_indices().nth(CHARS_MAX) {
-        Some((end, _)) => Cow::Owned(format!("{}…", &json[..end])),
-        None => Cow::Borrowed(json),
+    match text.char_indices().nth(CHARS_MAX) {
+        Some((end, _)) => Cow::Owned(format!("{}…", &text[..end])),
+        None => Cow::Borrowed(text),
     }
 }
 

@@ -1,7 +1,8 @@
 //! JSON text, looked into only as far as a reading needs it.
 //!
 //! Values stay the text they were sent as, which costs less than building a tree, and lets a number
-//! keep digits that no float holds.
+//! keep digits that no float holds. A plain payload is gone through once, and what was found is looked up from then on
+//! ([`Document`]); of any other the text is read again at each step.
 
 use std::{borrow::Cow, collections::HashSet, fmt};
 
@@ -11,8 +12,22 @@ use serde::{
 };
 use serde_json::{Deserializer, Error, value::RawValue};
 
-/// One JSON value as its text, without space around it.
-pub(super) type Json<'a> = &'a str;
+use crate::json::{Document, Form};
+
+/// One JSON value.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Json<'a> {
+    /// Its text, without space around it.
+    pub(super) text: &'a str,
+    /// Its number in the document, if that is plain.
+    number: Option<usize>,
+}
+
+/// The whole of `text`, which `document` takes up.
+pub(super) fn whole<'a>(text: &'a str, document: &mut Document<'a>) -> Json<'a> {
+    let number = document.read(text).then_some(0);
+    Json { text: text.trim_ascii(), number }
+}
 
 /// What a JSON value is.
 #[derive(Debug, PartialEq)]
@@ -32,13 +47,17 @@ pub(super) enum Kind<'a> {
 /// # Errors
 /// When a string has an escape for half a character.
 pub(super) fn kind(json: Json<'_>) -> Result<Kind<'_>, Error> {
-    Ok(match json.as_bytes().first() {
+    Ok(match json.text.as_bytes().first() {
         Some(b'n') => Kind::Null,
         Some(b't') => Kind::Boolean(true),
         Some(b'f') => Kind::Boolean(false),
-        Some(b'"') => Kind::Text(serde_json::from_str::<Text<'_>>(json)?.0),
+        Some(b'"') => Kind::Text(match json.text.get(1..json.text.len() - 1) {
+            // No string of a plain document has an escape.
+            Some(content) if json.number.is_some() || !content.contains('\\') => Cow::Borrowed(content),
+            _ => serde_json::from_str::<Text<'_>>(json.text)?.0,
+        }),
         Some(b'{' | b'[') => Kind::Nested,
-        _ => Kind::Number(json),
+        _ => Kind::Number(json.text),
     })
 }
 
@@ -46,10 +65,22 @@ pub(super) fn kind(json: Json<'_>) -> Result<Kind<'_>, Error> {
 /// an array; never with those of anything else. A repeated key comes each time.
 ///
 /// # Errors
-/// When `json` is none.
-pub(super) fn for_each<'a>(json: Json<'a>, mut each: impl FnMut(Key<'a>, Json<'a>)) -> Result<(), Error> {
-    let mut deserializer = Deserializer::from_str(json);
-    match json.trim_ascii_start().as_bytes().first() {
+/// When `json`, which is of `document`, is none.
+pub(super) fn for_each<'a>(
+    json: Json<'a>,
+    document: &Document<'a>,
+    mut each: impl FnMut(Key<'a>, Json<'a>),
+) -> Result<(), Error> {
+    if let Some(value) = json.number.and_then(|number| document.value(number)) {
+        let named = value.form() == Form::Object;
+        for (number, part) in value.values().enumerate() {
+            let key = if named { Key::Name(Cow::Borrowed(part.name())) } else { Key::Number(number) };
+            each(key, Json { text: part.text(), number: Some(part.number()) });
+        }
+        return Ok(());
+    }
+    let mut deserializer = Deserializer::from_str(json.text);
+    match json.text.as_bytes().first() {
         Some(b'{') => deserializer.deserialize_map(Parts(&mut each))?,
         Some(b'[') => deserializer.deserialize_seq(Parts(&mut each))?,
         _ => drop(<&RawValue>::deserialize(&mut deserializer)?),
@@ -66,14 +97,19 @@ pub(super) enum Key<'a> {
 /// Collects the entries of `json` into `entries`, in their order; of a repeated key the last counts.
 ///
 /// # Errors
-/// When `json` is none.
-pub(super) fn entries<'a>(json: Json<'a>, entries: &mut Vec<(Cow<'a, str>, Json<'a>)>) -> Result<(), Error> {
+/// When `json`, which is of `document`, is none.
+pub(super) fn entries<'a>(
+    json: Json<'a>,
+    document: &Document<'a>,
+    entries: &mut Vec<(Cow<'a, str>, Json<'a>)>,
+) -> Result<(), Error> {
     entries.clear();
-    for_each(json, |key, value| match key {
+    for_each(json, document, |key, value| match key {
         Key::Name(name) => entries.push((name, value)),
         Key::Number(_) => {}
     })?;
-    if any_repeated(entries) {
+    // No name of a plain document is repeated.
+    if json.number.is_none() && any_repeated(entries) {
         let mut seen = HashSet::new();
         let mut last: Vec<_> =
             entries.drain(..).rev().filter(|(name, _)| seen.insert(name.clone())).collect();
@@ -133,7 +169,7 @@ impl<'de, F: FnMut(Key<'de>, Json<'de>)> Visitor<'de> for Parts<'_, F> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
         while let Some((name, value)) = entries.next_entry::<Text<'de>, &RawValue>()? {
-            (self.0)(Key::Name(name.0), value.get());
+            (self.0)(Key::Name(name.0), Json { text: value.get(), number: None });
         }
         Ok(())
     }
@@ -141,7 +177,7 @@ impl<'de, F: FnMut(Key<'de>, Json<'de>)> Visitor<'de> for Parts<'_, F> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
         let mut number = 0;
         while let Some(value) = items.next_element::<&RawValue>()? {
-            (self.0)(Key::Number(number), value.get());
+            (self.0)(Key::Number(number), Json { text: value.get(), number: None });
             number += 1;
         }
         Ok(())

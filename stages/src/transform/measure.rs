@@ -12,7 +12,7 @@ use super::{
     pointers::{self, Found, Pointer},
     recipe::Readings,
 };
-use crate::refused::Refused;
+use crate::{json::Document, refused::Refused};
 
 /// One reading of a message.
 #[derive(Debug)]
@@ -75,11 +75,11 @@ pub(super) struct Measures<'a> {
 }
 
 impl<'a> Measures<'a> {
-    /// Adds the readings of `found`; false where there are none. One that the config drops is one.
+    /// Adds the readings of what was `found` in `document`; false where there are none. One that the config drops is one.
     pub(super) fn take(
         &mut self,
         readings: &'a Readings,
-        found: &Found<'a>,
+        (found, document): (&Found<'a>, &Document<'a>),
         metrics: &'a Metrics,
     ) -> Result<bool, Refused> {
         let mut any = false;
@@ -93,7 +93,7 @@ impl<'a> Measures<'a> {
                 }
             }
             Readings::Object { pointer, without } => {
-                object(found, pointer, &mut self.entries)?;
+                object((found, document), pointer, &mut self.entries)?;
                 for (metric, json) in self.entries.drain(..) {
                     if without.contains(metric.as_ref()) {
                         continue;
@@ -128,7 +128,7 @@ fn add<'a>(
         return Ok(true);
     }
     let refused = |metric: &str, problem: &str| {
-        Refused::new("bad_value", &place(metric), "readings", format!("{} {problem}", shown(json)))
+        Refused::new("bad_value", &place(metric), "readings", format!("{} {problem}", shown(json.text)))
     };
     let measure = match json::kind(json) {
         Ok(Kind::Null) => return Ok(false),
@@ -150,17 +150,17 @@ fn add<'a>(
 
 /// Takes the entries of the object at `pointer`; none where there is nothing.
 fn object<'a>(
-    found: &Found<'a>,
+    (found, document): (&Found<'a>, &Document<'a>),
     pointer: &Pointer,
     entries: &mut Vec<(Cow<'a, str>, Json<'a>)>,
 ) -> Result<(), Refused> {
     entries.clear();
     let Some(json) = found.get(pointer) else { return Ok(()) };
     let refused = |message: String| Refused::new("bad_value", &pointer.text, "readings", message);
-    if !json.starts_with('{') {
-        return Err(refused(format!("{} is no object of metrics", shown(json))));
+    if !json.text.starts_with('{') {
+        return Err(refused(format!("{} is no object of metrics", shown(json.text))));
     }
-    json::entries(json, entries).map_err(|error| refused(error.to_string()))
+    json::entries(json, document, entries).map_err(|error| refused(error.to_string()))
 }
 
 /// A JSON number as the nearest float, or by its digits where it is an integer that no float is; none

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::json::{self, Json, Key};
+use crate::json::Document;
 
 /// A JSON pointer of [`Pointers`]; by default the whole document.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -22,8 +23,21 @@ pub(super) struct Pointers {
 
 #[derive(Debug, Default)]
 struct Node {
-    names: BTreeMap<String, usize>,
+    /// Sorted, the short ones first: few have to be compared byte by byte.
+    names: Vec<(String, usize)>,
     numbers: BTreeMap<usize, usize>,
+}
+
+impl Node {
+    /// Where `name` is among the names, or belongs.
+    fn search(&self, name: &str) -> Result<usize, usize> {
+        let order = |known: &str| known.len().cmp(&name.len()).then_with(|| known.cmp(name));
+        self.names.binary_search_by(|(known, _)| order(known))
+    }
+
+    fn named(&self, name: &str) -> Option<usize> {
+        self.names.get(self.search(name).ok()?).map(|(_, child)| *child)
+    }
 }
 
 /// The values that the pointers of one payload lead to.
@@ -52,40 +66,46 @@ impl Pointers {
         let mut node = 0;
         for token in tokens(text)? {
             let (next, known) = (self.nodes.len(), &mut self.nodes[node]);
-            let child = *known.names.entry(token).or_insert_with_key(|token| {
-                if let Some(number) = array_index(token) {
-                    known.numbers.insert(number, next);
+            node = match known.search(&token) {
+                Ok(place) => known.names[place].1,
+                Err(place) => {
+                    if let Some(number) = array_index(&token) {
+                        known.numbers.insert(number, next);
+                    }
+                    known.names.insert(place, (token, next));
+                    self.nodes.push(Node::default());
+                    next
                 }
-                next
-            });
-            if child == next {
-                self.nodes.push(Node::default());
-            }
-            node = child;
+            };
         }
         Ok(Pointer { text: text.to_owned(), node })
     }
 
-    /// Looks all pointers up in `document`. Of a repeated key the last counts.
+    /// Looks all pointers up in `json`, which is of `document`. Of a repeated key the last counts.
     ///
     /// # Errors
-    /// When the document is no JSON.
-    pub(super) fn find<'a>(&self, document: &'a str, found: &mut Found<'a>) -> Result<(), serde_json::Error> {
+    /// When it is no JSON.
+    pub(super) fn find<'a>(
+        &self,
+        json: Json<'a>,
+        document: &Document<'a>,
+        found: &mut Found<'a>,
+    ) -> Result<(), serde_json::Error> {
         found.0.clear();
         found.0.resize(self.nodes.len(), None);
-        found.0[0] = Some(document.trim_ascii());
+        found.0[0] = Some(json);
         for (index, node) in self.nodes.iter().enumerate() {
             let Some(value) = found.0[index] else { continue };
             if index > 0 && node.names.is_empty() {
                 continue;
             }
-            json::for_each(value, |key, part| {
+            json::for_each(value, document, |key, part| {
                 let child = match key {
-                    Key::Name(name) => node.names.get(name.as_ref()),
-                    Key::Number(number) => node.numbers.get(&number),
+                    Key::Name(name) => node.named(&name),
+                    Key::Number(number) => node.numbers.get(&number).copied(),
                 };
                 if let Some(child) = child {
-                    found.0[*child] = Some(part);
+                    found.0[child] = Some(part);
                 }
             })?;
         }
@@ -136,9 +156,9 @@ mod tests {
     fn find(document: &str, pointers: &[&str]) -> Vec<Option<String>> {
         let mut tree = Pointers::default();
         let pointers: Vec<_> = pointers.iter().map(|pointer| tree.add(pointer).unwrap()).collect();
-        let mut found = Found::default();
-        tree.find(document, &mut found).unwrap();
-        pointers.iter().map(|pointer| found.get(pointer).map(str::to_owned)).collect()
+        let (mut found, mut room) = (Found::default(), Document::default());
+        tree.find(json::whole(document, &mut room), &room, &mut found).unwrap();
+        pointers.iter().map(|pointer| found.get(pointer).map(|json| json.text.to_owned())).collect()
     }
 
     #[track_caller]
@@ -206,7 +226,9 @@ mod tests {
         for text in ["", "{", "{}{}", "nul", r#"{"a":}"#, "[1,]"] {
             let mut tree = Pointers::default();
             tree.add("/a").unwrap();
-            assert!(tree.find(text, &mut Found::default()).is_err(), "{text}");
+            let mut document = Document::default();
+            let json = json::whole(text, &mut document);
+            assert!(tree.find(json, &document, &mut Found::default()).is_err(), "{text}");
         }
     }
 

@@ -10,7 +10,7 @@ use super::{
     recipe::{Device, Recipe, Samples, Shape, Tag, Time},
     senml::Pack,
 };
-use crate::{frame::Micros, refused::Refused, topic::TopicMatch};
+use crate::{frame::Micros, json::Document, refused::Refused, topic::TopicMatch};
 
 /// What a message says beside its readings, which stand in [`Reader::runs`].
 #[derive(Debug)]
@@ -40,6 +40,7 @@ struct Context<'a> {
 /// Room that is used again for each message.
 #[derive(Debug, Default)]
 pub(super) struct Reader<'a> {
+    document: Document<'a>,
     found: Found<'a>,
     parts: Vec<Json<'a>>,
     in_part: Found<'a>,
@@ -69,9 +70,10 @@ impl<'a> Reader<'a> {
     ) -> Result<Said<'a>, Refused> {
         let text = std::str::from_utf8(payload)
             .map_err(|error| Refused::new("not_utf8", "", "utf8", error.to_string()))?;
+        let whole = json::whole(text, &mut self.document);
         recipe
             .pointers
-            .find(text, &mut self.found)
+            .find(whole, &self.document, &mut self.found)
             .map_err(|error| Refused::new("not_json", "", "json", error.to_string()))?;
         self.measures.values.clear();
         self.runs.clear();
@@ -85,7 +87,7 @@ impl<'a> Reader<'a> {
             Said { tags: recipe.tags.iter().map(|tag| self.tag(tag, topic)).collect::<Result<_, _>>()? };
         let any = match &recipe.shape {
             Shape::Single(readings) => {
-                let any = self.measures.take(readings, &self.found, &recipe.metrics)?;
+                let any = self.measures.take(readings, (&self.found, &self.document), &recipe.metrics)?;
                 self.run(0, device, ts, seq);
                 any
             }
@@ -95,7 +97,7 @@ impl<'a> Reader<'a> {
             }
             Shape::Senml { records_max } => {
                 let context = Context { recipe, device, ts, seq, received_at };
-                self.pack(text, *records_max, &context)?
+                self.pack(whole, *records_max, &context)?
             }
         };
         // A device may send the newest first; what it took together came in order.
@@ -135,7 +137,7 @@ impl<'a> Reader<'a> {
         let device = match json::kind(json) {
             Ok(Kind::Text(name)) if !name.is_empty() => name,
             Ok(Kind::Number(digits)) if is_integer(digits) => Cow::Borrowed(digits),
-            _ => return Err(refused(&pointer.text, format!("{} names no device", shown(json)))),
+            _ => return Err(refused(&pointer.text, format!("{} names no device", shown(json.text)))),
         };
         check_length(&device).map_err(|problem| refused(&pointer.text, problem))?;
         Ok(device)
@@ -164,9 +166,9 @@ impl<'a> Reader<'a> {
                 let text = match json::kind(json) {
                     Ok(Kind::Null) => None,
                     Ok(Kind::Text(text)) => Some(text),
-                    Ok(Kind::Number(_) | Kind::Boolean(_)) => Some(Cow::Borrowed(json)),
+                    Ok(Kind::Number(_) | Kind::Boolean(_)) => Some(Cow::Borrowed(json.text)),
                     Ok(Kind::Nested) | Err(_) => {
-                        return Err(refused(&pointer.text, format!("{} can be no tag", shown(json))));
+                        return Err(refused(&pointer.text, format!("{} can be no tag", shown(json.text))));
                     }
                 };
                 (text, pointer.text.as_str())
@@ -181,8 +183,8 @@ impl<'a> Reader<'a> {
     fn samples(&mut self, samples: &'a Samples, context: &Context<'a>) -> Result<bool, Refused> {
         let place = samples.array.text.as_str();
         let Some(json) = self.found.get(&samples.array) else { return Ok(false) };
-        if !json.starts_with('[') {
-            let problem = format!("{} is no array of samples", shown(json));
+        if !json.text.starts_with('[') {
+            let problem = format!("{} is no array of samples", shown(json.text));
             return Err(Refused::new("bad_value", place, "samples", problem));
         }
         self.split(json, place, samples.count_max)?;
@@ -203,7 +205,7 @@ impl<'a> Reader<'a> {
     ) -> Result<bool, Refused> {
         let Context { recipe, received_at, .. } = *context;
         let Some(sample) = self.parts.get(number) else { return Ok(false) };
-        let found = samples.pointers.find(sample, &mut self.in_part);
+        let found = samples.pointers.find(*sample, &self.document, &mut self.in_part);
         found.map_err(|error| Refused::new("bad_value", "", "samples", error.to_string()))?;
         let (pointer, format) = &samples.time;
         let json = self.in_part.get(pointer);
@@ -213,16 +215,15 @@ impl<'a> Reader<'a> {
             None => context.seq,
         };
         let start = self.measures.values.len();
-        let any = self.measures.take(&samples.readings, &self.in_part, &recipe.metrics)?;
+        let any = self.measures.take(&samples.readings, (&self.in_part, &self.document), &recipe.metrics)?;
         self.run(start, context.device.clone(), ts, seq);
         Ok(any)
     }
 
     /// Adds the readings of every record of a SenML pack; false where there are none.
-    fn pack(&mut self, text: &'a str, records_max: u32, context: &Context<'a>) -> Result<bool, Refused> {
-        let json = text.trim_ascii();
-        if !json.starts_with('[') {
-            let problem = format!("{} is no array of SenML records", shown(json));
+    fn pack(&mut self, json: Json<'a>, records_max: u32, context: &Context<'a>) -> Result<bool, Refused> {
+        if !json.text.starts_with('[') {
+            let problem = format!("{} is no array of SenML records", shown(json.text));
             return Err(Refused::new("not_senml", "", "senml", problem));
         }
         self.split(json, "", records_max)?;
@@ -230,7 +231,7 @@ impl<'a> Reader<'a> {
         let mut any = false;
         for (number, record) in self.parts.iter().enumerate() {
             let start = self.measures.values.len();
-            let read = pack.read(record, &mut self.measures);
+            let read = pack.read(*record, &self.document, &mut self.measures);
             let named = read.map_err(|refused| refused.within(&format!("/{number}")))?;
             if let Some((device, ts)) = named {
                 any = true;
@@ -246,7 +247,7 @@ impl<'a> Reader<'a> {
         let count_max = count_max as usize;
         let (parts, mut count) = (&mut self.parts, 0);
         parts.clear();
-        json::for_each(json, |_, part| {
+        json::for_each(json, &self.document, |_, part| {
             count += 1;
             if count <= count_max {
                 parts.push(part);

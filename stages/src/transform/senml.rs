@@ -13,7 +13,7 @@ use super::{
     recipe::Recipe,
     time,
 };
-use crate::{frame::Micros, refused::Refused};
+use crate::{frame::Micros, json::Document, refused::Refused};
 
 /// Fields that say nothing of a record itself.
 const BASE: [&str; 6] = ["bn", "bt", "bu", "bv", "bs", "bver"];
@@ -58,15 +58,16 @@ impl<'a> Pack<'a> {
         }
     }
 
-    /// Reads a record, and adds its readings to `measures`; answers with their device and time, or
+    /// Reads a record of `document`, and adds its readings to `measures`; answers with their device and time, or
     /// none for a record that only sets base fields.
     pub(super) fn read(
         &mut self,
         json: Json<'a>,
+        document: &Document<'a>,
         measures: &mut Measures<'a>,
     ) -> Result<Option<(Cow<'a, str>, Micros)>, Refused> {
         let Measures { entries, values } = measures;
-        let record = Record::of(json, entries)?;
+        let record = Record::of(json, document, entries)?;
         self.base(&record)?;
         let name = record.short_text("n")?.unwrap_or_default();
         names::check(&name, self.name.is_empty()).map_err(|problem| refused("n", &problem))?;
@@ -214,12 +215,16 @@ impl<'a> Pack<'a> {
 struct Record<'e, 'a>(&'e [(Cow<'a, str>, Json<'a>)]);
 
 impl<'e, 'a> Record<'e, 'a> {
-    fn of(json: Json<'a>, entries: &'e mut Vec<(Cow<'a, str>, Json<'a>)>) -> Result<Self, Refused> {
-        if !json.starts_with('{') {
-            let problem = format!("{} is no SenML record", shown(json));
+    fn of(
+        json: Json<'a>,
+        document: &Document<'a>,
+        entries: &'e mut Vec<(Cow<'a, str>, Json<'a>)>,
+    ) -> Result<Self, Refused> {
+        if !json.text.starts_with('{') {
+            let problem = format!("{} is no SenML record", shown(json.text));
             return Err(Refused::new("not_senml", "", "senml", problem));
         }
-        json::entries(json, entries)
+        json::entries(json, document, entries)
             .map_err(|error| Refused::new("not_senml", "", "senml", error.to_string()))?;
         match entries.iter().find(|(label, _)| label.ends_with('_')) {
             Some((label, _)) => {
@@ -231,7 +236,7 @@ impl<'e, 'a> Record<'e, 'a> {
 
     fn get(&self, label: &str) -> Option<Json<'a>> {
         let entry = self.0.iter().find(|(name, _)| name == label);
-        entry.map(|(_, json)| *json).filter(|json| *json != "null")
+        entry.map(|(_, json)| *json).filter(|json| json.text != "null")
     }
 
     fn only_base(&self) -> bool {
@@ -282,7 +287,7 @@ impl<'e, 'a> Record<'e, 'a> {
     ) -> Result<Option<T>, Refused> {
         let Some(json) = self.get(label) else { return Ok(None) };
         let value = json::kind(json).ok().and_then(take);
-        value.map(Some).ok_or_else(|| bad_value(label, &format!("{} is not {wanted}", shown(json))))
+        value.map(Some).ok_or_else(|| bad_value(label, &format!("{} is not {wanted}", shown(json.text))))
     }
 }
 

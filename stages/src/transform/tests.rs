@@ -2,6 +2,7 @@ mod config;
 mod convert;
 mod frames;
 mod lengths;
+mod plain;
 mod samples;
 mod senml;
 

@@ -8,22 +8,39 @@ use serde::{
 };
 use serde_json::Value;
 
-use super::schemas::Schema;
+use super::{plain::Seen, schemas::Schema};
 use crate::{
     frame::Fault,
+    json::Document,
     refused::{Refused, bounded},
 };
 
 /// How many faults of a message are kept.
 const FAULTS_MAX: usize = 10;
 
-/// Whether `payload` is JSON at all.
-pub(super) fn check(payload: &[u8]) -> Result<(), Refused> {
+/// Whether `payload` is JSON, and keeps to `schema` if there is one. `document` is room that is used again.
+pub(super) fn check<'a>(
+    payload: &'a [u8],
+    schema: Option<&Schema>,
+    document: &mut Document<'a>,
+) -> Result<(), Refused> {
+    let plain = std::str::from_utf8(payload).is_ok_and(|text| document.read(text));
+    let root = if plain { document.value(0) } else { None };
+    match (root, schema) {
+        (Some(root), Some(schema)) if schema.plain.is_valid(Seen(root)) => Ok(()),
+        (Some(_), None) => Ok(()),
+        (_, None) => check_parsed(payload),
+        (_, Some(schema)) => check_tree(payload, schema),
+    }
+}
+
+/// Whether any payload is JSON.
+pub(super) fn check_parsed(payload: &[u8]) -> Result<(), Refused> {
     parse::<Sound>(payload).map(|_| ())
 }
 
-/// Whether `payload` is JSON that keeps to `schema`.
-pub(super) fn check_schema(payload: &[u8], schema: &Schema) -> Result<(), Refused> {
+/// Whether any payload keeps to `schema`, with what is wrong.
+pub(super) fn check_tree(payload: &[u8], schema: &Schema) -> Result<(), Refused> {
     let refused = |refused| Refused { schema: Some(schema.against.clone()), ..refused };
     let document: Value = parse(payload).map_err(refused)?;
     // Most messages are in order, and finding that out is faster than collecting faults.

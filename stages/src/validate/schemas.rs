@@ -9,10 +9,12 @@ use std::{
 
 use jsonschema::{
     PatternOptions, ReferencingError, Retrieve, Uri, ValidationError, Validator, error::ValidationErrorKind,
+    json::Json,
 };
 use serde_json::Value;
 use xxhash_rust::xxh3::Xxh3;
 
+use super::plain::Plain;
 use crate::refused::Against;
 
 /// The JSON Schema (draft 2020-12) of the messages that `device-sim` sends.
@@ -47,7 +49,10 @@ pub(super) struct Schema {
     /// Its `$id`, or its name in the config when it has none; and its own `version` where that is a text or a number, or
     /// else the beginning of `hash`.
     pub(super) against: Against,
+    /// Finds what is wrong with a message.
     pub(super) validator: Validator,
+    /// Tells whether anything is wrong with a plain one.
+    pub(super) plain: Validator<Plain>,
     /// Changes when the text of the schema, or of a file it refers to, does.
     pub(super) hash: u64,
 }
@@ -76,13 +81,10 @@ impl Schemas {
         let id = document.get("$id").and_then(Value::as_str);
         let files = Files { beside: id.and_then(|id| beside(id, &path)), ..files };
         let texts = files.texts.clone();
-        let validator = jsonschema::options()
-            .with_base_uri(file_uri(&path))
-            .with_retriever(files)
-            .should_validate_formats(true)
-            .with_pattern_options(PatternOptions::fancy_regex().backtrack_limit(BACKTRACK_MAX))
-            .build(&document)
-            .map_err(|error| format!("cannot use the schema {name}: {}", explain(&error)))?;
+        let (path, explain) =
+            (file_uri(&path), |error| format!("cannot use the schema {name}: {}", explain(&error)));
+        let validator = build(&document, &path, files.clone()).map_err(explain)?;
+        let plain = build(&document, &path, files).map_err(explain)?;
         let mut hash = Xxh3::new();
         for text in texts.lock().unwrap_or_else(PoisonError::into_inner).values() {
             hash.update(text.as_bytes());
@@ -94,7 +96,7 @@ impl Schemas {
             Some(Value::Number(version)) => version.to_string(),
             _ => format!("{:08x}", hash >> 32),
         };
-        Ok(Schema { against: Against { id: id.unwrap_or(name).to_owned(), version }, validator, hash })
+        Ok(Schema { against: Against { id: id.unwrap_or(name).to_owned(), version }, validator, plain, hash })
     }
 
     fn path(&self, name: &str) -> String {
@@ -105,6 +107,20 @@ impl Schemas {
     }
 }
 
+/// Compiles a schema for one form of documents.
+fn build<F: Json>(
+    document: &Value,
+    base: &str,
+    files: Files,
+) -> Result<Validator<F>, ValidationError<'static>> {
+    jsonschema::options_for::<F>()
+        .with_base_uri(base)
+        .with_retriever(files)
+        .should_validate_formats(true)
+        .with_pattern_options(PatternOptions::fancy_regex().backtrack_limit(BACKTRACK_MAX))
+        .build(document)
+}
+
 impl fmt::Debug for Schemas {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Schemas").field("directory", &self.directory).finish_non_exhaustive()
@@ -112,6 +128,7 @@ impl fmt::Debug for Schemas {
 }
 
 /// Answers a `$ref` with a local file.
+#[derive(Clone)]
 struct Files {
     read: Arc<ReadFile>,
     beside: Option<Beside>,
@@ -121,6 +138,7 @@ struct Files {
 
 /// Where a schema says it is (`$id`), and where its file is: what a `$ref` finds beside the one is
 /// looked for beside the other.
+#[derive(Clone)]
 struct Beside {
     uri: String,
     directory: String,
