@@ -11,14 +11,11 @@ mod lz4;
 mod reader;
 #[cfg(test)]
 mod tests;
+mod writer;
 
 use std::{panic, str::FromStr, sync::Arc};
 
 use arrow_array::RecordBatch;
-use arrow_ipc::{
-    CompressionType, MetadataVersion,
-    writer::{IpcWriteOptions, StreamWriter},
-};
 use arrow_schema::{Metadata, Schema};
 
 use xxhash_rust::xxh3::xxh3_64;
@@ -50,12 +47,7 @@ const TRACE: &str = "millstream.traceparent";
 pub fn encode(frame: &Frame) -> Result<Vec<u8>, FrameError> {
     let schema = frame.rows.schema();
     let schema = Schema::new_with_metadata(schema.fields().clone(), metadata(&frame.header));
-    // The least padding that the format allows: most frames are small, and decompressing aligns anew.
-    let options = IpcWriteOptions::try_new(8, false, MetadataVersion::V5)?
-        .try_with_compression(Some(CompressionType::LZ4_FRAME))?;
-    let mut writer = StreamWriter::try_new_with_options(Vec::new(), &schema, options)?;
-    writer.write(&frame.rows)?;
-    let mut bytes = writer.into_inner()?;
+    let mut bytes = writer::write(&schema, &frame.rows)?;
     let checksum = xxh3_64(&bytes);
     bytes.extend_from_slice(&checksum.to_le_bytes());
     Ok(bytes)
