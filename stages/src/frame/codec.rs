@@ -8,6 +8,7 @@
 //! writer in another language may leave it out. So any language with Arrow can read and write frames.
 
 mod lz4;
+mod packed;
 mod reader;
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,7 @@ use arrow_schema::{Metadata, Schema};
 
 use xxhash_rust::xxh3::xxh3_64;
 
+pub use self::packed::{Encoded, Packed, Source};
 use super::{
     Frame, FrameError, Header, Kind, Lane, columns, messages::schema_of_messages,
     quarantine::schema_of_quarantine,
@@ -45,12 +47,21 @@ const TRACE: &str = "millstream.traceparent";
 /// # Errors
 /// When a column is of a type that Arrow IPC cannot carry, which no documented kind has.
 pub fn encode(frame: &Frame) -> Result<Vec<u8>, FrameError> {
+    Ok(encode_from(frame, &[])?.bytes)
+}
+
+/// Encodes a frame that may have buffers of others, or all of theirs one after the other: what is compressed already is
+/// copied. So its bytes hang on how the others were encoded; what they decode to does not.
+///
+/// # Errors
+/// Those of [`encode`].
+pub fn encode_from(frame: &Frame, sources: &[Source<'_>]) -> Result<Encoded, FrameError> {
     let schema = frame.rows.schema();
     let schema = Schema::new_with_metadata(schema.fields().clone(), metadata(&frame.header));
-    let mut bytes = writer::write(&schema, &frame.rows)?;
-    let checksum = xxh3_64(&bytes);
-    bytes.extend_from_slice(&checksum.to_le_bytes());
-    Ok(bytes)
+    let mut encoded = writer::write(&schema, &frame.rows, sources)?;
+    let checksum = xxh3_64(&encoded.bytes);
+    encoded.bytes.extend_from_slice(&checksum.to_le_bytes());
+    Ok(encoded)
 }
 
 /// The frame in `bytes`.

@@ -10,7 +10,7 @@ use std::io::Read;
 
 use lz4_flex::frame::FrameDecoder;
 
-pub(super) use self::write::Compressor;
+pub(super) use self::write::{BEGIN_BYTES, Compressor, END_BYTES, begin, end, store};
 
 use crate::frame::FrameError;
 

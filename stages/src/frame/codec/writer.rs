@@ -4,7 +4,7 @@
 //! Format: [encapsulated messages](https://arrow.apache.org/docs/format/Columnar.html#encapsulated-message-format) and
 //! [compressed buffers](https://arrow.apache.org/docs/format/Columnar.html#compression).
 
-use std::cell::Cell;
+use std::{cell::Cell, mem};
 
 use arrow_array::{Array, RecordBatch};
 use arrow_buffer::{Buffer, ToByteSlice};
@@ -18,7 +18,11 @@ use arrow_ipc::{
 use arrow_schema::{DataType, Schema};
 use flatbuffers::{FlatBufferBuilder, UnionWIPOffset, WIPOffset};
 
-use super::{END_OF_STREAM, lz4::Compressor};
+use super::{
+    END_OF_STREAM,
+    lz4::{self, Compressor},
+    packed::{self, Encoded, Found, Packed, Source},
+};
 use crate::frame::FrameError;
 
 /// The least padding that the format allows: most frames are small, and decompressing aligns anew.
@@ -27,7 +31,8 @@ const ALIGNMENT: usize = 8;
 /// Stands before a message's length.
 const CONTINUATION: [u8; 4] = [0xff; 4];
 
-/// What a buffer begins with that is stored as it is.
+/// What a buffer begins with: how long it is without compression, or [`NOT_COMPRESSED`].
+const PREFIX_BYTES: usize = 8;
 const NOT_COMPRESSED: i64 = -1;
 
 /// Smaller buffers are stored as they are: the frame of LZ4 alone takes 15 bytes.
@@ -40,21 +45,25 @@ thread_local! {
     static WRITER: Cell<Option<Box<Writer>>> = const { Cell::new(None) };
 }
 
-/// The stream of `rows`, whose schema beside its metadata is `schema`.
+/// The stream of `rows`, whose schema beside its metadata is `schema`. What `sources` have is copied from them.
 ///
 /// # Errors
 /// When a column is of a type that Arrow IPC cannot carry.
-pub(super) fn write(schema: &Schema, rows: &RecordBatch) -> Result<Vec<u8>, FrameError> {
+pub(super) fn write(
+    schema: &Schema,
+    rows: &RecordBatch,
+    sources: &[Source<'_>],
+) -> Result<Encoded, FrameError> {
     if !schema.fields().iter().all(|field| is_plain(field.data_type())) {
-        return write_any(schema, rows);
+        return Ok(Encoded { bytes: write_any(schema, rows)?, packed: Packed::default() });
     }
     // One that panicked is lost.
     let mut writer = WRITER.take().unwrap_or_default();
-    let stream = writer.stream(schema, rows);
+    let encoded = writer.stream(schema, rows, sources);
     if writer.body.capacity().max(writer.stream.capacity()) <= KEPT_BYTES_MAX {
         WRITER.set(Some(writer));
     }
-    Ok(stream)
+    Ok(encoded)
 }
 
 /// For columns that no documented kind has.
@@ -86,26 +95,38 @@ struct Writer {
     places: Vec<arrow_ipc::Buffer>,
     body: Vec<u8>,
     stream: Vec<u8>,
+    packed: Packed,
+    /// The column in hand, and which one of the sources has its name.
+    column: usize,
+    theirs: Option<usize>,
 }
 
 impl Writer {
-    fn stream(&mut self, schema: &Schema, rows: &RecordBatch) -> Vec<u8> {
+    fn stream(&mut self, schema: &Schema, rows: &RecordBatch, sources: &[Source<'_>]) -> Encoded {
         self.stream.clear();
+        self.packed = Packed::of(rows.schema());
         let mut numbers = self.schema(schema);
         let columns: Vec<_> = rows.columns().iter().map(|column| column.to_data()).collect();
         let mut numbers = numbers.dict_id().iter().copied();
-        for column in &columns {
-            self.dictionaries(column, &mut numbers);
+        for (index, column) in columns.iter().enumerate() {
+            self.turn_to(index, sources);
+            self.dictionaries(column, &mut numbers, sources);
         }
-        for column in &columns {
-            self.array(column);
+        for (index, column) in columns.iter().enumerate() {
+            self.turn_to(index, sources);
+            self.array(column, sources);
         }
         self.batch(rows.num_rows(), None);
         self.stream.extend_from_slice(&END_OF_STREAM);
         // Just as long as it must be, but for the checksum.
-        let mut stream = Vec::with_capacity(self.stream.len() + 8);
-        stream.extend_from_slice(&self.stream);
-        stream
+        let mut bytes = Vec::with_capacity(self.stream.len() + 8);
+        bytes.extend_from_slice(&self.stream);
+        Encoded { bytes, packed: mem::take(&mut self.packed) }
+    }
+
+    fn turn_to(&mut self, column: usize, sources: &[Source<'_>]) {
+        self.column = column;
+        self.theirs = sources.first().and_then(|source| self.packed.same_column(column, source.packed));
     }
 
     /// Writes the schema, and gives its dictionaries their numbers.
@@ -119,12 +140,17 @@ impl Writer {
     }
 
     /// Writes the values of the dictionaries in a column, which are numbered in this order.
-    fn dictionaries(&mut self, column: &ArrayData, numbers: &mut impl Iterator<Item = i64>) {
+    fn dictionaries(
+        &mut self,
+        column: &ArrayData,
+        numbers: &mut impl Iterator<Item = i64>,
+        sources: &[Source<'_>],
+    ) {
         for child in column.child_data() {
-            self.dictionaries(child, numbers);
+            self.dictionaries(child, numbers, sources);
         }
         if let (DataType::Dictionary(..), [values]) = (column.data_type(), column.child_data()) {
-            self.array(values);
+            self.array(values, sources);
             self.batch(values.len(), numbers.next());
         }
     }
@@ -137,67 +163,105 @@ impl Writer {
     }
 
     /// Adds an array to the body of the message.
-    fn array(&mut self, data: &ArrayData) {
+    fn array(&mut self, data: &ArrayData, sources: &[Source<'_>]) {
         let nulls = data.nulls().filter(|nulls| nulls.null_count() > 0);
         let null_count = nulls.map_or(0, |nulls| nulls.null_count());
         self.nodes.push(FieldNode::new(data.len() as i64, null_count as i64));
-        self.buffer(&nulls.map(|nulls| nulls.inner().sliced()).unwrap_or_default());
+        self.bits(nulls.map(|nulls| (nulls.inner().inner(), nulls.offset(), nulls.len())), sources);
         match (data.data_type(), data.buffers(), data.child_data()) {
             (DataType::Utf8 | DataType::Binary, [offsets, values], _) => {
-                let (first, length) = self.offsets(data, offsets);
-                self.buffer(&values.slice_with_length(first, length));
+                let (first, length) = self.offsets(data, offsets, sources);
+                self.buffer(&values.slice_with_length(first, length), sources);
             }
             (DataType::List(_) | DataType::Map(..), [offsets], [values]) => {
-                let (first, length) = self.offsets(data, offsets);
-                self.array(&values.slice(first, length));
+                let (first, length) = self.offsets(data, offsets, sources);
+                self.array(&values.slice(first, length), sources);
             }
-            (DataType::Boolean, [bits], _) => self.buffer(&bits.bit_slice(data.offset(), data.len())),
-            (DataType::Dictionary(keys, _), [buffer], _) => self.values(data, keys, buffer),
-            (other, [buffer], _) => self.values(data, other, buffer),
-            (_, _, children) => children.iter().for_each(|child| self.array(child)),
+            (DataType::Boolean, [bits], _) => self.bits(Some((bits, data.offset(), data.len())), sources),
+            (DataType::Dictionary(keys, _), [buffer], _) => self.values(data, keys, buffer, sources),
+            (other, [buffer], _) => self.values(data, other, buffer, sources),
+            (_, _, children) => children.iter().for_each(|child| self.array(child, sources)),
+        }
+    }
+
+    /// Adds bits from an offset on.
+    fn bits(&mut self, bits: Option<(&Buffer, usize, usize)>, sources: &[Source<'_>]) {
+        let Some((bits, offset, length)) = bits else { return self.buffer(&Buffer::default(), sources) };
+        self.buffer(&bits.bit_slice(offset, length), sources);
+        if offset % 8 != 0 {
+            self.packed.forget_last(self.column);
         }
     }
 
     /// Adds the offsets of an array, counted from 0, and says where in its values they begin and how far they go.
-    fn offsets(&mut self, data: &ArrayData, offsets: &Buffer) -> (usize, usize) {
+    fn offsets(&mut self, data: &ArrayData, offsets: &Buffer, sources: &[Source<'_>]) -> (usize, usize) {
         let width = size_of::<i32>();
         let here: &[i32] = offsets.typed_data();
         let here = here.get(data.offset()..=data.offset() + data.len()).unwrap_or_default();
         let (&[first, ..], &[.., last]) = (here, here) else {
-            self.buffer(&Buffer::from(0_i32.to_byte_slice()));
+            self.buffer(&Buffer::from(0_i32.to_byte_slice()), &[]);
+            self.packed.forget_last(self.column);
             return (0, 0);
         };
-        match first {
-            0 => self.buffer(&offsets.slice_with_length(data.offset() * width, here.len() * width)),
-            _ => self.buffer(&here.iter().map(|offset| offset - first).collect()),
+        if first == 0 {
+            self.buffer(&offsets.slice_with_length(data.offset() * width, here.len() * width), sources);
+        } else {
+            self.buffer(&here.iter().map(|offset| offset - first).collect(), &[]);
+            self.packed.forget_last(self.column);
         }
         // Arrow's arrays have no offset that is not within their values.
         (usize::try_from(first).unwrap_or_default(), usize::try_from(last - first).unwrap_or_default())
     }
 
     /// Adds values that all have the width of `of`.
-    fn values(&mut self, data: &ArrayData, of: &DataType, buffer: &Buffer) {
+    fn values(&mut self, data: &ArrayData, of: &DataType, buffer: &Buffer, sources: &[Source<'_>]) {
         let width = of.primitive_width().unwrap_or_default();
-        self.buffer(&buffer.slice_with_length(data.offset() * width, data.len() * width));
+        self.buffer(&buffer.slice_with_length(data.offset() * width, data.len() * width), sources);
     }
 
     /// Adds a buffer, compressed where that makes it smaller.
-    fn buffer(&mut self, bytes: &Buffer) {
+    fn buffer(&mut self, bytes: &Buffer, sources: &[Source<'_>]) {
         let at = self.body.len();
-        if bytes.len() < TINY || !self.compressed(bytes) {
+        let number = self.packed.count(self.column);
+        let known = self.theirs.and_then(|column| packed::pieces(sources, column, number, bytes));
+        let count = match known {
+            Some(pieces) => self.copied(bytes, &pieces),
+            None => self.compressed(bytes),
+        };
+        let mut blocks = at + PREFIX_BYTES + lz4::BEGIN_BYTES..self.body.len().saturating_sub(lz4::END_BYTES);
+        if count == 0 || self.body.len() - at > bytes.len() {
             self.body.truncate(at);
             self.stored(bytes);
+            blocks = 0..0;
         }
+        self.packed.add(self.column, bytes, blocks, count);
         self.places.push(arrow_ipc::Buffer::new(at as i64, (self.body.len() - at) as i64));
         self.body.resize(self.body.len().next_multiple_of(ALIGNMENT), 0);
     }
 
-    /// Whether it became smaller.
-    fn compressed(&mut self, bytes: &Buffer) -> bool {
-        let at = self.body.len();
+    /// Compresses a buffer into so many blocks: none where that is not worth it.
+    fn compressed(&mut self, bytes: &Buffer) -> usize {
+        if bytes.len() < TINY {
+            return 0;
+        }
         self.body.extend_from_slice(&(bytes.len() as i64).to_le_bytes());
-        self.compressor.compress(bytes, &mut self.body);
-        self.body.len() - at < bytes.len()
+        lz4::begin(&mut self.body);
+        let count = self.compressor.compress(bytes, &mut self.body);
+        lz4::end(&mut self.body);
+        count
+    }
+
+    /// Puts a buffer together from what is compressed already, and says of how many blocks; none where no piece is.
+    fn copied(&mut self, bytes: &Buffer, pieces: &[Found<'_>]) -> usize {
+        if pieces.iter().all(|piece| piece.blocks.is_empty()) {
+            return 0;
+        }
+        self.body.extend_from_slice(&(bytes.len() as i64).to_le_bytes());
+        lz4::begin(&mut self.body);
+        let add = |count: usize, piece: &Found<'_>| count + piece.add_to(&mut self.body);
+        let count = pieces.iter().fold(0, add);
+        lz4::end(&mut self.body);
+        count
     }
 
     fn stored(&mut self, bytes: &Buffer) {
@@ -248,6 +312,7 @@ impl Writer {
         self.stream.extend_from_slice(&(length as u32).to_le_bytes());
         self.stream.extend_from_slice(header);
         self.stream.resize(self.stream.len() + length - header.len(), 0);
+        self.packed.end_message(self.stream.len());
         self.stream.extend_from_slice(&self.body);
         self.begin();
     }

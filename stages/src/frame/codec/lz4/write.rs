@@ -8,6 +8,10 @@ use super::{PLAIN, SIZES, STORED};
 /// 8 bytes.
 const BLOCK_BYTES: usize = 65_528;
 
+/// What stands before the blocks of a frame, and behind them.
+pub(in super::super) const BEGIN_BYTES: usize = PLAIN.len() + SIZES[0].len();
+pub(in super::super) const END_BYTES: usize = 4;
+
 /// What compressing needs each time.
 pub(in super::super) struct Compressor {
     table: CompressTable,
@@ -21,14 +25,9 @@ impl Default for Compressor {
 }
 
 impl Compressor {
-    /// Adds the frame of `bytes` to `out`.
-    pub(in super::super) fn compress(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
-        out.extend_from_slice(&PLAIN);
-        out.extend_from_slice(&SIZES[0]);
-        for block in bytes.chunks(BLOCK_BYTES) {
-            self.add_block(block, out);
-        }
-        out.extend_from_slice(&[0; 4]);
+    /// Adds the blocks of `bytes` to `out`, and says how many.
+    pub(in super::super) fn compress(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> usize {
+        bytes.chunks(BLOCK_BYTES).map(|block| self.add_block(block, out)).count()
     }
 
     fn add_block(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
@@ -36,9 +35,31 @@ impl Compressor {
         let packed = compress_into_with_table(bytes, &mut self.block, &mut self.table).ok();
         let packed =
             packed.and_then(|length| self.block.get(..length)).filter(|packed| packed.len() < bytes.len());
-        let (flag, block) = packed.map_or((STORED, bytes), |packed| (0, packed));
-        let length = u32::try_from(block.len()).unwrap_or_default() | flag;
-        out.extend_from_slice(&length.to_le_bytes());
-        out.extend_from_slice(block);
+        match packed {
+            Some(packed) => add(0, packed, out),
+            None => add(STORED, bytes, out),
+        }
     }
+}
+
+/// Begins a frame, which blocks follow.
+pub(in super::super) fn begin(out: &mut Vec<u8>) {
+    out.extend_from_slice(&PLAIN);
+    out.extend_from_slice(&SIZES[0]);
+}
+
+/// Adds the blocks of `bytes` as they are, and says how many.
+pub(in super::super) fn store(bytes: &[u8], out: &mut Vec<u8>) -> usize {
+    bytes.chunks(BLOCK_BYTES).map(|block| add(STORED, block, out)).count()
+}
+
+/// Ends a frame.
+pub(in super::super) fn end(out: &mut Vec<u8>) {
+    out.extend_from_slice(&[0; END_BYTES]);
+}
+
+fn add(flag: u32, block: &[u8], out: &mut Vec<u8>) {
+    let length = u32::try_from(block.len()).unwrap_or_default() | flag;
+    out.extend_from_slice(&length.to_le_bytes());
+    out.extend_from_slice(block);
 }
