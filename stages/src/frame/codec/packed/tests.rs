@@ -105,6 +105,7 @@ fn values_of_the_same_length_are_not_taken_for_the_same() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
     #[test]
     fn what_is_made_from_frames_is_what_it_is(
         parts in vec(vec(
