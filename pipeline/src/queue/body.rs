@@ -71,7 +71,7 @@ impl Body {
     /// What it takes in memory, where nobody need decode it.
     pub(super) fn decoded_bytes(&self) -> Option<usize> {
         let Decoded { packed, held, .. } = self.decoded.as_ref()?;
-        Some(self.bytes.len() + packed.len() + held)
+        Some(self.bytes.len() + packed.memory_bytes() + held)
     }
 }
 

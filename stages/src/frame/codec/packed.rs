@@ -76,15 +76,10 @@ impl Packed {
         Self { schema, bodies: Vec::new(), columns }
     }
 
-    /// Bytes that it takes beside the frame and its bytes.
-    pub fn len(&self) -> usize {
+    /// What it takes in memory beside the frame and its bytes.
+    pub fn memory_bytes(&self) -> usize {
         let pieces: usize = self.columns.iter().map(Vec::capacity).sum();
         pieces * size_of::<Piece>() + self.columns.len() * size_of::<Vec<Piece>>() + self.bodies.len() * 8
-    }
-
-    /// Whether there is nothing.
-    pub fn is_empty(&self) -> bool {
-        self.columns.is_empty()
     }
 
     /// The column of `other` that has the name of a column here.

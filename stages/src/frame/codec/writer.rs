@@ -38,7 +38,7 @@ const NOT_COMPRESSED: i64 = -1;
 /// Smaller buffers are stored as they are: the frame of LZ4 alone takes 15 bytes.
 const TINY: usize = 64;
 
-/// What a thread keeps from one frame to the next, at most.
+/// Bytes of room for a body, and as many for a stream, that a thread keeps from one frame to the next, at most.
 const KEPT_BYTES_MAX: usize = 1 << 20;
 
 thread_local! {
@@ -60,9 +60,8 @@ pub(super) fn write(
     // One that panicked is lost.
     let mut writer = WRITER.take().unwrap_or_default();
     let encoded = writer.stream(schema, rows, sources);
-    if writer.body.capacity().max(writer.stream.capacity()) <= KEPT_BYTES_MAX {
-        WRITER.set(Some(writer));
-    }
+    writer.give_up_room();
+    WRITER.set(Some(writer));
     Ok(encoded)
 }
 
@@ -122,6 +121,14 @@ impl Writer {
         let mut bytes = Vec::with_capacity(self.stream.len() + 8);
         bytes.extend_from_slice(&self.stream);
         Encoded { bytes, packed: mem::take(&mut self.packed) }
+    }
+
+    fn give_up_room(&mut self) {
+        for room in [&mut self.body, &mut self.stream] {
+            if room.capacity() > KEPT_BYTES_MAX {
+                *room = Vec::new();
+            }
+        }
     }
 
     fn turn_to(&mut self, column: usize, sources: &[Source<'_>]) {
@@ -195,7 +202,6 @@ impl Writer {
 
     /// Adds the offsets of an array, counted from 0, and says where in its values they begin and how far they go.
     fn offsets(&mut self, data: &ArrayData, offsets: &Buffer, sources: &[Source<'_>]) -> (usize, usize) {
-        let width = size_of::<i32>();
         let here: &[i32] = offsets.typed_data();
         let here = here.get(data.offset()..=data.offset() + data.len()).unwrap_or_default();
         let (&[first, ..], &[.., last]) = (here, here) else {
@@ -204,7 +210,10 @@ impl Writer {
             return (0, 0);
         };
         if first == 0 {
-            self.buffer(&offsets.slice_with_length(data.offset() * width, here.len() * width), sources);
+            self.buffer(
+                &offsets.slice_with_length(data.offset() * size_of::<i32>(), size_of_val(here)),
+                sources,
+            );
         } else {
             self.buffer(&here.iter().map(|offset| offset - first).collect(), &[]);
             self.packed.forget_last(self.column);
@@ -222,28 +231,31 @@ impl Writer {
     /// Adds a buffer, compressed where that makes it smaller.
     fn buffer(&mut self, bytes: &Buffer, sources: &[Source<'_>]) {
         let at = self.body.len();
-        let number = self.packed.count(self.column);
-        let known = self.theirs.and_then(|column| packed::pieces(sources, column, number, bytes));
-        let count = match known {
-            Some(pieces) => self.copied(bytes, &pieces),
-            None => self.compressed(bytes),
-        };
+        let mut count = self.packed(bytes, sources);
         let mut blocks = at + PREFIX_BYTES + lz4::BEGIN_BYTES..self.body.len().saturating_sub(lz4::END_BYTES);
         if count == 0 || self.body.len() - at > bytes.len() {
             self.body.truncate(at);
             self.stored(bytes);
-            blocks = 0..0;
+            (blocks, count) = (0..0, 0);
         }
         self.packed.add(self.column, bytes, blocks, count);
         self.places.push(arrow_ipc::Buffer::new(at as i64, (self.body.len() - at) as i64));
         self.body.resize(self.body.len().next_multiple_of(ALIGNMENT), 0);
     }
 
-    /// Compresses a buffer into so many blocks: none where that is not worth it.
-    fn compressed(&mut self, bytes: &Buffer) -> usize {
+    /// Adds a buffer as so many blocks: none where that is not worth it.
+    fn packed(&mut self, bytes: &Buffer, sources: &[Source<'_>]) -> usize {
         if bytes.len() < TINY {
             return 0;
         }
+        let number = self.packed.count(self.column);
+        match self.theirs.and_then(|column| packed::pieces(sources, column, number, bytes)) {
+            Some(pieces) => self.copied(bytes, &pieces),
+            None => self.compressed(bytes),
+        }
+    }
+
+    fn compressed(&mut self, bytes: &Buffer) -> usize {
         self.body.extend_from_slice(&(bytes.len() as i64).to_le_bytes());
         lz4::begin(&mut self.body);
         let count = self.compressor.compress(bytes, &mut self.body);
