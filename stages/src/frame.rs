@@ -20,7 +20,7 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 pub use self::{
     aggregates::{AggregateRow, Aggregates, AggregatesBuilder},
     alerts::{AlertRow, Alerts, AlertsBuilder},
-    codec::{FORMAT_VERSION, decode, encode},
+    codec::{Encoded, FORMAT_VERSION, Packed, Source, decode, encode, encode_from},
     columns::Strings,
     messages::{Message, Messages, MessagesBuilder, Properties},
     quarantine::{Fault, Quarantine, QuarantineBuilder, Refusal, complete as complete_quarantine},

@@ -6,7 +6,7 @@ mod tests;
 use std::{fmt, ops::Deref, sync::Arc};
 
 use bytes::Bytes;
-use stages::frame::{self, Frame, FrameError};
+use stages::frame::{self, Encoded, Frame, FrameError, Packed, Source};
 
 use crate::memory::Memory;
 
@@ -24,6 +24,8 @@ pub struct Body {
 #[derive(Clone)]
 struct Decoded {
     frame: Arc<Frame>,
+    /// How its buffers stand in the bytes.
+    packed: Arc<Packed>,
     /// What its rows hold in memory.
     held: usize,
 }
@@ -34,8 +36,22 @@ impl Body {
     /// # Errors
     /// Those of [`frame::encode`].
     pub fn of(frame: &Frame) -> Result<Self, FrameError> {
-        let bytes = frame::encode(frame)?.into();
-        Ok(Self { bytes, decoded: Decoded::of(frame) })
+        Self::made_from(frame, &[])
+    }
+
+    /// Encodes a frame that was made from others. What of these it has unchanged is not compressed again.
+    ///
+    /// # Errors
+    /// Those of [`frame::encode`].
+    pub fn made_from(frame: &Frame, inputs: &[Source<'_>]) -> Result<Self, FrameError> {
+        let Encoded { bytes, packed } = frame::encode_from(frame, inputs)?;
+        Ok(Self { bytes: bytes.into(), decoded: Decoded::of(frame, packed) })
+    }
+
+    /// What frames that are made from this one need not compress again, where that is known.
+    pub fn source(&self) -> Option<Source<'_>> {
+        let Decoded { packed, .. } = self.decoded.as_ref()?;
+        Some(Source { bytes: &self.bytes, packed })
     }
 
     /// The frame, decoded unless that is not needed.
@@ -54,17 +70,22 @@ impl Body {
 
     /// What it takes in memory, where nobody need decode it.
     pub(super) fn decoded_bytes(&self) -> Option<usize> {
-        Some(self.bytes.len() + self.decoded.as_ref()?.held)
+        let Decoded { packed, held, .. } = self.decoded.as_ref()?;
+        Some(self.bytes.len() + packed.memory_bytes() + held)
     }
 }
 
 impl Decoded {
     /// The frame, if it is what its bytes decode to, and holds not much more memory than that.
-    fn of(frame: &Frame) -> Option<Self> {
+    fn of(frame: &Frame, packed: Packed) -> Option<Self> {
         let Memory { held, needed } = Memory::of(&frame.rows);
         // What a schema says beside its columns is not encoded.
         let same = frame.rows.schema_ref().metadata().is_empty();
-        (same && held <= 2 * needed + SPARE_BYTES).then(|| Self { frame: Arc::new(frame.clone()), held })
+        (same && held <= 2 * needed + SPARE_BYTES).then(|| Self {
+            frame: Arc::new(frame.clone()),
+            packed: Arc::new(packed),
+            held,
+        })
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use stages::{
-    frame::{Frame, FrameError, FrameId, Lane},
+    frame::{Frame, FrameError, FrameId, Lane, Source},
     plan::Counts,
 };
 
@@ -29,7 +29,15 @@ impl EncodedFrame {
     /// # Errors
     /// Those of [`Body::of`].
     pub fn of(frame: &Frame) -> Result<Self, FrameError> {
-        let bytes = Body::of(frame)?;
+        Self::made_from(frame, &[])
+    }
+
+    /// Encodes a frame that was made from others.
+    ///
+    /// # Errors
+    /// Those of [`Body::made_from`].
+    pub fn made_from(frame: &Frame, inputs: &[Source<'_>]) -> Result<Self, FrameError> {
+        let bytes = Body::made_from(frame, inputs)?;
         let rows = u32::try_from(frame.rows.num_rows()).unwrap_or(u32::MAX);
         Ok(Self { id: frame.header.id, lane: frame.header.lane, rows, bytes })
     }

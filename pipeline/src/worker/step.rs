@@ -7,7 +7,7 @@ use std::{
 };
 
 use stages::{
-    frame::{Frame, FrameError, Header, Kind},
+    frame::{Frame, FrameError, Header, Kind, Source},
     hop::{self, Hop, HopError, Part},
     plan::{Counts, Delta, Port, StateError},
     stage::{LaneState, Stage},
@@ -43,13 +43,13 @@ pub(super) struct Step {
 }
 
 impl Step {
-    /// Takes up what the stages of a hop make of a frame, but for the changes of their states. Fails also when `check`
-    /// refuses what is to be published.
+    /// Takes up what the stages of a hop make of a frame, that of `inputs` joined, but for the changes of their states. Fails
+    /// also when `check` refuses what is to be published.
     fn add(
         &mut self,
         hop: &Hop,
         parts: Vec<Part>,
-        recipients: &Recipients,
+        (recipients, inputs): (&Recipients, &[Source<'_>]),
         check: impl Fn(&Publish) -> Result<(), QueueError>,
     ) -> Result<(), HopError> {
         for (index, (stage, part)) in hop.stages().zip(parts).enumerate() {
@@ -58,17 +58,23 @@ impl Step {
                 add_to(&mut self.passed, route::before(stage), part.rows);
             }
             let before = self.publish.len();
-            self.publish(stage, part, recipients).map_err(|error| hop.error(stage, error.into()))?;
+            self.publish(stage, part, recipients, inputs).map_err(|error| hop.error(stage, error.into()))?;
             let refused = self.publish.iter().skip(before).try_for_each(&check);
             refused.map_err(|error| hop.error(stage, HopError::Refused(error.to_string())))?;
         }
         Ok(())
     }
 
-    fn publish(&mut self, stage: &Stage, part: Part, recipients: &Recipients) -> Result<(), FrameError> {
+    fn publish(
+        &mut self,
+        stage: &Stage,
+        part: Part,
+        recipients: &Recipients,
+        inputs: &[Source<'_>],
+    ) -> Result<(), FrameError> {
         for (port, frame) in part.publish {
             let queue = route::behind(stage, port);
-            self.publish.push(Publish { queue, frame: EncodedFrame::of(&frame)? });
+            self.publish.push(Publish { queue, frame: EncodedFrame::made_from(&frame, inputs)? });
             if port == Port::Alerts {
                 self.publish.extend(recipients.publish(&frame)?);
                 self.alerts.push(frame);
@@ -121,7 +127,8 @@ pub(super) fn plan_joined(
     for ((stage, known), part) in hop.stages().zip(known).zip(&mut parts) {
         step.deltas.extend(known.number(stage, input.header.lane, mem::take(&mut part.deltas))?);
     }
-    step.add(hop, parts, recipients, |_| Ok(()))?;
+    let inputs: Vec<_> = run.iter().take(frames.len()).filter_map(Body::source).collect();
+    step.add(hop, parts, (recipients, &inputs), |_| Ok(()))?;
     Ok(step)
 }
 
@@ -152,7 +159,7 @@ pub(super) fn plan_pieces(
     let Isolated { good, poison } = isolate(frame.rows.num_rows(), |rows| {
         traces.attempt(hop, known, &piece("piece", rows), |parts| {
             let mut step = Step::default();
-            step.add(hop, parts, recipients, &check).map_err(|error| error.to_string())?;
+            step.add(hop, parts, (recipients, &[]), &check).map_err(|error| error.to_string())?;
             Ok(step)
         })
     });

@@ -8,21 +8,20 @@
 //! writer in another language may leave it out. So any language with Arrow can read and write frames.
 
 mod lz4;
+mod packed;
 mod reader;
 #[cfg(test)]
 mod tests;
+mod writer;
 
 use std::{panic, str::FromStr, sync::Arc};
 
 use arrow_array::RecordBatch;
-use arrow_ipc::{
-    CompressionType, MetadataVersion,
-    writer::{IpcWriteOptions, StreamWriter},
-};
 use arrow_schema::{Metadata, Schema};
 
 use xxhash_rust::xxh3::xxh3_64;
 
+pub use self::packed::{Encoded, Packed, Source};
 use super::{
     Frame, FrameError, Header, Kind, Lane, columns, messages::schema_of_messages,
     quarantine::schema_of_quarantine,
@@ -48,17 +47,21 @@ const TRACE: &str = "millstream.traceparent";
 /// # Errors
 /// When a column is of a type that Arrow IPC cannot carry, which no documented kind has.
 pub fn encode(frame: &Frame) -> Result<Vec<u8>, FrameError> {
+    Ok(encode_from(frame, &[])?.bytes)
+}
+
+/// Encodes a frame that may have buffers of others, or all of theirs one after the other: what is compressed already is
+/// copied. So its bytes hang on how the others were encoded; what they decode to does not.
+///
+/// # Errors
+/// Those of [`encode`].
+pub fn encode_from(frame: &Frame, sources: &[Source<'_>]) -> Result<Encoded, FrameError> {
     let schema = frame.rows.schema();
     let schema = Schema::new_with_metadata(schema.fields().clone(), metadata(&frame.header));
-    // The least padding that the format allows: most frames are small, and decompressing aligns anew.
-    let options = IpcWriteOptions::try_new(8, false, MetadataVersion::V5)?
-        .try_with_compression(Some(CompressionType::LZ4_FRAME))?;
-    let mut writer = StreamWriter::try_new_with_options(Vec::new(), &schema, options)?;
-    writer.write(&frame.rows)?;
-    let mut bytes = writer.into_inner()?;
-    let checksum = xxh3_64(&bytes);
-    bytes.extend_from_slice(&checksum.to_le_bytes());
-    Ok(bytes)
+    let mut encoded = writer::write(&schema, &frame.rows, sources)?;
+    let checksum = xxh3_64(&encoded.bytes);
+    encoded.bytes.extend_from_slice(&checksum.to_le_bytes());
+    Ok(encoded)
 }
 
 /// The frame in `bytes`.

@@ -155,3 +155,19 @@ fn what_a_schema_says_beside_its_columns_is_not_kept() {
     assert_eq!(body.decoded_bytes(), None);
     assert_eq!(body.frame().unwrap().rows, rows);
 }
+
+#[test]
+fn what_is_made_from_frames_has_their_bytes_and_its_own_rows() {
+    let inputs = [scored(5_000), scored(4_000)].map(|frame| Body::of(&frame).unwrap());
+    let frames = inputs.each_ref().map(|body| body.frame().unwrap());
+    let joined = Frame::coalesce(&frames).unwrap();
+    let sources: Vec<_> = inputs.iter().filter_map(Body::source).collect();
+    let body = Body::made_from(&joined, &sources).unwrap();
+    assert_ne!(body, Body::of(&joined).unwrap(), "compressed in the pieces of the inputs");
+    let read = Body::from(body.bytes.clone());
+    assert_eq!(read.frame().unwrap(), joined);
+    assert!(read.source().is_none(), "bytes alone say nothing of what is in them");
+    // Of the same rows all is there.
+    let same = Body::made_from(&joined, &[body.source().unwrap()]).unwrap();
+    assert_eq!(same, body);
+}

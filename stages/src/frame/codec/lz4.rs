@@ -1,12 +1,16 @@
-//! LZ4 frames into memory that is there: what `lz4_flex` has is a reader, which brings buffers of its own for each frame.
+//! LZ4 frames from and into memory that is there: what `lz4_flex` has is a reader and a writer, which bring buffers of their
+//! own for each frame.
 //!
 //! Format: [LZ4 frame](https://github.com/lz4/lz4/blob/dev/doc/lz4_Frame_format.md).
 
 mod block;
+mod write;
 
 use std::io::Read;
 
 use lz4_flex::frame::FrameDecoder;
+
+pub(super) use self::write::{BEGIN_BYTES, Compressor, END_BYTES, begin, end, store};
 
 use crate::frame::FrameError;
 

@@ -1,9 +1,17 @@
 use std::io::Write;
 
 use arrow_array::{
-    ArrayRef, BinaryArray, BooleanArray, DictionaryArray, Int64Array, StringArray, types::Int32Type,
+    Array, ArrayRef, BinaryArray, BooleanArray, DictionaryArray, Int64Array, LargeStringArray, ListArray,
+    StringArray, StructArray,
+    builder::{Int32Builder, ListBuilder, MapBuilder, StringBuilder, StringDictionaryBuilder},
+    types::Int32Type,
 };
-use arrow_ipc::{reader::StreamReader, root_as_message};
+use arrow_ipc::{
+    CompressionType, MetadataVersion,
+    reader::StreamReader,
+    root_as_message,
+    writer::{IpcWriteOptions, StreamWriter},
+};
 use lz4_flex::frame::{BlockMode, BlockSize, FrameEncoder, FrameInfo};
 use proptest::{collection::vec, option, prelude::*};
 
@@ -43,9 +51,25 @@ fn read_rows(stream: &[u8]) -> Result<RecordBatch, FrameError> {
     stream.rows(&Arc::new(schema))
 }
 
-/// Arrow's reader and this one read the same from what Arrow's writer writes.
+/// Arrow's reader and this one read what the writer was given, and parts of it.
+#[track_caller]
+fn check_is_written(rows: &RecordBatch) {
+    let count = rows.num_rows();
+    for (first, length) in [(0, count), (0, count / 2), (count / 3, count - count / 3), (count, 0)] {
+        let rows = rows.slice(first, length);
+        let stream = writer::write(&rows.schema(), &rows, &[]).unwrap().bytes;
+        let by_arrow = StreamReader::try_new(stream.as_slice(), None).unwrap().next().unwrap().unwrap();
+        assert_eq!(by_arrow, rows);
+        by_arrow.columns().iter().for_each(|column| column.to_data().validate_full().unwrap());
+        assert_eq!(read_rows(&stream).unwrap(), rows);
+        assert_eq!(writer::write(&rows.schema(), &rows, &[]).unwrap().bytes, stream, "always the same bytes");
+    }
+}
+
+/// Arrow's reader and this one read the same from what Arrow's writer writes, and from what this one does.
 #[track_caller]
 fn check_reads_as_arrow_does(rows: &RecordBatch) {
+    check_is_written(rows);
     for compression in [None, Some(CompressionType::LZ4_FRAME)] {
         for alignment in [8, 64] {
             let stream = written(rows, alignment, compression);
@@ -78,6 +102,37 @@ fn a_stream_may_have_no_columns_rows_or_mark_of_its_end() {
     let endless = stream.strip_suffix(&END_OF_STREAM).unwrap();
     assert_eq!(read_rows(endless).unwrap(), rows);
     assert!(read_rows(&[endless, &stream].concat()).is_err(), "a second schema");
+}
+
+#[test]
+fn columns_within_columns_are_written() {
+    let mut lists = ListBuilder::new(StringDictionaryBuilder::<Int32Type>::new());
+    let mut maps = MapBuilder::new(None, StringBuilder::new(), Int32Builder::new());
+    for row in 0..500 {
+        for entry in 0..row % 5 {
+            lists.values().append_value(if entry % 2 == 0 { "even" } else { "odd" });
+            maps.keys().append_value(format!("key {entry}"));
+            maps.values().append_option((entry != 3).then_some(row));
+        }
+        lists.append(row % 7 != 0);
+        maps.append(row % 9 != 0).unwrap();
+    }
+    let (lists, maps): (ListArray, _) = (lists.finish(), maps.finish());
+    let both = StructArray::try_from(vec![
+        ("lists", Arc::new(lists.clone()) as ArrayRef),
+        ("maps", Arc::new(maps.clone()) as ArrayRef),
+    ]);
+    check_reads_as_arrow_does(&batch(vec![
+        ("lists", Arc::new(lists) as ArrayRef),
+        ("maps", Arc::new(maps) as _),
+        ("both", Arc::new(both.unwrap()) as _),
+    ]));
+}
+
+#[test]
+fn columns_that_no_kind_has_are_written_too() {
+    let words: LargeStringArray = (0..100).map(|row| (row % 3 != 0).then(|| format!("word {row}"))).collect();
+    check_reads_as_arrow_does(&batch(vec![("words", Arc::new(words) as ArrayRef)]));
 }
 
 #[test]
