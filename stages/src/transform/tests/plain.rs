@@ -17,6 +17,8 @@ fn check(stage: &Transform, payload: &str) {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
     #[test]
     fn readings_are_the_same(
         values in prop::collection::vec(texts(), 3),
