@@ -12,6 +12,11 @@ const BLOCK_BYTES: usize = 65_528;
 pub(in super::super) const BEGIN_BYTES: usize = PLAIN.len() + SIZES[0].len();
 pub(in super::super) const END_BYTES: usize = 4;
 
+/// Of a block that has [`PROBE_SHARE`] times as many bytes so many are tried first: scores and measured values hardly become
+/// smaller, and cost most.
+const PROBE_BYTES: usize = 4 << 10;
+const PROBE_SHARE: usize = 4;
+
 /// What compressing needs each time.
 pub(in super::super) struct Compressor {
     table: CompressTable,
@@ -31,14 +36,22 @@ impl Compressor {
     }
 
     fn add_block(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
-        // There is always room; a block may also be stored as it is.
-        let packed = compress_into_with_table(bytes, &mut self.block, &mut self.table).ok();
-        let packed =
-            packed.and_then(|length| self.block.get(..length)).filter(|packed| packed.len() < bytes.len());
-        match packed {
+        match self.worth_it(bytes).then(|| self.packed(bytes)).flatten() {
             Some(packed) => add(0, packed, out),
             None => add(STORED, bytes, out),
         }
+    }
+
+    /// Whether the first bytes of a block become smaller by a quarter.
+    fn worth_it(&mut self, bytes: &[u8]) -> bool {
+        let probe = bytes.get(..PROBE_BYTES).filter(|probe| bytes.len() >= probe.len() * PROBE_SHARE);
+        probe.is_none_or(|probe| self.packed(probe).is_some_and(|packed| packed.len() <= PROBE_BYTES / 4 * 3))
+    }
+
+    /// A block, if it becomes smaller. There is always room.
+    fn packed(&mut self, bytes: &[u8]) -> Option<&[u8]> {
+        let length = compress_into_with_table(bytes, &mut self.block, &mut self.table).ok()?;
+        self.block.get(..length).filter(|packed| packed.len() < bytes.len())
     }
 }
 
