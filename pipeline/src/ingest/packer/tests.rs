@@ -28,7 +28,7 @@ impl Sender {
 
 /// What is due now, without waiting for it.
 async fn due(packer: &Packer) -> Vec<Batch> {
-    tokio::time::timeout(Duration::ZERO, packer.due()).await.ok().flatten().unwrap_or_default()
+    tokio::time::timeout(Duration::ZERO, packer.due(Instant::now())).await.ok().flatten().unwrap_or_default()
 }
 
 fn sizes(batches: &[Batch]) -> Vec<usize> {
@@ -75,7 +75,7 @@ async fn a_frame_is_closed_by_its_oldest_row_and_takes_the_other_lanes_along() {
     let begun = Instant::now();
     sender.add(TOPIC, b"1");
     sender.add("weather/a", b"1");
-    let batches = packer.due().await.unwrap();
+    let batches = packer.due(Instant::now()).await.unwrap();
     assert!(begun.elapsed() >= linger);
     assert_eq!(sizes(&batches), [1, 1]);
     assert!(matches!(batches[0].rows, Rows::Messages(..)));
@@ -180,8 +180,8 @@ async fn when_finished_everything_is_due_and_then_there_is_an_end() {
     let mut sender = packer.sender();
     sender.add(TOPIC, b"1");
     packer.finish();
-    assert_eq!(sizes(&packer.due().await.unwrap()), [1]);
-    assert!(packer.due().await.is_none());
+    assert_eq!(sizes(&packer.due(Instant::now()).await.unwrap()), [1]);
+    assert!(packer.due(Instant::now()).await.is_none());
 }
 
 #[tokio::test]
