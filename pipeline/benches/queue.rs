@@ -81,7 +81,8 @@ fn bare_commit(bencher: Bencher<'_, '_>, frames: u32) {
 
 /// Sends the same frames through a queue again and again.
 fn carry(bencher: Bencher<'_, '_>, frames: &[EncodedFrame]) {
-    let (directory, runtime) = (TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap(), Runtime::new().unwrap());
+    let (directory, runtime) =
+        (TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap(), Runtime::new().unwrap());
     let database = Database::open(&directory.path().join("millstream.db")).unwrap();
     let options = SqliteOptions { lanes: LANES, ..SqliteOptions::default() };
     let queues = runtime.block_on(SqliteQueues::open(database, options)).unwrap();

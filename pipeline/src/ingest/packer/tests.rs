@@ -113,6 +113,43 @@ async fn a_sender_that_waits_makes_its_own_frames_due() {
 }
 
 #[tokio::test]
+async fn senders_that_wait_may_be_left_to_gather_but_not_beyond_the_linger() {
+    let later = || Instant::now() + Duration::from_secs(1800);
+    let packer = packer(patient());
+    let mut sender = packer.sender();
+    sender.add(TOPIC, b"1");
+    sender.hurry();
+    let now = tokio::time::timeout(Duration::ZERO, packer.due(later())).await;
+    assert!(now.is_err(), "it is not due yet");
+    assert_eq!(sizes(&due(&packer).await), [1]);
+    let hasty = self::packer(PackerOptions { linger: Duration::ZERO, ..patient() });
+    let mut sender = hasty.sender();
+    sender.add(TOPIC, b"1");
+    sender.hurry();
+    assert_eq!(sizes(&hasty.due(later()).await.unwrap()), [1]);
+    let full = self::packer(PackerOptions { frame_rows_max: 1, ..patient() });
+    full.sender().add(TOPIC, b"1");
+    assert_eq!(sizes(&full.due(later()).await.unwrap()), [1]);
+}
+
+#[tokio::test]
+async fn it_is_told_whether_several_senders_were_answered() {
+    let packer = packer(patient());
+    let (mut first, mut second) = (packer.sender(), packer.sender());
+    for (lanes, senders) in [(1, 1), (9, 1), (1, 2), (9, 2)] {
+        for device in 0..lanes {
+            first.add(&format!("devices/{device}/telemetry"), b"1");
+        }
+        if senders == 2 {
+            second.add(TOPIC, b"2");
+        }
+        first.hurry();
+        let batches = due(&packer).await;
+        assert_eq!(packer.settle(batches), senders == 2, "{senders} over {lanes} lanes");
+    }
+}
+
+#[tokio::test]
 async fn packet_ids_go_with_their_message_and_what_is_released_goes_at_once() {
     let packer = packer(PackerOptions { frame_rows_max: 1, frame_bytes_max: 100, ..patient() });
     let mut sender = packer.sender();
