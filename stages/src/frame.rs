@@ -177,13 +177,15 @@ impl fmt::Display for Lane {
 pub struct FrameId(pub [u8; 16]);
 
 impl FrameId {
-    /// The id of the `index`-th frame that ingest closes in an epoch.
+    /// The id of the `index`-th frame that ingest closes in an epoch. Ids rise with epoch and index, for as long as these have 24
+    /// and 40 bits: who remembers the last ones by their order writes them side by side.
     pub fn ingested(epoch: u64, index: u64) -> Self {
         let mut hash = Xxh3::new();
         hash.update(b"ingest");
         hash.update(&epoch.to_le_bytes());
         hash.update(&index.to_le_bytes());
-        Self(hash.digest128().to_be_bytes())
+        let rising = (epoch << 40).wrapping_add(index);
+        Self((u128::from(rising) << 64 | u128::from(hash.digest())).to_be_bytes())
     }
 
     /// The id of the tick of a lane at an instant.

@@ -180,7 +180,7 @@ impl Writer {
 
     /// Does those that come first, and the others for a while; and commits them.
     fn transact(&mut self, group: &mut Vec<Box<dyn Job>>) -> Result<(), DatabaseError> {
-        let mut others_since: Option<Instant> = None;
+        let (mut others_since, mut begun) = (None::<Instant>, false);
         let group_time = GROUP_TIME.max(self.synced_in);
         self.synchronise(self.line.durability())?;
         self.execute("BEGIN IMMEDIATE")?;
@@ -188,7 +188,10 @@ impl Writer {
             if job.turn() == Turn::Common {
                 others_since.get_or_insert_with(Instant::now);
             }
-            self.execute("SAVEPOINT job")?;
+            // What comes first can be undone without one, which keeps a copy of each page that a write touches.
+            if begun {
+                self.execute("SAVEPOINT job")?;
+            }
             let keep = job.run(&self.connection);
             group.push(job);
             if let Some(trouble) = self.trouble.found() {
@@ -197,10 +200,18 @@ impl Writer {
             if self.connection.is_autocommit() {
                 return Err(DatabaseError::Undone);
             }
-            if !keep {
-                self.execute("ROLLBACK TO job")?;
+            match (keep, begun) {
+                (true, true) => self.execute("RELEASE job")?,
+                (true, false) => begun = true,
+                (false, true) => {
+                    self.execute("ROLLBACK TO job")?;
+                    self.execute("RELEASE job")?;
+                }
+                (false, false) => {
+                    self.execute("ROLLBACK")?;
+                    self.execute("BEGIN IMMEDIATE")?;
+                }
             }
-            self.execute("RELEASE job")?;
             // Who cannot wait may have come meanwhile.
             self.take_in();
             let enough =

@@ -50,6 +50,15 @@ pub(super) async fn serve(
     }
 }
 
+/// What the client has outstanding of what it may: the state machine counts without the plain packets.
+#[derive(Default)]
+struct Quota {
+    plain: usize,
+    others: usize,
+    /// A PUBACK has left by the state machine, which knows whether the client takes packets of that size.
+    tried: bool,
+}
+
 struct Connection {
     shared: Arc<Shared>,
     wire: Wire,
@@ -60,6 +69,7 @@ struct Connection {
     window: Window,
     /// What is to be answered, in the order of receipt.
     awaiting: VecDeque<Answer>,
+    quota: Quota,
     slots: HashMap<String, Slot>,
     /// When the socket was last read: once per read, since clocks cost.
     read_at: Instant,
@@ -82,6 +92,7 @@ impl Connection {
             sender,
             window: Window::new(told),
             awaiting: VecDeque::new(),
+            quota: Quota::default(),
             slots: HashMap::new(),
             read_at: Instant::now(),
             received_at: now(),
@@ -197,10 +208,31 @@ impl Connection {
         }
     }
 
+    /// Takes messages as they lie in what has been read, up to the first packet that is no plain one.
+    fn take_plain(&mut self) -> Result<(), End> {
+        if !self.quota.tried {
+            return Ok(());
+        }
+        let (lent, mut taken) = (self.wire.lend(), Ok(()));
+        while taken.is_ok()
+            && self.takes_more()
+            && self.shared.packer.has_room()
+            && let Some(packet) = self.wire.next_plain(&lent)
+        {
+            taken = self.publish_plain(&packet);
+        }
+        self.wire.give_back(lent);
+        taken
+    }
+
     /// Handles the packets that have been read, as long as there is room for messages.
     fn take_in(&mut self) -> Result<(), End> {
         let mut taken = Ok(());
-        while taken.is_ok() && self.takes_more() && self.shared.packer.has_room() {
+        loop {
+            taken = taken.and_then(|()| self.take_plain());
+            if taken.is_err() || !self.takes_more() || !self.shared.packer.has_room() {
+                break;
+            }
             taken = match self.wire.next() {
                 Ok(Some(packet)) => self.handle(&packet),
                 Ok(None) => break,

@@ -36,6 +36,11 @@ impl Window {
         Self { told, learnt: None, outstanding: 0, published_at: None, release: None }
     }
 
+    /// How many messages it was told that it may have outstanding.
+    pub(super) fn told(&self) -> usize {
+        self.told
+    }
+
     /// `count` messages have come that are to be acknowledged.
     pub(super) fn published(&mut self, count: usize, now: Instant) {
         if let Some(release) = self.release.take()

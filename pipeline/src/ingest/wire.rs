@@ -1,10 +1,11 @@
 //! A socket and the MQTT state machine on it: bytes in, packets out, and back.
 
 mod link;
+mod plain;
 mod stream;
 mod websocket;
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, mem, sync::Arc, time::Duration};
 
 use mqtt_protocol_core::mqtt::{
     Connection, Version,
@@ -22,6 +23,7 @@ use tokio::{
     time::timeout,
 };
 
+pub(super) use self::plain::Plain;
 use self::{link::Link, stream::Stream, websocket::WebSocket};
 
 /// A read that fills the buffer doubles it, from here…
@@ -41,6 +43,9 @@ const HANG_UP: Duration = Duration::from_secs(1);
 pub(super) struct Wire {
     link: Link,
     protocol: Connection<Server>,
+    packet_bytes_max: u32,
+    /// Whether the state machine has the beginning of a packet.
+    begun: bool,
     incoming: Vec<u8>,
     parsed: usize,
     filled: usize,
@@ -87,6 +92,8 @@ impl Wire {
         Ok(Self {
             link,
             protocol,
+            packet_bytes_max,
+            begun: false,
             incoming: vec![0; READ_BYTES_MIN],
             parsed: 0,
             filled: 0,
@@ -148,6 +155,25 @@ impl Wire {
         }
     }
 
+    /// Lends the bytes read, so that packets can be looked at where they lie. Until they are given back, nothing may be read.
+    pub(super) fn lend(&mut self) -> Vec<u8> {
+        mem::take(&mut self.incoming)
+    }
+
+    /// Takes back what was lent.
+    pub(super) fn give_back(&mut self, lent: Vec<u8>) {
+        self.incoming = lent;
+    }
+
+    /// The next packet of the bytes lent, if it is a plain one and whole; else it is left to [`Wire::next`]. The state machine
+    /// does not know of it, nor whether the peer may send it, and the answer is to be [`Wire::send_puback`].
+    pub(super) fn next_plain<'a>(&mut self, lent: &'a [u8]) -> Option<Plain<'a>> {
+        let unparsed = lent.get(self.parsed..self.filled).filter(|_| !self.begun)?;
+        let (packet, length) = Plain::parse(unparsed, self.version(), self.packet_bytes_max)?;
+        self.parsed += length;
+        Some(packet)
+    }
+
     /// The next packet of the bytes read, if they hold a whole one.
     ///
     /// # Errors
@@ -157,6 +183,7 @@ impl Wire {
         while self.parsed < self.filled {
             let mut cursor = Cursor::new(&self.incoming[self.parsed..self.filled]);
             let events = self.protocol.recv(&mut cursor);
+            self.begun = events.is_empty();
             self.parsed += usize::try_from(cursor.position()).unwrap_or(usize::MAX);
             if let Some(packet) = self.carry_out(events)? {
                 if is_qos_2(&packet) {
@@ -185,6 +212,12 @@ impl Wire {
     /// Makes bytes ready to be written that the state machine would not make.
     pub(super) fn send_raw(&mut self, bytes: &[u8]) {
         self.outgoing.extend_from_slice(bytes);
+    }
+
+    /// Makes the PUBACK of a plain packet ready to be written: that of success, the same in all versions.
+    pub(super) fn send_puback(&mut self, packet_id: u16) {
+        let [high, low] = packet_id.to_be_bytes();
+        self.send_raw(&[0x40, 2, high, low]);
     }
 
     /// Takes back what is ready to be written.

@@ -6,7 +6,7 @@ use super::*;
 
 fn header(kind: Kind) -> Header {
     Header {
-        id: FrameId::ingested(7, 42),
+        id: FrameId(0x3aa2_d0b6_cebf_620f_677c_e196_59e1_2fc8_u128.to_be_bytes()),
         kind,
         lane: Lane(3),
         created_at: 1_700_000_000_000_000,

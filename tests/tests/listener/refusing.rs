@@ -141,6 +141,24 @@ async fn a_client_cannot_have_more_outstanding_than_it_was_told() {
     assert_eq!(client.end().await, Some(0x93), "receive maximum exceeded");
 }
 
+/// Packets without properties are counted together with those that have some, wherever they are read.
+#[tokio::test]
+async fn nor_once_its_first_message_was_acknowledged() {
+    // A content type.
+    for properties in [&[][..], &[3, 0, 1, b'j']] {
+        let mut setup = Setup::default();
+        setup.listener.receive_maximum = 5;
+        let server = Server::with(setup).await;
+        let mut client = Raw::enter(server.addr(), V5, "sensor").await;
+        client.publish(1, TOPIC, b"1").await;
+        assert_eq!(client.pubacks(1).await, [1]);
+        let mut publishes = publish_with(V5, 2, TOPIC, properties, b"1");
+        publishes.extend((3..=7).flat_map(|id| publish(V5, id, TOPIC, b"1")));
+        client.send(&publishes).await;
+        assert_eq!(client.end().await, Some(0x93), "receive maximum exceeded");
+    }
+}
+
 #[tokio::test]
 async fn too_large_a_packet_is_not_read() {
     let mut setup = Setup::default();

@@ -17,6 +17,8 @@ pub(super) struct Answer {
     kind: Kind,
     packet_id: u16,
     ticket: Option<Ticket>,
+    /// The state machine does not know of the packet.
+    plain: bool,
     /// When what it answers was read.
     read_at: Instant,
 }
@@ -67,11 +69,14 @@ impl Kind {
 
 impl Connection {
     /// A message of QoS 1 waits to be durable.
-    pub(super) fn await_puback(&mut self, packet_id: u16, ticket: Ticket) {
+    pub(super) fn await_puback(&mut self, packet_id: u16, ticket: Ticket, plain: bool) {
+        let count = if plain { &mut self.quota.plain } else { &mut self.quota.others };
+        *count += 1;
         self.awaiting.push_back(Answer {
             kind: Kind::Puback,
             packet_id,
             ticket: Some(ticket),
+            plain,
             read_at: self.read_at,
         });
         self.window.published(1, self.read_at);
@@ -80,10 +85,12 @@ impl Connection {
     /// A message of QoS 2 waits to be durable.
     pub(super) fn await_pubrec(&mut self, packet_id: u16, ticket: Ticket) {
         self.session.unreleased.insert(packet_id, Some(ticket));
+        self.quota.others += 1;
         self.awaiting.push_back(Answer {
             kind: Kind::Pubrec,
             packet_id,
             ticket: Some(ticket),
+            plain: false,
             read_at: self.read_at,
         });
         self.window.published(1, self.read_at);
@@ -93,7 +100,8 @@ impl Connection {
     /// acknowledged again (MQTT 5.0 and 3.1.1, 4.3.3).
     pub(super) fn is_repeated(&mut self, packet_id: u16) -> bool {
         let Some(&ticket) = self.session.unreleased.get(&packet_id) else { return false };
-        self.awaiting.push_back(Answer { kind: Kind::Pubrec, packet_id, ticket, read_at: self.read_at });
+        let (kind, read_at) = (Kind::Pubrec, self.read_at);
+        self.awaiting.push_back(Answer { kind, packet_id, ticket, plain: false, read_at });
         true
     }
 
@@ -115,7 +123,7 @@ impl Connection {
             }
             None => (Kind::PubcompUnknown, None),
         };
-        self.awaiting.push_back(Answer { kind, packet_id, ticket, read_at: self.read_at });
+        self.awaiting.push_back(Answer { kind, packet_id, ticket, plain: false, read_at: self.read_at });
         Ok(())
     }
 
@@ -165,6 +173,11 @@ impl Connection {
 
     fn send(&mut self, answer: Answer) -> Result<(), End> {
         let (wire, id) = (&mut self.wire, answer.packet_id);
+        if answer.plain {
+            self.quota.plain -= 1;
+            wire.send_puback(id);
+            return Ok(());
+        }
         match (wire.version(), answer.kind) {
             (Version::V5_0, Kind::Puback) => wire.send(v5_0::Puback::builder().packet_id(id).build()?)?,
             (Version::V5_0, Kind::Pubrec) => wire.send(v5_0::Pubrec::builder().packet_id(id).build()?)?,
@@ -179,6 +192,23 @@ impl Connection {
             (_, Kind::Pubcomp | Kind::PubcompUnknown) => {
                 wire.send(v3_1_1::Pubcomp::builder().packet_id(id).build()?)?;
             }
+        }
+        if matches!(answer.kind, Kind::Puback | Kind::Pubcomp) {
+            // The PUBREL may be for a message of an earlier connection.
+            self.quota.others = self.quota.others.saturating_sub(1);
+        }
+        self.quota.tried |= answer.kind == Kind::Puback;
+        Ok(())
+    }
+
+    /// Whether the client may have one more message outstanding.
+    ///
+    /// # Errors
+    /// When it may not (MQTT 5.0, 3.3.4). MQTT 3.1.1 knows no limit.
+    pub(super) fn check_quota(&self) -> Result<(), End> {
+        let outstanding = self.quota.plain + self.quota.others;
+        if self.wire.version() == Version::V5_0 && outstanding >= self.window.told() {
+            return Err(End::Refused(DisconnectReasonCode::ReceiveMaximumExceeded));
         }
         Ok(())
     }

@@ -12,6 +12,7 @@ use crate::ingest::{
     now,
     packer::{Incoming, Slot},
     replies,
+    wire::Plain,
 };
 
 /// How many topics a connection remembers the slot of.
@@ -73,10 +74,7 @@ impl Connection {
     }
 
     fn publish(&mut self, publish: &Publish<'_>) -> Result<(), End> {
-        let slot = match self.slots.get(publish.topic) {
-            Some(slot) => *slot,
-            None => self.slot(publish.topic)?,
-        };
+        let slot = self.slot(publish.topic)?;
         if publish.qos == Qos::ExactlyOnce && publish.packet_id.is_some_and(|id| self.is_repeated(id)) {
             return Ok(());
         }
@@ -93,10 +91,12 @@ impl Connection {
             }
             (_, None | Some(0)) => return Err(End::Refused(DisconnectReasonCode::MalformedPacket)),
             (Qos::AtLeastOnce, Some(id)) => {
+                self.check_quota()?;
                 let ticket = self.sender.append(slot, &row);
-                self.await_puback(id, ticket);
+                self.await_puback(id, ticket, false);
             }
             (Qos::ExactlyOnce, Some(id)) => {
+                self.check_quota()?;
                 let ticket = self.sender.append_packet(slot, &row, self.session.packet(id));
                 self.await_pubrec(id, ticket);
             }
@@ -104,8 +104,25 @@ impl Connection {
         Ok(())
     }
 
-    /// Finds the slot of a topic that this connection has not published to lately.
+    /// The same for a plain packet.
+    pub(super) fn publish_plain(
+        &mut self,
+        &Plain { packet_id, topic, payload }: &Plain<'_>,
+    ) -> Result<(), End> {
+        let slot = self.slot(topic)?;
+        self.check_quota()?;
+        let (received_at, client_id) = (self.received_at, &self.hello.client_id[..]);
+        let row = Incoming { topic, payload, received_at, client_id, properties: &[] };
+        let ticket = self.sender.append(slot, &row);
+        self.await_puback(packet_id, ticket, true);
+        Ok(())
+    }
+
+    /// The slot of a topic, found anew where this connection has not published to it lately.
     fn slot(&mut self, topic: &str) -> Result<Slot, End> {
+        if let Some(slot) = self.slots.get(topic) {
+            return Ok(*slot);
+        }
         if !is_topic_name(topic) {
             return Err(End::Refused(DisconnectReasonCode::TopicNameInvalid));
         }
