@@ -5,20 +5,22 @@ use std::{net::SocketAddr, thread::sleep, time::Duration};
 use serde_json::Value;
 use tests::{Child, Site, lake, until};
 
-/// Leases of a second, and an alert with every other message: they show whether rows kept their order.
+/// Short leases, and an alert with every other message: they show whether rows kept their order. Not so short that those
+/// who are awake lose theirs, and with them the order, while the data file is held for one who falls asleep.
 const SLEEPY: &str = "
-queues: { lease_secs: 1 }
+queues: { lease_secs: 2 }
 alert: { rules: [{ name: high, metric: pressure, above: 1013 }] }
 store: { age_secs: 1, age_secs_max: 1 }
 ";
 
 /// Longer than a lease, with time for others to notice.
-const NIGHT: Duration = Duration::from_millis(2500);
+const NIGHT: Duration = Duration::from_millis(4000);
 
 /// The queue that a stage reads from has its name.
 const STAGES: [&str; 6] = ["ingest", "validate", "transform", "analyze", "alert", "store"];
 
-const MESSAGES: u64 = 9_000;
+/// Enough for those who have slept, too.
+const MESSAGES: u64 = 12_000;
 
 fn fleet(site: &Site) -> Child {
     let messages = MESSAGES.to_string();
