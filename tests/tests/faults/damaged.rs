@@ -17,11 +17,13 @@ fn data_file(site: &Site) -> PathBuf {
     site.data().join("millstream.db")
 }
 
-/// A site with many messages in the first queue, and nothing that runs.
+/// A site with many messages in the first queue, and nothing that runs. They are so large that frames are longer than a
+/// page, however few messages come together in one.
 fn with_backlog() -> Site {
     let site = Site::new(QUICK);
     let ingest = site.run(&["ingest"]);
-    site.fleet(["--messages", "4000", "--rate", "0", "--devices", "50"]).ended().well();
+    let large = ["--messages", "2000", "--samples", "50", "--rate", "0", "--devices", "50"];
+    site.fleet(large).ended().well();
     ingest.terminate();
     ingest.ended().well();
     site
