@@ -77,7 +77,7 @@ fn a_full_disk_of_the_lake_holds_rows_up_and_loses_none() {
     assert!(said.contains("No space left on device"), "{said}");
     assert!(console.trouble("lake").expect("it is told").contains("No space left on device"));
     flows(&console);
-    tests::until("rows wait", || site.queues()["queues"]["store"]["frames"].as_u64() > Some(10));
+    tests::until("rows wait", || site.queues()["queues"]["store"]["rows"].as_u64() > Some(1000));
     assert_eq!(lake::files(&site.lake()).len(), 0, "no partial file");
 
     disk.make_room();
