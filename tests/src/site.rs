@@ -13,7 +13,7 @@ use rusqlite::Connection;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{Child, until};
+use crate::{Child, PATIENCE, until};
 
 /// Where every site listens, on an address of its own.
 const PORT: u16 = 18_830;
@@ -179,12 +179,12 @@ impl Site {
         Child::start(command)
     }
 
-    /// What `device-sim verify` says of the fleet's ledger and the lake.
+    /// What `device-sim verify` says of the fleet's ledger and the lake; it takes its time for many messages.
     ///
     /// # Panics
     /// When the books do not balance.
     pub fn verify(&self) -> Value {
-        self.verifying().ended().well().json()
+        self.verifying().ended_within(5 * PATIENCE).well().json()
     }
 
     /// `device-sim verify`, which takes its time for many messages.
