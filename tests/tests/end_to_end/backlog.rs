@@ -132,9 +132,13 @@ fn small(more: &str) -> String {
 
 /// Waits until every queue is full and nothing moves any more, for longer than leases last.
 fn until_all_is_full(site: &Site) {
+    let is_full = |depths: &Value| {
+        QUEUES.iter().all(|queue| number(&depths["queues"][queue]["bytes"]) >= QUEUE_BYTES_MAX)
+    };
+    until_while_rows_move(site, "all queues are full", is_full);
     until("all queues are full, and nothing moves", || {
         let before = site.queues();
-        let full = QUEUES.iter().all(|queue| number(&before["queues"][queue]["bytes"]) >= QUEUE_BYTES_MAX);
+        let full = is_full(&before);
         if full {
             sleep(Duration::from_secs(LEASE_SECS + 2));
         }
