@@ -97,6 +97,8 @@ fn sleep_through(site: &Site, sleeper: &mut Child, parts: &[&str], stage: &str) 
     until(&format!("others go on with what {stage} held"), || {
         let depths = site.queues();
         let oldest = depths["queues"][stage]["oldest_secs"].as_f64();
+        // For whoever looks into a failure.
+        eprintln!("{before} rows before; now {} and {}", depths["queues"], depths["books"][stage]);
         consumed(site, stage) > before && oldest.is_none_or(|secs| secs < NIGHT.as_secs_f64())
     });
     sleeper.go_on();
