@@ -33,6 +33,8 @@ pub(crate) fn all(authority: &Authority) -> Setup {
     setup.listener.listen_websocket = free;
     setup.listener.listen_websocket_tls = free;
     setup.listener.tls = Some(authority.options(false));
+    // Four doors at once on a busy machine take their time to let everybody in.
+    setup.listener.connect_timeout = PATIENCE;
     setup
 }
 
