@@ -53,7 +53,7 @@ fn a_failed_fsync_of_the_file_ends_the_process_and_loses_nothing() {
     let up = site.up();
     up.terminate();
     up.ended().well();
-    let fleet = site.fleet(["--rate", "3000", "--seconds", "8", "--drain-secs", "60"]);
+    let fleet = site.fleet(["--rate", "3000", "--seconds", "16", "--drain-secs", "60"]);
     let (said, _) = dies_of(&site, "fsync:error=EIO:when=1", "millstream.db");
     assert!(said.contains("check the disk, then start again"), "{said}");
     goes_on(&site, fleet);
