@@ -4,7 +4,7 @@ use std::{
     process::{self, Command, ExitStatus, Stdio},
     sync::{Arc, Condvar, Mutex},
     thread,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
@@ -174,14 +174,22 @@ impl Child {
     ///
     /// # Panics
     /// When it does not within [`PATIENCE`].
-    pub fn ended(mut self) -> Ended {
-        let deadline = Instant::now() + PATIENCE;
+    pub fn ended(self) -> Ended {
+        self.ended_within(PATIENCE)
+    }
+
+    /// The same of one that has much to do.
+    ///
+    /// # Panics
+    /// When it does not within `patience`.
+    pub fn ended_within(mut self, patience: Duration) -> Ended {
+        let deadline = Instant::now() + patience;
         let status = loop {
             if let Some(status) = self.process.try_wait().expect("a child of ours") {
                 break status;
             }
             if Instant::now() >= deadline {
-                panic!("{} did not end within {PATIENCE:?}:\n{}", self.name, self.err.text().join("\n"));
+                panic!("{} did not end within {patience:?}:\n{}", self.name, self.err.text().join("\n"));
             }
             thread::sleep(POLL);
         };

@@ -5,7 +5,7 @@
 //! - In a block of `console`, what stands behind `$ ` is run, in the order of the page, in one directory. The other lines are
 //!   what it prints, `…` being anything. `up` and `run`, and what ends with `&`, go on until the page ends.
 //!
-//! Who looks for something (`duckdb`, `curl`, Python, `device-sim verify`) looks again until it is there.
+//! Who looks for something (`duckdb`, `curl`, Python, `device-sim verify`, `millstream queues`) looks again until it is there.
 
 use std::{
     fs::{self, File},
@@ -175,7 +175,7 @@ impl Reader {
             }
             return Some(child);
         }
-        let looks = ["duckdb ", "curl ", "cat ", "python3 ", "device-sim verify "]
+        let looks = ["duckdb ", "curl ", "cat ", "python3 ", "device-sim verify ", "millstream queues"]
             .iter()
             .any(|name| command.starts_with(name));
         let deadline = Instant::now() + PATIENCE;

@@ -13,7 +13,7 @@ use rusqlite::Connection;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{Child, until};
+use crate::{Child, PATIENCE, until};
 
 /// Where every site listens, on an address of its own.
 const PORT: u16 = 18_830;
@@ -112,12 +112,20 @@ impl Site {
         Child::start(command).ended().well().json()
     }
 
-    /// Waits until every row is in the lake.
+    /// Waits until every row is in the lake, for as long as rows move: how long all of them take is up to the machine.
     ///
     /// # Panics
-    /// When that takes too long.
+    /// When none does for too long.
     pub fn wait_until_dry(&self) {
-        until("the queues run dry", || self.is_dry());
+        let mut is_dry = false;
+        while !is_dry {
+            let before = self.queues()["books"].take();
+            until("the queues run dry", || {
+                let now = self.queues();
+                is_dry = all_dry(&now);
+                is_dry || now["books"] != before
+            });
+        }
     }
 
     /// Whether every row is in the lake.
@@ -125,9 +133,7 @@ impl Site {
     /// # Panics
     /// When the queues cannot be asked.
     pub fn is_dry(&self) -> bool {
-        let depths = self.queues();
-        let queues = depths["queues"].as_object().expect("an object per queue");
-        queues.values().all(|depth| depth["frames"] == 0)
+        all_dry(&self.queues())
     }
 
     /// Whether anybody can write to the data file: not while a process sleeps in the middle of a commit.
@@ -173,12 +179,12 @@ impl Site {
         Child::start(command)
     }
 
-    /// What `device-sim verify` says of the fleet's ledger and the lake.
+    /// What `device-sim verify` says of the fleet's ledger and the lake; it takes its time for many messages.
     ///
     /// # Panics
     /// When the books do not balance.
     pub fn verify(&self) -> Value {
-        self.verifying().ended().well().json()
+        self.verifying().ended_within(5 * PATIENCE).well().json()
     }
 
     /// `device-sim verify`, which takes its time for many messages.
@@ -198,6 +204,12 @@ impl Site {
         simulator.arg(command).arg("--json").arg("--broker").arg(format!("mqtt://{}", self.listen));
         simulator
     }
+}
+
+/// Whether nothing waits, by what `millstream queues --json` says.
+fn all_dry(depths: &Value) -> bool {
+    let queues = depths["queues"].as_object().expect("an object per queue");
+    queues.values().all(|depth| depth["frames"] == 0)
 }
 
 /// A binary of this workspace, built like the tests and lying beside them.

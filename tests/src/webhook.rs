@@ -9,7 +9,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread::{self, JoinHandle, sleep},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use serde_json::Value;
@@ -25,6 +25,10 @@ pub struct Post {
     pub body: Value,
     /// The status of the answer.
     pub status: u16,
+    /// When it came.
+    pub received_at: Instant,
+    /// When it was about to be answered.
+    pub answered_at: Instant,
 }
 
 impl Post {
@@ -170,6 +174,7 @@ impl Inner {
         let mut stream = BufReader::new(stream);
         loop {
             let headers = read_head(&mut stream)?;
+            let received_at = Instant::now();
             let length = headers.get("content-length")?.parse().ok()?;
             let mut body = vec![0; length];
             stream.read_exact(&mut body).ok()?;
@@ -177,7 +182,8 @@ impl Inner {
             let before = self.posts.lock().unwrap().len();
             let Answer { status, after, retry_after_secs } = (self.judge)(before, &body);
             sleep(after);
-            self.posts.lock().unwrap().push(Post { headers, body, status });
+            let post = Post { headers, body, status, received_at, answered_at: Instant::now() };
+            self.posts.lock().unwrap().push(post);
             let retry = retry_after_secs.map_or(String::new(), |secs| format!("Retry-After: {secs}\r\n"));
             let answer = format!("HTTP/1.1 {status} Said\r\n{retry}Content-Length: 2\r\n\r\n{{}}");
             stream.get_mut().write_all(answer.as_bytes()).ok()?;

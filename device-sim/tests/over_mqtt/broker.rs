@@ -54,6 +54,8 @@ pub(crate) struct Received {
 #[derive(Default)]
 struct State {
     connections: usize,
+    /// How many of them have ended.
+    ended: usize,
     received: Vec<Received>,
     /// By client: the QoS 2 identifiers that were received and not released.
     sessions: HashMap<String, HashSet<u16>>,
@@ -85,7 +87,11 @@ impl Broker {
                 serving.state().connections += 1;
                 let client =
                     Client { broker: serving.clone(), number, id: String::new(), publishes: 0, ended: false };
-                tokio::spawn(client.serve(stream));
+                let serving = serving.clone();
+                tokio::spawn(async move {
+                    client.serve(stream).await;
+                    serving.state().ended += 1;
+                });
             }
         });
         broker
@@ -115,6 +121,12 @@ impl Broker {
     pub(crate) fn payloads(&self) -> Vec<String> {
         let mut seen = HashSet::new();
         self.received().into_iter().map(|one| one.payload).filter(|one| seen.insert(one.clone())).collect()
+    }
+
+    /// Whether a connection is open: what a client sent before it hung up may not have come yet.
+    pub(crate) fn is_connected(&self) -> bool {
+        let state = self.state();
+        state.ended < state.connections
     }
 
     /// How many sessions it remembers.

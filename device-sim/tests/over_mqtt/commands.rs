@@ -98,7 +98,7 @@ async fn a_signal_stops_and_tells_what_is_not_acknowledged() {
         ])
         .spawn()
         .unwrap();
-        let deadline = Instant::now() + Duration::from_secs(30);
+        let deadline = Instant::now() + Duration::from_secs(60);
         while broker.received().len() < 5 {
             assert!(Instant::now() < deadline, "nothing was published");
             tokio::time::sleep(Duration::from_millis(5)).await;

@@ -79,7 +79,7 @@ pub(super) fn run(plan: &Plan, site: &Site, events: &Events) -> Books {
     let reader = Reader::start(&site.lake());
     let fleet = fleet(plan, site, broker.as_ref());
     let living = strike(plan, &victims, first, &mut broker, events);
-    let report = ended_within(fleet, plan.strike_for + FLEET_DRAIN).json();
+    let report = fleet.ended_within(plan.strike_for + FLEET_DRAIN + PATIENCE).json();
     assert_eq!(report["published"], report["acknowledged"], "the fleet says {report}");
     let mut requeued = recover(site);
     if broker.is_some() {
@@ -229,7 +229,7 @@ fn verify(plan: &Plan, site: &Site) -> Value {
     if plan.mode == Mode::BehindBroker {
         verify.arg("--through-broker");
     }
-    ended_within(Child::start(verify), PATIENCE).json()
+    Child::start(verify).ended_within(2 * PATIENCE).json()
 }
 
 fn check_books(books: &Value, report: &Value, seen: u64) {
@@ -247,14 +247,6 @@ fn check_alerts(site: &Site, webhook: &Webhook) {
     told.dedup();
     let stored = super::reader::count(&site.lake().join("alerts"));
     assert_eq!(told.len() as u64, stored, "transitions that the webhook was told of, and those in the lake");
-}
-
-fn ended_within(mut child: Child, limit: Duration) -> crate::Ended {
-    let deadline = Instant::now() + limit + PATIENCE;
-    while child.is_running() && Instant::now() < deadline {
-        sleep(Duration::from_millis(20));
-    }
-    child.ended()
 }
 
 fn number(value: &Value, key: &str) -> u64 {

@@ -117,23 +117,30 @@ fn a_backlog_takes_no_memory_and_drains() {
 const QUEUES: [&str; 5] = ["validate", "transform", "analyze", "alert", "store"];
 const QUEUE_BYTES_MAX: u64 = 1 << 20;
 
+const LEASE_SECS: u64 = 4;
+
 /// More messages than fit in.
 const MANY: u64 = 120_000;
 
-/// Small queues, and leases that end while workers wait for room.
+/// Small queues, and leases that end while workers wait for room; not so short that a process whose disk or processors
+/// others keep busy loses one before it has extended it.
 fn small(more: &str) -> String {
     format!(
-        "queues: {{ queue_bytes_max: {QUEUE_BYTES_MAX}, frame_bytes_max: {QUEUE_BYTES_MAX}, lease_secs: 1 }}\n{TOPOLOGY}{more}"
+        "queues: {{ queue_bytes_max: {QUEUE_BYTES_MAX}, frame_bytes_max: {QUEUE_BYTES_MAX}, lease_secs: {LEASE_SECS} }}\n{TOPOLOGY}{more}"
     )
 }
 
 /// Waits until every queue is full and nothing moves any more, for longer than leases last.
 fn until_all_is_full(site: &Site) {
+    let is_full = |depths: &Value| {
+        QUEUES.iter().all(|queue| number(&depths["queues"][queue]["bytes"]) >= QUEUE_BYTES_MAX)
+    };
+    until_while_rows_move(site, "all queues are full", is_full);
     until("all queues are full, and nothing moves", || {
         let before = site.queues();
-        let full = QUEUES.iter().all(|queue| number(&before["queues"][queue]["bytes"]) >= QUEUE_BYTES_MAX);
+        let full = is_full(&before);
         if full {
-            sleep(Duration::from_millis(2500));
+            sleep(Duration::from_secs(LEASE_SECS + 2));
         }
         full && site.queues()["books"] == before["books"]
     });

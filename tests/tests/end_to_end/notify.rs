@@ -4,7 +4,12 @@ mod secrets;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    time::{Duration, Instant},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::sleep,
+    time::Duration,
 };
 
 use rumqttc::{Client, Event, MqttOptions, Packet, QoS};
@@ -262,7 +267,8 @@ fn a_full_queue_gives_up_its_oldest_alerts_and_ingest_goes_on() {
 
 #[test]
 fn a_stop_delivers_what_is_taken_and_waits_for_nobody_else() {
-    let site = site(|site| topology(site, ", concurrency_max: 1"));
+    // Who waited for that long would not end in time, however busy the machine is.
+    let site = site(|site| topology(site, ", concurrency_max: 1") + "shutdown_secs: 600\n");
     let slow = Answer { after: Duration::from_millis(50), ..200.into() };
     let webhook = Webhook::start(site.webhook(0), move |_, _| slow);
     let up = site.up();
@@ -274,10 +280,7 @@ fn a_stop_delivers_what_is_taken_and_waits_for_nobody_else() {
     let up = site.up();
     publish(&site, 0..OVENS, 2, 90.0);
     up.says("a webhook does not take an alert");
-    let started = Instant::now();
     let ended = stop(up);
-    // shutdown_secs is 30.
-    assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
     assert!(ended.iter().any(|line| line.contains("stay queued for the next start")), "{ended:?}");
 
     let webhook = Webhook::start(site.webhook(0), always(200));
@@ -306,10 +309,10 @@ fn a_receiver_that_asks_for_time_gets_it() {
         Webhook::start(site.webhook(0), move |before, _| if before == 0 { busy } else { 200.into() });
     let up = site.up();
     publish(&site, 0..2, 0, 90.0);
-    until("the first is sent", || !webhook.posts().is_empty());
-    let asked = Instant::now();
     webhook.until_taken(2);
-    assert!(asked.elapsed() > Duration::from_secs(2), "{:?}", asked.elapsed());
+    let posts = webhook.posts();
+    let waited = posts[1].received_at - posts[0].answered_at;
+    assert!(waited > Duration::from_secs(2), "{waited:?}");
     stop(up);
 }
 
@@ -326,12 +329,21 @@ fn notify_alone_says_that_nobody_is_to_be_told() {
 fn a_notify_that_slept_through_its_lease_loses_no_alert() {
     let site = site(|site| topology(site, ", concurrency_max: 1") + "queues: { lease_secs: 1 }\n");
     let slow = Answer { after: Duration::from_millis(20), ..200.into() };
-    let webhook = Webhook::start(site.webhook(0), move |_, _| slow);
+    let asleep = Arc::new(AtomicBool::new(false));
+    let falls_asleep = Arc::clone(&asleep);
+    let webhook = Webhook::start(site.webhook(0), move |before, _| {
+        // However fast it is: it waits for an answer, with alerts in its hands, until it sleeps.
+        while before >= OVENS / 4 && !falls_asleep.load(Ordering::Relaxed) {
+            sleep(Duration::from_millis(5));
+        }
+        slow
+    });
     let rest = site.run(&["ingest", "validate", "transform", "analyze", "alert", "store"]);
     let mut sleeper = site.run(&["notify"]);
     publish(&site, 0..OVENS, 0, 90.0);
     webhook.until_taken(OVENS / 4);
     put_to_sleep(&site, &mut sleeper, Some("notify"));
+    asleep.store(true, Ordering::Relaxed);
     let other = site.run(&["notify"]);
     publish(&site, 0..OVENS, 1, 20.0);
     // Those that the sleeper holds are among them, once its leases have ended.

@@ -25,16 +25,21 @@ fn goes_on(site: &Site, fleet: Child) {
     up.ended().well();
 }
 
+/// Early: a busy machine makes few commits, of many messages each, and the next process is to see some of the fleet, too.
+const COMMITS: usize = 15;
+/// The first come before it listens.
+const WRITES: usize = 200;
+
 /// A kernel tells of a failed fsync once, and may then take the pages for clean: the next fsync would succeed.
 #[test]
 fn a_failed_fsync_of_the_log_ends_the_process_and_loses_nothing() {
     let site = Site::new(QUICK);
     let fleet = fleet(&site, 5);
-    let (said, trace) = dies_of(&site, "fsync:error=EIO:when=60", "millstream.db-wal");
+    let (said, trace) = dies_of(&site, &format!("fsync:error=EIO:when={COMMITS}"), "millstream.db-wal");
     assert!(said.contains(&format!("{} is not used any more", site.data().join("millstream.db").display())));
     assert!(said.contains("check the disk, then start again"), "{said}");
     let (before, after) = trace.split_once("INJECTED").expect("a failed fsync");
-    assert!(before.lines().count() >= 60, "{trace}");
+    assert!(before.lines().count() >= COMMITS, "{trace}");
     // At its end the file is closed, which brings in what was synced before.
     assert!(after.matches("fsync(").count() <= 2, "no commit is tried after it:\n{after}");
     goes_on(&site, fleet);
@@ -48,7 +53,7 @@ fn a_failed_fsync_of_the_file_ends_the_process_and_loses_nothing() {
     let up = site.up();
     up.terminate();
     up.ended().well();
-    let fleet = site.fleet(["--rate", "3000", "--seconds", "8", "--drain-secs", "60"]);
+    let fleet = site.fleet(["--rate", "3000", "--seconds", "16", "--drain-secs", "60"]);
     let (said, _) = dies_of(&site, "fsync:error=EIO:when=1", "millstream.db");
     assert!(said.contains("check the disk, then start again"), "{said}");
     goes_on(&site, fleet);
@@ -58,7 +63,7 @@ fn a_failed_fsync_of_the_file_ends_the_process_and_loses_nothing() {
 fn a_failed_write_ends_the_process_and_loses_nothing() {
     let site = Site::new(QUICK);
     let fleet = fleet(&site, 5);
-    let (said, _) = dies_of(&site, "pwrite64:error=EIO:when=500", "millstream.db-wal");
+    let (said, _) = dies_of(&site, &format!("pwrite64:error=EIO:when={WRITES}"), "millstream.db-wal");
     assert!(said.contains("check the disk, then start again"), "{said}");
     goes_on(&site, fleet);
 }

@@ -84,7 +84,7 @@ fn a_data_directory_that_becomes_read_only_ends_the_process_and_loses_nothing() 
         up.says("listening on mqtt://");
         up
     };
-    let up = faulty("pwrite64:error=EROFS:when=500+", &log);
+    let up = faulty("pwrite64:error=EROFS:when=200+", &log);
     let fleet = fleet(&site, 5);
     let said = up.ended().with(1).err.join("\n");
     assert!(said.contains(&site.data().join("millstream.db").display().to_string()), "{said}");

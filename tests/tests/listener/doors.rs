@@ -33,6 +33,8 @@ pub(crate) fn all(authority: &Authority) -> Setup {
     setup.listener.listen_websocket = free;
     setup.listener.listen_websocket_tls = free;
     setup.listener.tls = Some(authority.options(false));
+    // Four doors at once on a busy machine take their time to let everybody in.
+    setup.listener.connect_timeout = PATIENCE;
     setup
 }
 
@@ -144,13 +146,13 @@ async fn who_reads_nothing_is_not_read(scheme: Scheme) {
         }
     });
     let deadline = Instant::now() + PATIENCE;
-    let mut before = usize::MAX;
-    while before != sent.load(Ordering::Relaxed) {
+    let mut before = 0;
+    // Not before anything was sent: that may take its time, too.
+    while before == 0 || before != sent.load(Ordering::Relaxed) {
         assert!(Instant::now() < deadline, "{scheme:?}: it goes on and on");
         before = sent.load(Ordering::Relaxed);
         tokio::time::sleep(Duration::from_millis(700)).await;
     }
-    assert!(before > 0, "{scheme:?}");
     sending.abort();
 }
 

@@ -227,14 +227,16 @@ async fn who_is_silent_for_too_long_is_gone() {
             Connect { keep_alive: 1, ..Connect::new(version, if version == V3 { "old" } else { "new" }) };
         let (mut client, _) = Raw::connect(server.addr(), &connect).await;
         let begun = Instant::now();
+        let mut heard = begun;
         while begun.elapsed() < Duration::from_millis(2000) {
+            // Before it is sent: how long everything else takes on a busy machine is none of the silence.
+            heard = Instant::now();
             client.send(&PINGREQ).await;
             assert_eq!(client.receive().await.unwrap().kind, PINGRESP);
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        let heard = Instant::now();
         assert_eq!(client.end().await, told);
-        assert!(heard.elapsed() >= Duration::from_millis(1400), "one and a half times the keep-alive");
+        assert!(heard.elapsed() >= Duration::from_millis(1500), "one and a half times the keep-alive");
     };
     tokio::join!(silence(V3, None), silence(V5, Some(0x8d)));
 }

@@ -42,6 +42,8 @@ impl Guarded {
         fs::write(&file, users).unwrap();
         let mut setup = Setup::default();
         setup.listener.users_file = Some(file);
+        // A log-in costs what it costs, also where the machine is busy and nothing is optimized.
+        setup.listener.connect_timeout = PATIENCE;
         change(&mut setup);
         Self { server: Server::with(setup).await, folder }
     }

@@ -57,8 +57,8 @@ fn series(site: &Site) -> Vec<PathBuf> {
     series.into()
 }
 
-/// The pace of [`series`] at which it takes some seconds on any machine.
-const PACE: [&str; 2] = ["--speed", "200"];
+/// The pace of [`series`] at which it takes longer than some restarts, also on a busy machine.
+const PACE: [&str; 2] = ["--speed", "100"];
 
 /// `device-sim replay` of [`series`] at [`PACE`].
 fn paced_replay(broker: &Mosquitto, series: &[PathBuf]) -> Child {

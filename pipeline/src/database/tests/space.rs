@@ -15,7 +15,9 @@ use crate::{
     queue::{EncodedFrame, Publish, QueueName, Queues, ReceiveLimits, SqliteOptions, SqliteQueues, Verdict},
 };
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
+/// Longer than that: what is held stays so, however long the file takes to shrink.
+const LEASE: Duration = Duration::from_secs(3600);
 const FRAME_BYTES: usize = 1 << 20;
 
 /// The bytes of the data file and of its log.
@@ -34,7 +36,8 @@ async fn until(what: &str, mut condition: impl FnMut() -> bool) {
 
 async fn open(path: &Path) -> Queues {
     let database = Database::open_with(path, Duration::from_secs(1)).expect("opened");
-    Queues::Sqlite(SqliteQueues::open(database, SqliteOptions::default()).await.expect("opened"))
+    let options = SqliteOptions { lease: LEASE, ..SqliteOptions::default() };
+    Queues::Sqlite(SqliteQueues::open(database, options).await.expect("opened"))
 }
 
 async fn publish(queues: &Queues, number: u8) {

@@ -11,7 +11,7 @@ use crate::{
 
 #[tokio::test]
 async fn what_waits_for_the_one_before_it_has_made_no_attempt() {
-    let (queues, mut worker, _directory) = with_a_fired_and_resolved_alert(3).await;
+    let (queues, mut worker, _held) = with_a_fired_and_resolved_alert(3).await;
     for attempts in 0..3 {
         let received = receive(&queues, &worker).await;
         let seen: Vec<_> = received.iter().map(|delivery| delivery.attempts).collect();
@@ -25,7 +25,7 @@ async fn what_waits_for_the_one_before_it_has_made_no_attempt() {
 
 #[tokio::test]
 async fn waiting_for_a_turn_is_no_attempt() {
-    let (queues, mut worker, _directory) = with_a_fired_and_resolved_alert(3).await;
+    let (queues, mut worker, _held) = with_a_fired_and_resolved_alert(3).await;
     let received = receive(&queues, &worker).await;
     let alert = Letter::of(&received[0]).unwrap().alert;
     // For less than nothing but the grace, which the queue waits out.
@@ -45,15 +45,20 @@ async fn receive(queues: &Queues, worker: &Worker) -> Vec<Delivery> {
     queues.receive_lane(QueueName::Notify, worker.webhook.lane, worker.holder, limits).await.unwrap()
 }
 
+/// What a worker needs as long as it is there.
+type Held = (tempfile::TempDir, tokio::net::TcpSocket);
+
 /// A worker for a webhook that is not there, and two transitions of one alert in its lane.
-async fn with_a_fired_and_resolved_alert(attempts_max: u32) -> (Queues, Worker, tempfile::TempDir) {
+async fn with_a_fired_and_resolved_alert(attempts_max: u32) -> (Queues, Worker, Held) {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let directory = tempfile::tempdir().unwrap();
     let database = Database::open(&directory.path().join("millstream.db")).unwrap();
     let engine = SqliteQueues::open(database, SqliteOptions::default()).await.unwrap();
     let queues = Queues::Sqlite(engine);
-    // A port that nobody listens on: whoever had it has gone.
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    // Bound but not listening: the port is ours, so that nobody else's test listens there, and refuses connections.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let port = socket.local_addr().unwrap().port();
     let config =
         format!(r#"{{"name": "a", "url": "http://127.0.0.1:{port}", "attempts_max": {attempts_max}}}"#);
     let config: WebhookConfig = serde_json::from_str(&config).unwrap();
@@ -74,5 +79,5 @@ async fn with_a_fired_and_resolved_alert(attempts_max: u32) -> (Queues, Worker, 
         QueueTrouble::new(STAGE),
         watch::Sender::new(Mode::Deliver).subscribe(),
     );
-    (queues, worker, directory)
+    (queues, worker, (directory, socket))
 }
