@@ -1,5 +1,5 @@
-//! What a hop costs: full frames are received from a queue, and settled as those they lead to are published, as a stage
-//! does it. The floor is SQLite alone: the same bytes into a table and the last ones out of it, in one commit with an
+//! What a queue costs of a hop: full frames are received, and settled as those they lead to are published. What a stage
+//! does with them, and encoding, are other benchmarks. The floor is SQLite alone: the same bytes into a table and the last ones out of it, in one commit with an
 //! fsync. Run it with `cargo bench -p millstream --bench queue`; `items/s` are readings, and what they take encoded is counted
 //! beside them.
 

@@ -2,7 +2,7 @@
 //! commits.
 //!
 //! Every write is a job for one writer thread, which runs whatever is waiting in one transaction, each
-//! job in its own savepoint, and answers after the commit. So a hundred publishers, stages and
+//! job such that it can be undone by itself, and answers after the commit. So a hundred publishers, stages and
 //! settlements share one fsync, and a job that fails takes nothing with it.
 
 mod checksum;
@@ -148,7 +148,7 @@ impl Database {
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Runs `work` in its own savepoint within the next group commit and answers after that commit.
+    /// Runs `work` by itself within the next group commit and answers after that commit.
     ///
     /// `Ok` is durable. When `work` answers an error, what it changed is undone and nothing else is.
     /// When the future is dropped, the work may still be done.

@@ -7,6 +7,9 @@ mod scan;
 #[cfg(test)]
 pub(crate) mod tests;
 
+/// Parts for which room is kept.
+const KEPT_PARTS: usize = 4096;
+
 /// Room for the parts of a text, used again for each.
 #[derive(Debug, Default)]
 pub(crate) struct Document<'a> {
@@ -51,13 +54,20 @@ pub(crate) struct Value<'d, 'a> {
 
 impl<'a> Document<'a> {
     /// Takes `text` apart. False where it is not plain, and the document empty: where it is no JSON, has an escape or
-    /// a repeated name, a number that might be beyond what a float holds, or is uncommonly deep or wide.
+    /// a repeated name, a number that might be beyond what a float holds, a name that `serde_json` has for itself, or is
+    /// uncommonly deep, wide or long.
     pub(crate) fn read(&mut self, text: &'a str) -> bool {
         let plain = scan::scan(text, &mut self.parts, &mut self.names).is_some();
         if !plain {
-            self.parts.clear();
+            self.clear();
         }
         plain
+    }
+
+    /// Forgets the last text, and most of the room that an uncommon one took.
+    pub(crate) fn clear(&mut self) {
+        self.parts.clear();
+        self.parts.shrink_to(KEPT_PARTS);
     }
 
     /// The whole, number 0, or the value with another [`Value::number`].

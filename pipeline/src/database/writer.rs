@@ -180,7 +180,7 @@ impl Writer {
 
     /// Does those that come first, and the others for a while; and commits them.
     fn transact(&mut self, group: &mut Vec<Box<dyn Job>>) -> Result<(), DatabaseError> {
-        let (mut others_since, mut begun) = (None::<Instant>, false);
+        let (mut others_since, mut open, mut keeps) = (None::<Instant>, true, false);
         let group_time = GROUP_TIME.max(self.synced_in);
         self.synchronise(self.line.durability())?;
         self.execute("BEGIN IMMEDIATE")?;
@@ -188,28 +188,32 @@ impl Writer {
             if job.turn() == Turn::Common {
                 others_since.get_or_insert_with(Instant::now);
             }
-            // What comes first can be undone without one, which keeps a copy of each page that a write touches.
-            if begun {
-                self.execute("SAVEPOINT job")?;
-            }
-            let keep = job.run(&self.connection);
+            // The first that is kept needs no savepoint, which would keep a copy of each page that a write touches.
+            let ready = match (open, keeps) {
+                (false, _) => self.execute("BEGIN IMMEDIATE"),
+                (true, false) => Ok(()),
+                (true, true) => self.execute("SAVEPOINT job"),
+            };
+            let keep = ready.is_ok() && job.run(&self.connection);
             group.push(job);
+            ready?;
             if let Some(trouble) = self.trouble.found() {
                 return Err(trouble);
             }
             if self.connection.is_autocommit() {
                 return Err(DatabaseError::Undone);
             }
-            match (keep, begun) {
+            open = true;
+            match (keep, keeps) {
                 (true, true) => self.execute("RELEASE job")?,
-                (true, false) => begun = true,
+                (true, false) => keeps = true,
                 (false, true) => {
                     self.execute("ROLLBACK TO job")?;
                     self.execute("RELEASE job")?;
                 }
                 (false, false) => {
                     self.execute("ROLLBACK")?;
-                    self.execute("BEGIN IMMEDIATE")?;
+                    open = false;
                 }
             }
             // Who cannot wait may have come meanwhile.
@@ -219,6 +223,9 @@ impl Writer {
             if enough && !self.line.is_urgent() {
                 break;
             }
+        }
+        if !open {
+            return Ok(());
         }
         fail_point!("commit_before");
         let commits_at = Instant::now();

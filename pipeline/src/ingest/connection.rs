@@ -50,11 +50,10 @@ pub(super) async fn serve(
     }
 }
 
-/// What the client has outstanding of what it may: the state machine counts without the plain packets.
+/// What the client has outstanding of what it may: the state machine does not know of the plain packets.
 #[derive(Default)]
 struct Quota {
-    plain: usize,
-    others: usize,
+    outstanding: usize,
     /// A PUBACK has left by the state machine, which knows whether the client takes packets of that size.
     tried: bool,
 }

@@ -127,7 +127,9 @@ pub(super) fn plan_joined(
     for ((stage, known), part) in hop.stages().zip(known).zip(&mut parts) {
         step.deltas.extend(known.number(stage, input.header.lane, mem::take(&mut part.deltas))?);
     }
-    let inputs: Vec<_> = run.iter().take(frames.len()).filter_map(Body::source).collect();
+    // What one of them has hardly ever is all that is sent on.
+    let inputs: Option<Vec<_>> = run.iter().take(frames.len()).map(Body::source).collect();
+    let inputs = inputs.unwrap_or_default();
     step.add(hop, parts, (recipients, &inputs), |_| Ok(()))?;
     Ok(step)
 }

@@ -8,6 +8,12 @@ const DEPTH_MAX: usize = 64;
 /// How many names an object may have: they are looked for one after the other.
 const NAMES_MAX: usize = 256;
 
+/// How many values a text may have: each takes many times its bytes in memory while it is looked at.
+const PARTS_MAX: usize = 65_536;
+
+/// What `serde_json` calls a value in an object of its own; to it such an object is not one.
+const PRIVATE: &str = "$serde_json::private::";
+
 /// Up to this many names are compared with each other.
 const COMPARED_MAX: usize = 16;
 
@@ -76,7 +82,15 @@ impl<'a> Scan<'a, '_> {
             _ => return None,
         };
         let text = self.text.get(start..self.at)?;
-        self.parts.push(Part { name, text, form, count: 0, end: self.parts.len() + 1 });
+        self.add(Part { name, text, form, count: 0, end: self.parts.len() + 1 })
+    }
+
+    #[inline]
+    fn add(&mut self, part: Part<'a>) -> Option<()> {
+        if self.parts.len() == PARTS_MAX {
+            return None;
+        }
+        self.parts.push(part);
         Some(())
     }
 
@@ -92,7 +106,7 @@ impl<'a> Scan<'a, '_> {
             return None;
         }
         let (start, number) = (self.at, self.parts.len());
-        self.parts.push(Part { name, text: "", form, count: 0, end: 0 });
+        self.add(Part { name, text: "", form, count: 0, end: 0 })?;
         self.at += 1;
         let close = if form == Form::Object { b'}' } else { b']' };
         let (mut count, mut marks, mut marked) = (0, 0_u64, false);
@@ -129,7 +143,7 @@ impl<'a> Scan<'a, '_> {
         self.space();
         self.pass(b':')?;
         self.space();
-        Some(name)
+        (!name.starts_with(PRIVATE)).then_some(name)
     }
 
     /// What a string without escapes holds.

@@ -27,7 +27,10 @@ pub struct Gather {
 }
 
 impl Gather {
-    /// What takes rows out of `batches`. None where there is no batch.
+    /// What takes rows out of `batches`, which have the same columns. None where there is no batch.
+    ///
+    /// # Panics
+    /// When one has fewer columns than the first.
     pub fn of(batches: &[&RecordBatch]) -> Option<Self> {
         let schema = batches.first()?.schema();
         let all = |index| batches.iter().map(|rows| Arc::clone(rows.column(index))).collect();

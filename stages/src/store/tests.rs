@@ -72,7 +72,7 @@ fn what_is_already_in_the_lake_is_left_out() {
     assert_eq!(left.rows.num_rows(), 1);
 }
 
-/// What a row is sorted by, whatever it is in: of null names the first comes first.
+/// Rows sorted one by one.
 fn slowly_arranged(batches: &[RecordBatch]) -> Vec<Vec<(usize, usize)>> {
     let mut parts: BTreeMap<Partition, Vec<_>> = BTreeMap::new();
     for (batch, rows) in batches.iter().enumerate() {

@@ -30,7 +30,10 @@ pub(super) fn check<'a>(
         (Some(root), Some(schema)) if schema.plain.is_valid(Seen(root)) => Ok(()),
         (Some(_), None) => Ok(()),
         (_, None) => check_parsed(payload),
-        (_, Some(schema)) => check_tree(payload, schema),
+        (_, Some(schema)) => {
+            document.clear();
+            check_tree(payload, schema)
+        }
     }
 }
 

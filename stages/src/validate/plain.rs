@@ -91,7 +91,12 @@ impl<'a> Node<'a, Plain> for Seen<'a> {
                 self.as_number().is_some_and(|number| cmp::equal_numbers(&number, expected))
             }
             Tree::String(expected) => self.0.content() == Some(expected),
-            Tree::Array(_) | Tree::Object(_) => cmp::equal(&self.to_value(), expected),
+            Tree::Array(values) => {
+                self.is(Form::Array, values.len()) && cmp::equal(&self.to_value(), expected)
+            }
+            Tree::Object(values) => {
+                self.is(Form::Object, values.len()) && cmp::equal(&self.to_value(), expected)
+            }
         }
     }
 
@@ -102,6 +107,13 @@ impl<'a> Node<'a, Plain> for Seen<'a> {
 
     fn identity(&self) -> Option<NodeIdentity> {
         Some(NodeIdentity::new(self.0.address()))
+    }
+}
+
+impl Seen<'_> {
+    /// Whether it is an array or an object of so many values.
+    fn is(&self, form: Form, length: usize) -> bool {
+        self.0.form() == form && self.0.len() == length
     }
 }
 

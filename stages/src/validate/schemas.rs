@@ -145,8 +145,12 @@ struct Beside {
 }
 
 impl Files {
+    /// What is in a file, read once: all that a schema is made of is of one time.
     fn read(&self, path: &str) -> Result<Value, String> {
-        let text = (self.read)(path).map_err(|error| format!("cannot read {path}: {error}"))?;
+        let known = self.texts.lock().unwrap_or_else(PoisonError::into_inner).get(path).cloned();
+        let text = known
+            .map_or_else(|| (self.read)(path), Ok)
+            .map_err(|error| format!("cannot read {path}: {error}"))?;
         self.keep(path, text)
     }
 

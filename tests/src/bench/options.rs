@@ -87,8 +87,8 @@ pub(super) struct Plan {
     pub(super) idle: Duration,
 }
 
-/// What is sent to find out how fast this machine is.
-const CALIBRATING_MESSAGES: u64 = 100_000;
+/// What is sent to find out how fast this machine is: enough that a start weighs little.
+const CALIBRATING_MESSAGES: u64 = 500_000;
 
 impl Plan {
     pub(super) fn of(arguments: &Arguments) -> Self {
@@ -101,7 +101,7 @@ impl Plan {
             devices: 1000,
             messages: CALIBRATING_MESSAGES,
             // Of which all but a start and an end is at full load.
-            run_secs: 33.0,
+            run_secs: 36.0,
             calibrated: 0.0,
             library_messages: 1_000_000,
             latency_secs: 30,
@@ -114,10 +114,10 @@ impl Plan {
         let quick = Self {
             name: "quick",
             rounds: 3,
-            run_secs: 3.5,
+            run_secs: 4.5,
             library_messages: 250_000,
             latency_secs: 6,
-            backlog_messages: 500_000,
+            backlog_messages: 1_000_000,
             settle: secs(1),
             idle: secs(5),
             ..full.clone()
@@ -144,7 +144,7 @@ impl Plan {
         }
     }
 
-    /// Finds out how many messages a run is to have. Its figures count for nothing else: files and memory are cold.
+    /// Finds out how many messages a run is to have. Its figures count for nothing else: files and memory were cold.
     pub(super) fn calibrate(&mut self) {
         if self.run_secs > 0.0 {
             eprintln!("bench: how fast is this machine?");

@@ -79,7 +79,7 @@ pub(super) fn run(plan: &Plan, site: &Site, events: &Events) -> Books {
     let reader = Reader::start(&site.lake());
     let fleet = fleet(plan, site, broker.as_ref());
     let living = strike(plan, &victims, first, &mut broker, events);
-    let report = fleet.ended_within(plan.strike_for + FLEET_DRAIN + PATIENCE).json();
+    let report = fleet.ended_within(plan.strike_for + FLEET_DRAIN + 2 * PATIENCE).json();
     assert_eq!(report["published"], report["acknowledged"], "the fleet says {report}");
     let mut requeued = recover(site);
     if broker.is_some() {
@@ -229,7 +229,7 @@ fn verify(plan: &Plan, site: &Site) -> Value {
     if plan.mode == Mode::BehindBroker {
         verify.arg("--through-broker");
     }
-    Child::start(verify).ended_within(2 * PATIENCE).json()
+    Child::start(verify).ended_within(5 * PATIENCE).json()
 }
 
 fn check_books(books: &Value, report: &Value, seen: u64) {

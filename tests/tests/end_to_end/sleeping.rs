@@ -102,7 +102,7 @@ fn sleep_through(site: &Site, sleeper: &mut Child, parts: &[&str], stage: &str) 
         consumed(site, stage) > before && oldest.is_none_or(|secs| secs < NIGHT.as_secs_f64())
     });
     sleeper.go_on();
-    until_consumed(site, stage, before + 2000);
+    until_consumed(site, stage, (before + 2000).min(MESSAGES));
     other.terminate();
     other.ended().well();
 }

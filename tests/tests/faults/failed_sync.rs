@@ -14,6 +14,7 @@ fn dies_of(site: &Site, fault: &str, file: &str) -> (String, String) {
     let ended = up.ended().with(1);
     assert_eq!(ended.said("the database stops"), 1, "{ended:?}");
     assert_eq!(ended.said("panicked"), 0, "{ended:?}");
+    assert_eq!(ended.said("listening on mqtt://"), 1, "the fault comes once it runs: {ended:?}");
     (ended.err.join("\n"), fs::read_to_string(trace).unwrap())
 }
 

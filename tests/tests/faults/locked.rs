@@ -19,7 +19,7 @@ fn hold(site: &Site, how: &str) -> Connection {
 fn a_data_file_that_is_held_for_a_moment_makes_everybody_wait() {
     let site = Site::new(QUICK);
     let (up, console) = up(&site);
-    let fleet = fleet(&site, 5);
+    let mut fleet = fleet(&site, 5);
     flows(&console);
     let holder = hold(&site, "BEGIN EXCLUSIVE");
     // Whoever only reads the file sees what was committed before, some of which may be acknowledged only now.
@@ -32,6 +32,7 @@ fn a_data_file_that_is_held_for_a_moment_makes_everybody_wait() {
     let acknowledged = console.metric("millstream_ingest_acknowledged_total");
     assert!(acknowledged <= before, "{acknowledged} acknowledgements, {before} messages");
     assert_eq!(committed(), before);
+    assert!(fleet.is_running(), "it has more to send");
     drop(holder);
     balances(&site, fleet);
     up.terminate();

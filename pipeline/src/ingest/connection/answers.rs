@@ -70,8 +70,7 @@ impl Kind {
 impl Connection {
     /// A message of QoS 1 waits to be durable.
     pub(super) fn await_puback(&mut self, packet_id: u16, ticket: Ticket, plain: bool) {
-        let count = if plain { &mut self.quota.plain } else { &mut self.quota.others };
-        *count += 1;
+        self.quota.outstanding += 1;
         self.awaiting.push_back(Answer {
             kind: Kind::Puback,
             packet_id,
@@ -85,7 +84,7 @@ impl Connection {
     /// A message of QoS 2 waits to be durable.
     pub(super) fn await_pubrec(&mut self, packet_id: u16, ticket: Ticket) {
         self.session.unreleased.insert(packet_id, Some(ticket));
-        self.quota.others += 1;
+        self.quota.outstanding += 1;
         self.awaiting.push_back(Answer {
             kind: Kind::Pubrec,
             packet_id,
@@ -173,8 +172,11 @@ impl Connection {
 
     fn send(&mut self, answer: Answer) -> Result<(), End> {
         let (wire, id) = (&mut self.wire, answer.packet_id);
+        if matches!(answer.kind, Kind::Puback | Kind::Pubcomp) {
+            // The PUBREL may be for a message of an earlier connection (MQTT 5.0, 4.9).
+            self.quota.outstanding = self.quota.outstanding.saturating_sub(1);
+        }
         if answer.plain {
-            self.quota.plain -= 1;
             wire.send_puback(id);
             return Ok(());
         }
@@ -193,10 +195,6 @@ impl Connection {
                 wire.send(v3_1_1::Pubcomp::builder().packet_id(id).build()?)?;
             }
         }
-        if matches!(answer.kind, Kind::Puback | Kind::Pubcomp) {
-            // The PUBREL may be for a message of an earlier connection.
-            self.quota.others = self.quota.others.saturating_sub(1);
-        }
         self.quota.tried |= answer.kind == Kind::Puback;
         Ok(())
     }
@@ -206,8 +204,7 @@ impl Connection {
     /// # Errors
     /// When it may not (MQTT 5.0, 3.3.4). MQTT 3.1.1 knows no limit.
     pub(super) fn check_quota(&self) -> Result<(), End> {
-        let outstanding = self.quota.plain + self.quota.others;
-        if self.wire.version() == Version::V5_0 && outstanding >= self.window.told() {
+        if self.wire.version() == Version::V5_0 && self.quota.outstanding >= self.window.told() {
             return Err(End::Refused(DisconnectReasonCode::ReceiveMaximumExceeded));
         }
         Ok(())

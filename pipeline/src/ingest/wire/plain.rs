@@ -104,9 +104,20 @@ mod tests {
         }
 
         #[test]
-        fn what_it_takes_the_state_machine_takes_alike(body in vec(0_u8..6, 0..12), version in 0..2) {
+        fn what_it_takes_the_state_machine_takes_alike(
+            few in vec(0_u8..6, 0..12),
+            topic in vec(prop_oneof![4 => 0x20_u8..0x7f, 1 => any::<u8>()], 0..9),
+            rest in vec(0_u8..3, 0..200),
+            shaped: bool,
+            version in 0..2,
+        ) {
             let version = [Version::V3_1_1, Version::V5_0][version as usize];
-            let bytes = [&[0x32, body.len() as u8], &body[..]].concat();
+            let body = if shaped { [&[0, topic.len() as u8], &topic[..], &rest].concat() } else { few };
+            let length = match u8::try_from(body.len()) {
+                Ok(length @ ..0x80) => vec![length],
+                _ => vec![(body.len() % 0x80) as u8 | 0x80, (body.len() / 0x80) as u8],
+            };
+            let bytes = [&[0x32], &length[..], &body].concat();
             let Some((read, whole)) = plain(&bytes, version) else { return Ok(()) };
             prop_assert_eq!(whole, bytes.len());
             let body: Arc<[u8]> = body.into();

@@ -100,7 +100,7 @@ impl Packed {
     /// Keeps nothing of the last buffer of a column: it was only made to be written.
     pub(super) fn forget_last(&mut self, column: usize) {
         if let Some(last) = self.columns[column].last_mut() {
-            last.bytes = Buffer::default();
+            *last = Piece { bytes: Buffer::default(), message: last.message, blocks: 0..0, count: 0 };
         }
     }
 

@@ -89,6 +89,24 @@ fn rows_joined_are_copied_block_by_block() {
 }
 
 #[test]
+fn nothing_of_what_is_not_kept_gets_between_the_others() {
+    // Mostly empty, but for what stands before the slice: its offsets do not begin at 0, and compress.
+    let row = |number: i64| {
+        let text = if number < 10 || number % 1_000 == 7 { "text" } else { "" };
+        (number, (number % 3 == 0).then_some(number), Some(text.to_owned()), vec![], Some(number % 5 == 0))
+    };
+    let all = batch(&(0..5_000).map(row).collect::<Vec<_>>());
+    let (slice, whole) = (all.slice(13, 3_000), all.slice(0, 4_000));
+    let inputs = || [encoded(&slice, &[]), encoded(&whole, &[])];
+    for (one, other) in [(0, 1), (1, 0)] {
+        let [first, second] = inputs();
+        let sources = if one < other { [first, second] } else { [second, first] };
+        encoded(&slice, &sources);
+        encoded(&whole, &sources);
+    }
+}
+
+#[test]
 fn small_pieces_are_compressed_together() {
     let parts = [(); 10].map(|()| even(100));
     let inputs = parts.each_ref().map(|rows| encoded(rows, &[]));
