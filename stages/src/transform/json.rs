@@ -46,6 +46,7 @@ pub(super) enum Kind<'a> {
 ///
 /// # Errors
 /// When a string has an escape for half a character.
+#[inline]
 pub(super) fn kind(json: Json<'_>) -> Result<Kind<'_>, Error> {
     Ok(match json.text.as_bytes().first() {
         Some(b'n') => Kind::Null,

@@ -58,6 +58,11 @@ pub(super) struct Metrics {
 }
 
 impl Metrics {
+    /// Whether a reading is stored as its message says it.
+    fn store_as_is(&self) -> bool {
+        self.rename.is_empty() && self.units.is_empty() && self.convert.is_empty()
+    }
+
     /// A reading as it is stored. `unit` is what its message or its field says.
     ///
     /// # Errors
@@ -151,6 +156,14 @@ fn add<'a>(
     place: impl Fn(&str) -> String,
 ) -> Result<bool, Refused> {
     if metrics.drop.contains(metric.as_ref()) {
+        return Ok(true);
+    }
+    // What most readings are, without a step between.
+    if let Some(value) = short(json.text.as_bytes())
+        && metrics.store_as_is()
+    {
+        let unit = unit.map(Cow::Borrowed);
+        values.push(Measured { metric, measure: Measure::Number(value), unit });
         return Ok(true);
     }
     let refused = |metric: &str, problem: &str| {
