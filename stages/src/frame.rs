@@ -27,6 +27,8 @@ pub use self::{
     readings::{Reading, Readings, ReadingsBuilder, Scores, TAG_PREFIX},
 };
 
+pub(crate) use self::readings::Own;
+
 /// Microseconds since 1970-01-01T00:00:00Z; finer instants are floored.
 pub type Micros = i64;
 

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use stages::{
     alert::{Alert, AlertState},
     analyze::AnalyzeState,
-    store::{Dataset, Granularity, arrange},
+    store::{Dataset, Gather, Granularity, arrange},
 };
 
 use crate::fixture::{self, SIZES};
@@ -70,4 +70,17 @@ fn store_arrange(bencher: Bencher<'_, '_>, count: u64) {
     bencher
         .counter(ItemsCount::new(count))
         .bench_local(|| arrange(Dataset::Readings, Granularity::Day, &batches).unwrap());
+}
+
+/// The rows of ten frames in that order.
+#[divan::bench(args = SIZES)]
+fn store_gather(bencher: Bencher<'_, '_>, count: u64) {
+    let part = |number| fixture::scored(number * count / 10, count / 10).rows;
+    let batches: Vec<_> = (0..10).map(part).collect();
+    let runs = arrange(Dataset::Readings, Granularity::Day, &batches).unwrap();
+    let batches: Vec<_> = batches.iter().collect();
+    bencher.counter(ItemsCount::new(count)).bench_local(|| {
+        let mut gather = Gather::of(&batches).unwrap();
+        runs.iter().map(|(_, order)| gather.take(order).unwrap().num_rows()).sum::<usize>()
+    });
 }

@@ -1,6 +1,8 @@
 //! What analyze remembers of one device: its clock, and by metric its level, its open windows and the identities
 //! of recent rows.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -248,9 +250,9 @@ impl Device {
         if self.memory.apply(rows) { Ok(()) } else { Err(StateError::rows(&self.name)) }
     }
 
-    pub(super) fn entry<'a>(&mut self, metrics: &'a Metrics, all: bool) -> Entry<'a> {
+    pub(super) fn entry<'a>(&'a mut self, metrics: &'a Metrics, all: bool) -> Entry<'a> {
         let mut entry = Entry {
-            device: self.name.clone(),
+            device: Cow::Borrowed(&self.name),
             newest: self.newest,
             received_at: self.received_at,
             closed_until: self.closed_until,
@@ -323,7 +325,7 @@ fn earlier(one: Option<Micros>, other: Option<Micros>) -> Option<Micros> {
 /// A device in a delta or a snapshot.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Entry<'a> {
-    pub(super) device: String,
+    pub(super) device: Cow<'a, str>,
     newest: Micros,
     received_at: Micros,
     /// No window that ends here or before is open.

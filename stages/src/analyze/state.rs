@@ -128,12 +128,8 @@ impl AnalyzeState {
         if change.slots.is_empty() && self.cut.is_none() {
             return Ok(Vec::new());
         }
-        let entries =
-            change.slots.iter().map(|slot| self.devices[*slot].entry(&self.metrics, false)).collect();
-        let counts = change.slots.iter().filter_map(|slot| self.devices[*slot].counts(&self.metrics, false));
-        let counts = counts.collect();
-        let rows = change.slots.iter().map(|slot| self.devices[*slot].rows(false));
-        bytes(entries, counts, Rows { dedupe, cut: self.cut.take(), of_devices: rows.collect() })
+        let cut = self.cut.take();
+        self.bytes(&change.slots, false, (dedupe, cut))
     }
 
     /// Everything, as bytes for [`AnalyzeState::apply`] on an empty state; devices that a tick has found silent
@@ -154,11 +150,31 @@ impl AnalyzeState {
         self.indexes = self.devices.iter().map(Device::indexes).sum();
         self.slots =
             self.devices.iter().enumerate().map(|(slot, device)| (device.name.clone(), slot)).collect();
-        let entries = self.devices.iter_mut().map(|device| device.entry(&self.metrics, true)).collect();
-        let counts =
-            self.devices.iter_mut().filter_map(|device| device.counts(&self.metrics, true)).collect();
-        let rows = self.devices.iter_mut().map(|device| device.rows(true)).collect();
-        bytes(entries, counts, Rows { dedupe: Micros::MAX, cut: None, of_devices: rows })
+        let slots: Vec<usize> = (0..self.devices.len()).collect();
+        self.bytes(&slots, true, (Micros::MAX, None))
+    }
+
+    /// The devices in `slots`, behind them their counts, then their rows as [`Rows`] has them: versions before there were
+    /// these ended earlier. Written one by one, in the way of a list: entries of all at once would be as many allocations.
+    fn bytes(
+        &mut self,
+        slots: &[usize],
+        all: bool,
+        of_rows: (Micros, Option<Cut>),
+    ) -> Result<Vec<u8>, StateError> {
+        let mut bytes = Vec::new();
+        add(&mut bytes, &slots.len())?;
+        for slot in slots {
+            add(&mut bytes, &self.devices[*slot].entry(&self.metrics, all))?;
+        }
+        let counts = slots.iter().filter_map(|slot| self.devices[*slot].counts(&self.metrics, all));
+        add(&mut bytes, &counts.collect::<Vec<_>>())?;
+        add(&mut bytes, &of_rows)?;
+        add(&mut bytes, &slots.len())?;
+        for slot in slots {
+            add(&mut bytes, &self.devices[*slot].rows(all))?;
+        }
+        Ok(bytes)
     }
 
     /// Takes over what a delta or a snapshot says, and forgets what was forgotten with it: the next one goes on with what was left then,
@@ -299,7 +315,7 @@ struct Cut {
 }
 
 /// What is remembered of the rows of devices.
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 struct Rows {
     /// For how long rows of these devices were remembered when this was written.
     dedupe: Micros,
@@ -308,9 +324,7 @@ struct Rows {
     of_devices: Vec<Vec<ChunkEntry>>,
 }
 
-/// Devices, behind them their counts, then their rows: versions before there were these ended earlier.
-fn bytes(devices: Vec<Entry>, counts: Vec<CountsEntry>, rows: Rows) -> Result<Vec<u8>, StateError> {
-    let bytes = postcard::to_stdvec(&devices).map_err(StateError::new)?;
-    let bytes = postcard::to_extend(&counts, bytes).map_err(StateError::new)?;
-    postcard::to_extend(&rows, bytes).map_err(StateError::new)
+fn add(bytes: &mut Vec<u8>, value: &impl Serialize) -> Result<(), StateError> {
+    *bytes = postcard::to_extend(value, std::mem::take(bytes)).map_err(StateError::new)?;
+    Ok(())
 }

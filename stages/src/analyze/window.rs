@@ -50,8 +50,8 @@ pub(super) enum WindowEntry {
         behind: Micros,
         value: f64,
     },
-    /// The window as it is now.
-    Whole(Window),
+    /// The window as it is now. Boxed: there are few of these, and many of the others.
+    Whole(Box<Window>),
 }
 
 impl Window {
@@ -197,7 +197,7 @@ impl Windows {
                     changes.push(WindowEntry::Row { behind: newest.wrapping_sub(ts), value });
                 }
                 Unsaved::Nothing if !all => {}
-                _ => changes.push(WindowEntry::Whole(window.clone())),
+                _ => changes.push(WindowEntry::Whole(Box::new(window.clone()))),
             }
         }
         changes
@@ -207,7 +207,7 @@ impl Windows {
     pub(super) fn apply(&mut self, changes: Vec<WindowEntry>, newest: Micros) -> bool {
         for change in changes {
             match change {
-                WindowEntry::Whole(window) => self.put(window),
+                WindowEntry::Whole(window) => self.put(*window),
                 WindowEntry::Row { behind, value } => {
                     let ts = newest.wrapping_sub(behind);
                     let Some(window) = self.find(ts) else { return false };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow_array::{
     Array, ArrayRef, BooleanArray, Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
     UInt64Array,
-    builder::{Float64Builder, StringBuilder, TimestampMicrosecondBuilder, UInt64Builder},
+    builder::{ArrayBuilder, Float64Builder, StringBuilder, TimestampMicrosecondBuilder, UInt64Builder},
 };
 use arrow_schema::{DataType, Field, Fields, Schema, SchemaRef};
 
@@ -40,6 +40,15 @@ pub struct Reading<'a> {
     pub message: u64,
     /// The value of each tag that the config names, in the builder's order.
     pub tags: &'a [Option<&'a str>],
+}
+
+/// What a reading has for itself among those of its device and instant.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Own<'a> {
+    pub(crate) metric: &'a str,
+    pub(crate) value: Option<f64>,
+    pub(crate) text: Option<&'a str>,
+    pub(crate) unit: Option<&'a str>,
 }
 
 /// Collects readings, column by column, into a frame.
@@ -77,17 +86,53 @@ impl ReadingsBuilder {
 
     /// Adds a row. Tags beyond those of [`ReadingsBuilder::new`] are ignored, missing ones are null.
     pub fn append(&mut self, row: &Reading<'_>) {
-        self.device_id.append_value(row.device_id);
-        self.metric.append_value(row.metric);
-        self.ts.append_value(row.ts);
-        self.value.append_option(row.value);
-        self.text.append_option(row.text);
-        self.unit.append_option(row.unit);
-        self.seq.append_option(row.seq);
-        self.received_at.append_value(row.received_at);
-        self.message.append_value(row.message);
+        let Reading { metric, value, text, unit, .. } = *row;
+        self.append_run(row, std::iter::once(Own { metric, value, text, unit }));
+    }
+
+    /// Adds rows that are as `common` but for what each has for itself.
+    pub(crate) fn append_run<'r>(&mut self, common: &Reading<'_>, own: impl Iterator<Item = Own<'r>>) {
+        let before = self.value.len();
+        // Mostly no row has a text or a unit.
+        let (mut textless, mut unitless) = (0, 0);
+        for Own { metric, value, text, unit } in own {
+            self.metric.append_value(metric);
+            self.value.append_option(value);
+            match text {
+                Some(text) => {
+                    append_nulls(&mut self.text, std::mem::take(&mut textless));
+                    self.text.append_value(text);
+                }
+                None => textless += 1,
+            }
+            match unit {
+                Some(unit) => {
+                    self.unit.append_nulls(std::mem::take(&mut unitless));
+                    self.unit.append_value(unit);
+                }
+                None => unitless += 1,
+            }
+        }
+        append_nulls(&mut self.text, textless);
+        self.unit.append_nulls(unitless);
+        self.append_common(common, self.value.len() - before);
+    }
+
+    fn append_common(&mut self, common: &Reading<'_>, rows: usize) {
+        self.device_id.append_value_n(common.device_id, rows);
+        self.ts.append_value_n(common.ts, rows);
+        match common.seq {
+            Some(seq) => self.seq.append_value_n(seq, rows),
+            None if rows > 0 => self.seq.append_nulls(rows),
+            None => {}
+        }
+        self.received_at.append_value_n(common.received_at, rows);
+        self.message.append_value_n(common.message, rows);
         for (index, tag) in self.tags.iter_mut().enumerate() {
-            tag.append_option(row.tags.get(index).copied().flatten());
+            match common.tags.get(index).copied().flatten() {
+                Some(text) => tag.append_value_n(text, rows),
+                None => tag.append_nulls(rows),
+            }
         }
     }
 
@@ -114,6 +159,13 @@ impl ReadingsBuilder {
         ];
         columns.extend(self.tags.iter_mut().map(|tag| Arc::new(tag.finish()) as ArrayRef));
         Ok(Frame { header, rows: RecordBatch::try_new(Arc::clone(&self.schema), columns)? })
+    }
+}
+
+/// Adds so many nulls; none at all leave the column without room for nulls.
+fn append_nulls(column: &mut StringBuilder, rows: usize) {
+    if rows > 0 {
+        column.append_nulls(rows);
     }
 }
 

@@ -9,7 +9,6 @@ use std::{collections::HashMap, sync::Arc};
 use arrow_array::{
     Array, ArrayRef, ArrowPrimitiveType, BooleanArray, DictionaryArray, PrimitiveArray, RecordBatch,
     StringArray,
-    builder::StringBuilder,
     cast::AsArray,
     new_null_array,
     types::{Float64Type, Int32Type, TimestampMicrosecondType, UInt64Type},
@@ -203,6 +202,8 @@ impl Column for Flags {
 struct Names {
     of_batches: Vec<NamesOfBatch>,
     nulls: Nulls,
+    /// The new key of each value of each batch; [`Names::NONE`] for those not met so far.
+    new_keys: Vec<Vec<i32>>,
     /// What was numbered: batch and place in its dictionary.
     numbered: Vec<(usize, usize)>,
 }
@@ -210,8 +211,6 @@ struct Names {
 struct NamesOfBatch {
     keys: PrimitiveArray<Int32Type>,
     values: StringArray,
-    /// The new key of each value; [`Names::NONE`] for those not met so far.
-    new_keys: Vec<i32>,
 }
 
 impl Names {
@@ -222,14 +221,12 @@ impl Names {
         let names = |column: &ArrayRef| {
             let column: &DictionaryArray<Int32Type> = column.as_dictionary_opt()?;
             let values = column.values().as_string_opt::<i32>()?.clone();
-            let new_keys = vec![Self::NONE; values.len()];
-            (values.null_count() == 0).then(|| NamesOfBatch { keys: column.keys().clone(), values, new_keys })
+            (values.null_count() == 0).then(|| NamesOfBatch { keys: column.keys().clone(), values })
         };
-        Some(Self {
-            of_batches: of_batches.iter().map(names).collect::<Option<_>>()?,
-            nulls: Nulls::of(of_batches.iter().map(AsRef::as_ref)),
-            numbered: Vec::new(),
-        })
+        let nulls = Nulls::of(of_batches.iter().map(AsRef::as_ref));
+        let of_batches: Vec<_> = of_batches.iter().map(names).collect::<Option<_>>()?;
+        let new_keys = of_batches.iter().map(|batch| vec![Self::NONE; batch.values.len()]).collect();
+        Some(Self { of_batches, nulls, new_keys, numbered: Vec::new() })
     }
 }
 
@@ -238,7 +235,8 @@ impl Column for Names {
         let (mut keys, mut dictionary) = (Vec::with_capacity(rows), Dictionary::default());
         for stretch in order {
             let batch = stretch.batch as usize;
-            let NamesOfBatch { keys: old_keys, values, new_keys } = &mut self.of_batches[batch];
+            let NamesOfBatch { keys: old_keys, values } = &self.of_batches[batch];
+            let new_keys = &mut self.new_keys[batch];
             for old in &old_keys.values()[stretch.range()] {
                 // That of a null may be anything.
                 let place = usize::try_from(*old).unwrap_or(usize::MAX);
@@ -253,9 +251,10 @@ impl Column for Names {
                 keys.push(*new);
             }
         }
-        let values = Arc::new(dictionary.values.finish());
+        let values =
+            Arc::new(StringArray::from_iter_values(dictionary.strings.iter().map(|known| known.text)));
         for (batch, place) in self.numbered.drain(..) {
-            self.of_batches[batch].new_keys[place] = Self::NONE;
+            self.new_keys[batch][place] = Self::NONE;
         }
         let keys = PrimitiveArray::try_new(keys.into(), self.nulls.take(order, rows))?;
         Ok(Arc::new(DictionaryArray::<Int32Type>::try_new(keys, values)?))
@@ -263,20 +262,49 @@ impl Column for Names {
 }
 
 /// A dictionary that grows.
+///
+/// What is asked for was mostly in the batch before at the same place: rows are sorted by one name, and others come in
+/// rounds. So the last string and the one that followed it the last time are compared before one is looked up.
 #[derive(Default)]
-struct Dictionary {
-    keys: HashMap<Box<str>, i32>,
-    values: StringBuilder,
+struct Dictionary<'a> {
+    keys: HashMap<&'a str, i32>,
+    /// By their keys.
+    strings: Vec<Known<'a>>,
+    last: usize,
 }
 
-impl Dictionary {
-    fn key(&mut self, value: &str) -> Result<i32, ArrowError> {
-        if let Some(key) = self.keys.get(value) {
-            return Ok(*key);
+struct Known<'a> {
+    text: &'a str,
+    /// Which other one came next.
+    next: usize,
+}
+
+impl<'a> Dictionary<'a> {
+    fn key(&mut self, value: &'a str) -> Result<i32, ArrowError> {
+        let place = match self.guess(value) {
+            Some(place) => place,
+            None => self.look_up(value)?,
+        };
+        if place != self.last {
+            self.strings[self.last].next = place;
+            self.last = place;
         }
-        let key = i32::try_from(self.keys.len()).map_err(|_| ArrowError::DictionaryKeyOverflowError)?;
-        self.keys.insert(value.into(), key);
-        self.values.append_value(value);
-        Ok(key)
+        i32::try_from(place).map_err(|_| ArrowError::DictionaryKeyOverflowError)
+    }
+
+    fn guess(&self, value: &str) -> Option<usize> {
+        let last = self.strings.get(self.last)?;
+        let same = |place: &usize| self.strings.get(*place).is_some_and(|known| known.text == value);
+        [self.last, last.next].into_iter().find(same)
+    }
+
+    fn look_up(&mut self, value: &'a str) -> Result<usize, ArrowError> {
+        let place = self.strings.len();
+        let key = i32::try_from(place).map_err(|_| ArrowError::DictionaryKeyOverflowError)?;
+        let known = *self.keys.entry(value).or_insert(key);
+        if known == key {
+            self.strings.push(Known { text: value, next: 0 });
+        }
+        usize::try_from(known).map_err(|_| ArrowError::DictionaryKeyOverflowError)
     }
 }

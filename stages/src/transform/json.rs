@@ -12,7 +12,7 @@ use serde::{
 };
 use serde_json::{Deserializer, Error, value::RawValue};
 
-use crate::json::{Document, Form};
+use crate::json::Document;
 
 /// One JSON value.
 #[derive(Debug, Clone, Copy)]
@@ -46,6 +46,7 @@ pub(super) enum Kind<'a> {
 ///
 /// # Errors
 /// When a string has an escape for half a character.
+#[inline]
 pub(super) fn kind(json: Json<'_>) -> Result<Kind<'_>, Error> {
     Ok(match json.text.as_bytes().first() {
         Some(b'n') => Kind::Null,
@@ -71,11 +72,10 @@ pub(super) fn for_each<'a>(
     document: &Document<'a>,
     mut each: impl FnMut(Key<'a>, Json<'a>),
 ) -> Result<(), Error> {
-    if let Some(value) = json.number.and_then(|number| document.value(number)) {
-        let named = value.form() == Form::Object;
-        for (number, part) in value.values().enumerate() {
-            let key = if named { Key::Name(Cow::Borrowed(part.name())) } else { Key::Number(number) };
-            each(key, Json { text: part.text(), number: Some(part.number()) });
+    if let Some(values) = plain(json, document) {
+        let named = json.text.starts_with('{');
+        for (number, (name, part)) in values.enumerate() {
+            each(if named { Key::Name(Cow::Borrowed(name)) } else { Key::Number(number) }, part);
         }
         return Ok(());
     }
@@ -86,6 +86,16 @@ pub(super) fn for_each<'a>(
         _ => drop(<&RawValue>::deserialize(&mut deserializer)?),
     }
     deserializer.end()
+}
+
+/// The values in `json`, with their names where it is an object; none where it is of no plain document. No name is
+/// repeated.
+pub(super) fn plain<'d, 'a>(
+    json: Json<'a>,
+    document: &'d Document<'a>,
+) -> Option<impl Iterator<Item = (&'a str, Json<'a>)> + use<'d, 'a>> {
+    let value = document.value(json.number?)?;
+    Some(value.values().map(|part| (part.name(), Json { text: part.text(), number: Some(part.number()) })))
 }
 
 /// Where a value is in what it is part of.

@@ -2,11 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{
-    STAGE,
-    measure::{Measure, Measured},
-    reader::Run,
-};
+use super::{STAGE, measure::Measured, reader::Run};
 use crate::{
     frame::{FRAME_BYTES, Frame, FrameError, Header, Kind, Lane, Messages, Reading, ReadingsBuilder},
     plan::Port,
@@ -50,28 +46,22 @@ impl<'a> Lanes<'a> {
         let lane = self.lanes.entry(Lane::of(&run.device, self.count)).or_default();
         let row_bytes = ROW_BYTES + TAG_BYTES * tags.len();
         lane.bytes += run.device.len() + tags.iter().flatten().map(|tag| tag.len()).sum::<usize>();
-        for reading in readings {
-            let (value, text) = match &reading.measure {
-                Measure::Number(value) => (Some(*value), None),
-                Measure::Boolean(value) => (Some(f64::from(u8::from(*value))), None),
-                Measure::Text(text) => (None, Some(text.as_ref())),
-            };
-            let unit = reading.unit.as_deref();
-            let texts = reading.metric.len() + text.map_or(0, str::len) + unit.map_or(0, str::len);
-            let Some(rows) = lane.frame(self.tags) else { return };
-            rows.append(&Reading {
-                device_id: &run.device,
-                metric: &reading.metric,
-                ts: run.ts,
-                value,
-                text,
-                unit,
-                seq: run.seq,
-                received_at: messages.received_at(row),
-                message: messages.message(row),
-                tags,
-            });
-            lane.bytes += row_bytes + texts;
+        let common = Reading {
+            device_id: &run.device,
+            ts: run.ts,
+            seq: run.seq,
+            received_at: messages.received_at(row),
+            message: messages.message(row),
+            tags,
+            ..Reading::default()
+        };
+        let mut rest = readings;
+        while !rest.is_empty() {
+            let (count, frame) = lane.frame(self.tags, rest, row_bytes);
+            let (own, later) = rest.split_at(count);
+            let Some(frame) = frame else { return };
+            frame.append_run(&common, own.iter().map(Measured::own));
+            rest = later;
         }
     }
 
@@ -92,12 +82,25 @@ impl<'a> Lanes<'a> {
 }
 
 impl Rows {
-    /// The frame that the next row goes to.
-    fn frame(&mut self, tags: &[String]) -> Option<&mut ReadingsBuilder> {
+    /// Where the next rows go: the frame, and how many of `readings` it takes. Each has this size beside its texts.
+    fn frame(
+        &mut self,
+        tags: &[String],
+        readings: &[Measured<'_>],
+        row_bytes: usize,
+    ) -> (usize, Option<&mut ReadingsBuilder>) {
         if self.frames.is_empty() || self.bytes >= FRAME_BYTES {
             self.frames.push(ReadingsBuilder::new(tags));
             self.bytes = 0;
         }
-        self.frames.last_mut()
+        let mut count = 0;
+        for reading in readings {
+            self.bytes += row_bytes + reading.texts();
+            count += 1;
+            if self.bytes >= FRAME_BYTES {
+                break;
+            }
+        }
+        (count, self.frames.last_mut())
     }
 }

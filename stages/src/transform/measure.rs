@@ -12,7 +12,7 @@ use super::{
     pointers::{self, Found, Pointer},
     recipe::Readings,
 };
-use crate::{json::Document, refused::Refused};
+use crate::{frame::Own, json::Document, refused::Refused};
 
 /// One reading of a message.
 #[derive(Debug)]
@@ -20,6 +20,24 @@ pub(super) struct Measured<'a> {
     pub(super) metric: Cow<'a, str>,
     pub(super) measure: Measure<'a>,
     pub(super) unit: Option<Cow<'a, str>>,
+}
+
+impl Measured<'_> {
+    /// What a row has of it.
+    pub(super) fn own(&self) -> Own<'_> {
+        let (value, text) = match &self.measure {
+            Measure::Number(value) => (Some(*value), None),
+            Measure::Boolean(value) => (Some(f64::from(u8::from(*value))), None),
+            Measure::Text(text) => (None, Some(text.as_ref())),
+        };
+        Own { metric: &self.metric, value, text, unit: self.unit.as_deref() }
+    }
+
+    /// How many bytes its texts have.
+    pub(super) fn texts(&self) -> usize {
+        let Own { metric, text, unit, .. } = self.own();
+        metric.len() + text.map_or(0, str::len) + unit.map_or(0, str::len)
+    }
 }
 
 /// What was measured.
@@ -40,6 +58,11 @@ pub(super) struct Metrics {
 }
 
 impl Metrics {
+    /// Whether a reading is stored as its message says it.
+    fn store_as_is(&self) -> bool {
+        self.rename.is_empty() && self.units.is_empty() && self.convert.is_empty()
+    }
+
     /// A reading as it is stored. `unit` is what its message or its field says.
     ///
     /// # Errors
@@ -93,21 +116,29 @@ impl<'a> Measures<'a> {
                 }
             }
             Readings::Object { pointer, without } => {
-                object((found, document), pointer, &mut self.entries)?;
-                for (metric, json) in self.entries.drain(..) {
+                let mut each = |metric: Cow<'a, str>, json| {
                     if without.contains(metric.as_ref()) {
-                        continue;
+                        return Ok(false);
                     }
                     let place = |metric: &str| pointers::join(&pointer.text, metric);
                     check_length(&metric).map_err(|problem| {
-                        Refused::new(
-                            "bad_value",
-                            &place(&metric),
-                            "readings",
-                            format!("the metric {problem}"),
-                        )
+                        let place = place(&metric);
+                        Refused::new("bad_value", &place, "readings", format!("the metric {problem}"))
                     })?;
-                    any |= add(&mut self.values, metrics, metric, json, None, place)?;
+                    add(&mut self.values, metrics, metric, json, None, place)
+                };
+                let Some(json) = object(found, pointer)? else { return Ok(false) };
+                if let Some(values) = json::plain(json, document) {
+                    for (metric, json) in values {
+                        any |= each(Cow::Borrowed(metric), json)?;
+                    }
+                    return Ok(any);
+                }
+                json::entries(json, document, &mut self.entries).map_err(|error| {
+                    Refused::new("bad_value", &pointer.text, "readings", error.to_string())
+                })?;
+                for (metric, json) in self.entries.drain(..) {
+                    any |= each(metric, json)?;
                 }
             }
         }
@@ -125,6 +156,14 @@ fn add<'a>(
     place: impl Fn(&str) -> String,
 ) -> Result<bool, Refused> {
     if metrics.drop.contains(metric.as_ref()) {
+        return Ok(true);
+    }
+    // What most readings are, without a step between.
+    if let Some(value) = short(json.text.as_bytes())
+        && metrics.store_as_is()
+    {
+        let unit = unit.map(Cow::Borrowed);
+        values.push(Measured { metric, measure: Measure::Number(value), unit });
         return Ok(true);
     }
     let refused = |metric: &str, problem: &str| {
@@ -148,24 +187,22 @@ fn add<'a>(
     Ok(true)
 }
 
-/// Takes the entries of the object at `pointer`; none where there is nothing.
-fn object<'a>(
-    (found, document): (&Found<'a>, &Document<'a>),
-    pointer: &Pointer,
-    entries: &mut Vec<(Cow<'a, str>, Json<'a>)>,
-) -> Result<(), Refused> {
-    entries.clear();
-    let Some(json) = found.get(pointer) else { return Ok(()) };
-    let refused = |message: String| Refused::new("bad_value", &pointer.text, "readings", message);
-    if !json.text.starts_with('{') {
-        return Err(refused(format!("{} is no object of metrics", shown(json.text))));
+/// The object at `pointer`; none where there is nothing.
+fn object<'a>(found: &Found<'a>, pointer: &Pointer) -> Result<Option<Json<'a>>, Refused> {
+    let Some(json) = found.get(pointer) else { return Ok(None) };
+    if json.text.starts_with('{') {
+        return Ok(Some(json));
     }
-    json::entries(json, document, entries).map_err(|error| refused(error.to_string()))
+    let message = format!("{} is no object of metrics", shown(json.text));
+    Err(Refused::new("bad_value", &pointer.text, "readings", message))
 }
 
 /// A JSON number as the nearest float, or by its digits where it is an integer that no float is; none
 /// where it is too large.
 pub(super) fn measure(number: &str) -> Option<Measure<'_>> {
+    if let Some(value) = short(number.as_bytes()) {
+        return Some(Measure::Number(value));
+    }
     let value: f64 = number.parse().ok()?;
     // Up to 15 digits a float holds every integer.
     let exact = number.len() <= 15 || !is_integer(number) || format!("{value:.0}") == number;
@@ -173,5 +210,54 @@ pub(super) fn measure(number: &str) -> Option<Measure<'_>> {
         (true, true) => Some(Measure::Number(value)),
         (true, false) => None,
         (false, _) => Some(Measure::Text(Cow::Borrowed(number))),
+    }
+}
+
+/// The nearest float to a number with up to 15 digits and without an exponent, as most are: a quotient of two floats that are
+/// exact is rounded as the number is. None for any other.
+fn short(number: &[u8]) -> Option<f64> {
+    const DIGITS_MAX: usize = 15;
+    const POWERS: [f64; DIGITS_MAX + 1] =
+        [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
+    let (negative, digits) = match number {
+        [b'-', digits @ ..] => (true, digits),
+        digits => (false, digits),
+    };
+    let (mut mantissa, mut count, mut point) = (0_u64, 0, None);
+    if digits.len() > DIGITS_MAX + 1 {
+        return None;
+    }
+    for byte in digits {
+        match byte {
+            b'0'..=b'9' => {
+                mantissa = mantissa * 10 + u64::from(byte - b'0');
+                count += 1;
+            }
+            b'.' if point.is_none() => point = Some(count),
+            _ => return None,
+        }
+    }
+    let decimals = count - point.unwrap_or(count);
+    let power = POWERS.get(decimals).filter(|_| (1..=DIGITS_MAX).contains(&count))?;
+    let size = mantissa as f64 / power;
+    Some(if negative { -size } else { size })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn short_numbers_are_read_as_any(number in "-?(0|[1-9][0-9]{0,15})(\\.[0-9]{1,15})?([eE][0-9])?") {
+            let value: f64 = number.parse().unwrap();
+            if let Some(short) = short(number.as_bytes()) {
+                prop_assert_eq!(short.to_bits(), value.to_bits(), "{}", number);
+            }
+            let digits = number.bytes().filter(u8::is_ascii_digit).count();
+            prop_assert_eq!(short(number.as_bytes()).is_some(), digits <= 15 && !number.contains(['e', 'E']));
+        }
     }
 }

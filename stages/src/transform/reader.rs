@@ -83,8 +83,10 @@ impl<'a> Reader<'a> {
             Some(pointer) => fields::seq(self.found.get(pointer), pointer)?,
             None => None,
         };
-        let said =
-            Said { tags: recipe.tags.iter().map(|tag| self.tag(tag, topic)).collect::<Result<_, _>>()? };
+        let mut said = Said { tags: Vec::with_capacity(recipe.tags.len()) };
+        for tag in &recipe.tags {
+            said.tags.push(self.tag(tag, topic)?);
+        }
         let any = match &recipe.shape {
             Shape::Single(readings) => {
                 let any = self.measures.take(readings, (&self.found, &self.document), &recipe.metrics)?;

@@ -37,15 +37,23 @@ impl Repeated {
     }
 
     pub(in crate::frame) fn append_value(&mut self, value: &str) {
+        self.append_value_n(value, 1);
+    }
+
+    /// Adds so many rows of one string.
+    pub(in crate::frame) fn append_value_n(&mut self, value: &str, rows: usize) {
+        if rows == 0 {
+            return;
+        }
         match self.guess(value).or_else(|| self.look_up(value)) {
             Some((number, key)) => {
                 if let Some(last) = self.strings.get_mut(self.last).filter(|_| number != self.last) {
                     last.next = number;
                 }
                 self.last = number;
-                self.keys.append_value(key);
+                self.keys.append_value_n(key, rows);
             }
-            None => self.append_null(),
+            None => self.append_nulls(rows),
         }
     }
 
@@ -61,7 +69,10 @@ impl Repeated {
     }
 
     pub(in crate::frame) fn append_nulls(&mut self, count: usize) {
-        self.keys.append_nulls(count);
+        // None at all leave the column without room for nulls.
+        if count > 0 {
+            self.keys.append_nulls(count);
+        }
     }
 
     /// The column of all rows so far; the builder is empty again.
@@ -117,6 +128,9 @@ mod tests {
                 }
                 ours.append_nulls(2);
                 theirs.append_nulls(2);
+                ours.append_value_n("[ab]", rounds);
+                theirs.extend(std::iter::repeat_n(Some("[ab]"), rounds));
+                ours.append_value_n("none", 0);
                 let (ours, theirs) = (ours.finish(), theirs.finish());
                 prop_assert_eq!(&ours, &theirs);
                 prop_assert_eq!(ours.values(), theirs.values());
