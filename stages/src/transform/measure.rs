@@ -223,14 +223,14 @@ fn short(number: &[u8]) -> Option<f64> {
         [b'-', digits @ ..] => (true, digits),
         digits => (false, digits),
     };
-    let (mut mantissa, mut count, mut point) = (0_u64, 0, None);
+    let (mut mantissa, mut count, mut point) = (0_i64, 0, None);
     if digits.len() > DIGITS_MAX + 1 {
         return None;
     }
     for byte in digits {
         match byte {
             b'0'..=b'9' => {
-                mantissa = mantissa * 10 + u64::from(byte - b'0');
+                mantissa = mantissa * 10 + i64::from(byte - b'0');
                 count += 1;
             }
             b'.' if point.is_none() => point = Some(count),

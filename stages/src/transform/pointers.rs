@@ -7,6 +7,9 @@ use std::collections::BTreeMap;
 use super::json::{self, Json, Key};
 use crate::json::Document;
 
+/// Up to this many names are compared one by one.
+const COMPARED_MAX: usize = 8;
+
 /// A JSON pointer of [`Pointers`]; by default the whole document.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Pointer {
@@ -36,7 +39,12 @@ impl Node {
     }
 
     fn named(&self, name: &str) -> Option<usize> {
-        self.names.get(self.search(name).ok()?).map(|(_, child)| *child)
+        // Among few, looking at each length is faster than finding the middle.
+        let place = match self.names.len() {
+            ..=COMPARED_MAX => self.names.iter().position(|(known, _)| known == name)?,
+            _ => self.search(name).ok()?,
+        };
+        self.names.get(place).map(|(_, child)| *child)
     }
 }
 
