@@ -31,7 +31,7 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub(crate) use self::{
-    checksum::{checked, checksum},
+    checksum::{checked, checksum, damage},
     owner::Registration,
 };
 pub use self::{error::DatabaseError, meters::DatabaseStats, owner::Owner};

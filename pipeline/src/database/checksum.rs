@@ -19,8 +19,12 @@ pub(crate) fn checked(bytes: &[u8], sum: Option<i64>, what: impl Display) -> Res
     if sum.is_none_or(|sum| sum == checksum(bytes)) {
         return Ok(bytes);
     }
-    let said = format!("the checksum of {what} does not fit");
-    Err(Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_CORRUPT), Some(said)))
+    Err(damage(format!("the checksum of {what} does not fit")))
+}
+
+/// What SQLite's error for a damaged file would be where only we know of the damage.
+pub(crate) fn damage(said: String) -> Error {
+    Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_CORRUPT), Some(said))
 }
 
 #[cfg(test)]

@@ -63,17 +63,43 @@ fn damaged_pages_end_the_process_before_anything_of_them_is_stored() {
     }
 }
 
-/// Pages of a long row hold nothing but its bytes, which SQLite takes as they are.
+/// Where the middle of the first frame's bytes lies in the file.
+fn middle_of_a_frame(site: &Site) -> u64 {
+    let file = Connection::open(data_file(site)).unwrap();
+    let find = "SELECT bytes FROM body ORDER BY seq LIMIT 1";
+    let body: Vec<u8> = file.query_row(find, [], |row| row.get(0)).unwrap();
+    let all = fs::read(data_file(site)).unwrap();
+    // A row goes on from page to page: one of two pieces is not cut in two.
+    let pieces = body[body.len() / 2..].chunks_exact(64).take(2);
+    let places = pieces.filter_map(|piece| all.windows(64).position(|bytes| bytes == piece));
+    places.min().expect("in the file").try_into().unwrap()
+}
+
+/// SQLite takes the bytes of a row as they are.
 #[test]
 fn a_changed_digit_in_a_frame_is_noticed() {
     let site = with_backlog();
-    // Behind the number of the next page, in the middle of each.
-    overwrite(&site, 30..pages(&site), PAGE / 2, b"7");
+    let place = middle_of_a_frame(&site) + 32;
+    let file = OpenOptions::new().read(true).write(true).open(data_file(&site)).unwrap();
+    let mut digit = [0];
+    file.read_exact_at(&mut digit, place).unwrap();
+    file.write_all_at(&[digit[0] ^ 1], place).unwrap();
     let ended = Child::start(site.up_command()).ended();
     assert!(ended.said("the checksum of a frame does not fit") > 0, "{ended:?}");
     tells(&site, ended);
     let quarantine = site.lake().join("quarantine");
     assert!(!lake::files(&site.lake()).iter().any(|file| file.starts_with(&quarantine)));
+}
+
+#[test]
+fn a_frame_whose_bytes_are_gone_is_noticed() {
+    let site = with_backlog();
+    let file = Connection::open(data_file(&site)).unwrap();
+    assert_eq!(file.execute("DELETE FROM body WHERE seq = (SELECT max(seq) FROM body)", []).unwrap(), 1);
+    drop(file);
+    let ended = Child::start(site.up_command()).ended();
+    assert!(ended.said("the bytes of a frame are gone") > 0, "{ended:?}");
+    tells(&site, ended);
 }
 
 #[test]

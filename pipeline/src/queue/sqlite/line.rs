@@ -1,7 +1,7 @@
 //! Which frames are next: the oldest that wait, by the rules of order and of suspicion.
 
 use bytes::Bytes;
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use stages::frame::{FrameId, Lane};
 
 use super::{
@@ -10,7 +10,7 @@ use super::{
     receive::{Lines, Look},
 };
 use crate::{
-    database::checked,
+    database::{checked, damage},
     queue::{Body, Delivery, EncodedFrame, Holder, QueueName, Receipt, ReceiveLimits},
 };
 
@@ -158,10 +158,13 @@ fn delivery(
 
 /// The content of a frame, as the file has it.
 fn read(connection: &Connection, seq: i64) -> rusqlite::Result<Body> {
-    connection.prepare_cached("SELECT bytes, sum FROM body WHERE seq = ?1")?.query_row([seq], |row| {
+    let mut find = connection.prepare_cached("SELECT bytes, sum FROM body WHERE seq = ?1")?;
+    let body = find.query_row([seq], |row| {
         let bytes = checked(row.get_ref(0)?.as_blob()?, row.get(1)?, "a frame")?;
         Ok(Bytes::copy_from_slice(bytes).into())
-    })
+    });
+    // A frame and its bytes come and go in one transaction.
+    body.optional()?.ok_or_else(|| damage("the bytes of a frame are gone".to_owned()))
 }
 
 fn holds_suspect(connection: &Connection, look: &Look) -> rusqlite::Result<bool> {
