@@ -3,7 +3,7 @@
 use std::{
     fs::{self, OpenOptions},
     os::unix::fs::FileExt,
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use rusqlite::Connection;
@@ -154,6 +154,19 @@ fn damage_while_a_process_runs_ends_who_reads_it_and_the_lake_stays() {
     assert!(stored.iter().all(|file| all.contains(file)) && all.len() > stored.len());
 }
 
+/// Of the write-ahead log, <https://www.sqlite.org/fileformat2.html#walformat>.
+const LOG_HEADER: u64 = 32;
+const FRAME_HEADER: u64 = 24;
+
+/// The salt of a log, and how many of its pages are in use: one that begins anew keeps its length, and what it had behind.
+fn used(log: &Path) -> (Vec<u8>, u64) {
+    let bytes = fs::read(log).unwrap();
+    let salt = bytes[16..24].to_vec();
+    let frames = bytes[LOG_HEADER as usize..].chunks_exact((FRAME_HEADER + PAGE) as usize);
+    let used = frames.take_while(|frame| frame[8..16] == salt).count() as u64;
+    (salt, used)
+}
+
 /// A process that was killed leaves its last commits in the log. What is damaged there SQLite takes for the end of it.
 #[test]
 fn a_damaged_log_ends_where_the_damage_begins() {
@@ -161,16 +174,17 @@ fn a_damaged_log_ends_where_the_damage_begins() {
         let site = Site::new(QUICK);
         let ingest = site.run(&["ingest"]);
         let log = site.data().join("millstream.db-wal");
-        let bytes = || fs::metadata(&log).unwrap().len();
-        let before = bytes();
+        let before = used(&log);
         // One after the other, so that each is in commits of its own, however few a busy machine makes.
         for seed in ["1", "2", "3", "4", "5"] {
             site.fleet(["--messages", "100", "--rate", "1000", "--seed", seed]).ended().well();
         }
         ingest.kill();
+        let after = used(&log);
+        // Of what has come with the messages: the tables are whole. A log that began anew has only messages.
+        let first = if after.0 == before.0 { before.1 } else { 0 };
+        let half = LOG_HEADER + (first + (after.1 - first) / 2) * (FRAME_HEADER + PAGE);
         let file = OpenOptions::new().write(true).open(&log).unwrap();
-        // Of what has come with the messages: the tables are whole.
-        let half = before + (bytes() - before) / 2;
         match damage {
             Damage::Truncated => file.set_len(half).unwrap(),
             Damage::Garbage => file.write_all_at(&[0xA5; 4096], half).unwrap(),
