@@ -1,10 +1,12 @@
 //! What a queue costs of a hop: full frames are received, and settled as those they lead to are published. What a stage
-//! does with them, and encoding, are other benchmarks. The floor is SQLite alone: the same bytes into a table and the last ones out of it, in one commit with an
-//! fsync. Run it with `cargo bench -p millstream --bench queue`; `items/s` are readings, and what they take encoded is counted
-//! beside them.
+//! does with them, and encoding, are other benchmarks. The floor is SQLite alone: the same bytes into a table and the last
+//! ones out of it, in one commit with an fsync. Run it with `cargo bench -p millstream --bench queue`; `items/s` are
+//! readings, and what they take encoded is counted beside them.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark may fail")]
 #![allow(missing_docs, reason = "a benchmark is called by its name")]
+
+mod fixture;
 
 use std::time::Duration;
 
@@ -21,21 +23,15 @@ use millstream::{
     },
 };
 use rusqlite::Connection;
-use stages::{
-    frame::{Frame, FrameId, Header, Kind, Lane, Reading, ReadingsBuilder},
-    plan::Counts,
-};
+use stages::plan::Counts;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-const READINGS: u32 = 2_000;
+/// Messages of a frame, each of four readings.
+const MESSAGES: u64 = 500;
 /// How many frames go together, of each lane as many: more than what a commit costs by itself weighs.
 const FRAMES: [u32; 2] = [16, 64];
 const LANES: u16 = 4;
-const DEVICES: u64 = 1_000;
-const METRICS: [&str; 4] = ["temperature", "humidity", "pressure", "vibration"];
-/// 2024-01-01T00:00:00Z.
-const START: i64 = 1_704_067_200_000_000;
 
 fn main() {
     divan::main();
@@ -124,26 +120,6 @@ fn count<'a, 'b>(bencher: Bencher<'a, 'b>, frames: &[EncodedFrame]) -> Bencher<'
 }
 
 fn frame(number: u32) -> EncodedFrame {
-    let mut rows = ReadingsBuilder::new(&[]);
-    for message in (0..READINGS / 4).map(|message| u64::from(number * READINGS / 4 + message)) {
-        let ts = START + i64::try_from(message).unwrap() * 1_000;
-        let wave = (message as f64 * 0.37).sin();
-        let row = Reading {
-            device_id: &format!("device-{:06}", message % DEVICES),
-            ts,
-            seq: Some(message / DEVICES),
-            received_at: ts + 1_500,
-            message,
-            ..Reading::default()
-        };
-        let values = [20.0 + wave, 40.0 + 3.0 * wave, 1013.25 + wave, 0.0173 + 0.001 * wave];
-        for (metric, value) in METRICS.into_iter().zip(values) {
-            rows.append(&Reading { metric, value: Some((value * 1e3).round() / 1e3), ..row });
-        }
-    }
-    let lane = Lane(u16::try_from(number).unwrap() % LANES);
-    let id = FrameId::ingested(1, number.into());
-    let header = Header { id, kind: Kind::Readings, lane, created_at: START, epoch: 1, trace: None };
-    let frame: Frame = rows.finish(header).unwrap();
-    EncodedFrame::of(&frame).unwrap()
+    let lane = u16::try_from(number).unwrap() % LANES;
+    EncodedFrame::of(&fixture::readings(u64::from(number) * MESSAGES, MESSAGES, lane)).unwrap()
 }

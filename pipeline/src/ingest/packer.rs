@@ -180,14 +180,13 @@ impl Packer {
 
     /// Waits until something is due and takes it, at most one batch of each slot. None at the end.
     ///
-    /// When one lane is due, what the others have goes with it: the commit costs the same. What is due only because its
-    /// senders wait is so `from` then on.
-    pub(super) async fn due(&self, from: Instant) -> Option<Vec<Batch>> {
+    /// When one lane is due, what the others have goes with it: the commit costs the same.
+    pub(super) async fn due(&self) -> Option<Vec<Batch>> {
         loop {
             // Before looking, so that what becomes due meanwhile wakes us.
             let work = self.work.notified();
             let finished = self.finished.load(Ordering::Acquire);
-            match self.due_at(from) {
+            match self.due_at() {
                 None if finished => return None,
                 None => work.await,
                 Some(at) if !finished && at > Instant::now() => tokio::select! {
@@ -199,15 +198,13 @@ impl Packer {
         }
     }
 
-    fn due_at(&self, from: Instant) -> Option<Instant> {
+    fn due_at(&self) -> Option<Instant> {
         let due = |shelf: &Shelf| {
             let buffer = lock(&shelf.buffer);
             match buffer.sealed.front() {
                 Some(sealed) => sealed.since,
-                None => buffer.open.since.map(|since| {
-                    let lingers = since + self.options.linger;
-                    if buffer.open.awaited { from.clamp(since, lingers) } else { lingers }
-                }),
+                None if buffer.open.awaited => buffer.open.since,
+                None => buffer.open.since.map(|since| since + self.options.linger),
             }
         };
         self.shelves.iter().filter_map(due).min()
@@ -228,9 +225,8 @@ impl Packer {
         taken
     }
 
-    /// These batches, all that were taken, are durable: wakes the senders with messages in them. Answers whether there are
-    /// several.
-    pub(super) fn settle(&self, batches: Vec<Batch>) -> bool {
+    /// These batches, all that were taken, are durable: wakes the senders with messages in them.
+    pub(super) fn settle(&self, batches: Vec<Batch>) {
         *lock(&self.in_hand) = Micros::MAX;
         let freed: usize = batches.iter().map(|batch| batch.bytes).sum();
         let before = self.buffered_bytes.fetch_sub(freed, Ordering::Relaxed);
@@ -240,10 +236,9 @@ impl Packer {
         for batch in &batches {
             self.shelf(batch.slot).durable.store(batch.number + 1, Ordering::Release);
         }
-        let waiters = || batches.iter().flat_map(|batch| &batch.waiters);
-        waiters().for_each(|waiter| waiter.notify_one());
-        let first = waiters().next();
-        waiters().any(|waiter| first.is_some_and(|first| !Arc::ptr_eq(first, waiter)))
+        for waiter in batches.iter().flat_map(|batch| &batch.waiters) {
+            waiter.notify_one();
+        }
     }
 
     fn shelf(&self, slot: Slot) -> &Shelf {

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{Arc, OnceLock},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use rusqlite::Connection;
@@ -30,9 +30,6 @@ const PAUSE_MIN: Duration = Duration::from_millis(50);
 /// … up to this.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 
-/// The most time for which senders that wait are left to gather.
-const GATHER_MAX: Duration = Duration::from_millis(3);
-
 /// Takes what is due out of the packer, one publish at a time: what comes meanwhile is due together
 /// when it is over.
 pub(super) struct Publisher {
@@ -58,22 +55,13 @@ pub(super) async fn next_epoch(database: &Database) -> Result<u64, DatabaseError
     database.write(Durability::Fsync, next).await
 }
 
-/// For how long senders that wait are left to gather after a publish that took so long. Those that were just
-/// answered come again at once, and a publish costs about the same for one as for all of them. One alone has nobody
-/// to wait for.
-fn gather_for(several: bool, took: Duration) -> Duration {
-    if several { took.min(GATHER_MAX) } else { Duration::ZERO }
-}
-
 impl Publisher {
     /// Publishes until the packer is finished and empty.
     ///
     /// # Errors
     /// When publishing cannot work again in this process.
     pub(super) async fn run(mut self) -> Result<(), IngestError> {
-        let mut from = Instant::now();
-        while let Some(mut batches) = self.packer.due(from).await {
-            let began_at = Instant::now();
+        while let Some(mut batches) = self.packer.due().await {
             let mut commit = Commit::default();
             let (mut counts, mut packets) = (Counts::default(), PacketChanges::default());
             for batch in &mut batches {
@@ -91,8 +79,7 @@ impl Publisher {
                 self.commit(commit, packets).await?;
             }
             self.counters.published(frames, &counts);
-            let several = self.packer.settle(batches);
-            from = Instant::now() + gather_for(several, began_at.elapsed());
+            self.packer.settle(batches);
             if self.packer.wants_epoch() {
                 self.epoch = next_epoch(&self.database).await?;
                 self.packer.renumber(self.epoch);

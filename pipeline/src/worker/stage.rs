@@ -126,7 +126,7 @@ impl StageWorker {
                 received = self.receive(holder) => received,
                 _ = stop.changed() => continue,
             };
-            let received = match received {
+            let (received, found) = match received {
                 Ok(received) => received,
                 Err(error) => {
                     self.wait_for_world(&mut tries, error).await?;
@@ -134,7 +134,7 @@ impl StageWorker {
                 }
             };
             tries = 0;
-            let (found, began_at) = (found(&received), Instant::now());
+            let began_at = Instant::now();
             received.iter().for_each(|delivery| leases.hold(delivery.receipt.clone()));
             self.hop = self.shared.in_force();
             if leases.keep(self.work_lanes(received)).await? == End::Abandoned {
@@ -164,12 +164,13 @@ impl StageWorker {
         Ok(end)
     }
 
-    async fn receive(&self, holder: Holder) -> Result<Vec<Delivery>, QueueError> {
+    async fn receive(&self, holder: Holder) -> Result<(Vec<Delivery>, Found), QueueError> {
         let limits = ReceiveLimits { frames: RUN_FRAMES, bytes: RUN_BYTES, wait: RECEIVE_WAIT };
         let turn = self.turnstile.turn().await;
         let received = self.queues.receive_runs(route::before(self.hop.first()), holder, limits).await?;
-        turn.ended(found(&received));
-        Ok(received)
+        let found = Found::of(&received, limits);
+        turn.ended(found);
+        Ok((received, found))
     }
 
     /// Deals with a run of one lane: joined; frame by frame when that fails; and a frame that fails too
@@ -369,15 +370,6 @@ impl StageWorker {
         self.forgotten.count(step.forgotten);
         step.alerts.iter().for_each(log_alerts);
         Ok(())
-    }
-}
-
-fn found(received: &[Delivery]) -> Found {
-    let bytes: usize = received.iter().map(|delivery| delivery.frame.bytes.len()).sum();
-    match received.len() {
-        0 => Found::Nothing,
-        frames if frames < RUN_FRAMES / 2 && bytes < RUN_BYTES / 2 => Found::Little,
-        _ => Found::Much,
     }
 }
 

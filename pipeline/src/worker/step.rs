@@ -49,7 +49,8 @@ impl Step {
         &mut self,
         hop: &Hop,
         parts: Vec<Part>,
-        (recipients, inputs): (&Recipients, &[Source<'_>]),
+        recipients: &Recipients,
+        inputs: &[Source<'_>],
         check: impl Fn(&Publish) -> Result<(), QueueError>,
     ) -> Result<(), HopError> {
         for (index, (stage, part)) in hop.stages().zip(parts).enumerate() {
@@ -130,7 +131,7 @@ pub(super) fn plan_joined(
     // What one of them has hardly ever is all that is sent on.
     let inputs: Option<Vec<_>> = run.iter().take(frames.len()).map(Body::source).collect();
     let inputs = inputs.unwrap_or_default();
-    step.add(hop, parts, (recipients, &inputs), |_| Ok(()))?;
+    step.add(hop, parts, recipients, &inputs, |_| Ok(()))?;
     Ok(step)
 }
 
@@ -161,7 +162,7 @@ pub(super) fn plan_pieces(
     let Isolated { good, poison } = isolate(frame.rows.num_rows(), |rows| {
         traces.attempt(hop, known, &piece("piece", rows), |parts| {
             let mut step = Step::default();
-            step.add(hop, parts, (recipients, &[]), &check).map_err(|error| error.to_string())?;
+            step.add(hop, parts, recipients, &[], &check).map_err(|error| error.to_string())?;
             Ok(step)
         })
     });

@@ -10,6 +10,8 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
+use crate::queue::{Delivery, ReceiveLimits};
+
 /// The least and the most time that frames gather for. Four stages lie between a reading and its alert.
 const GATHER_MIN: Duration = Duration::from_millis(10);
 const GATHER_MAX: Duration = Duration::from_millis(60);
@@ -41,6 +43,18 @@ pub(super) enum Found {
     Little,
     /// More may wait.
     Much,
+}
+
+impl Found {
+    /// What a look at a queue brought, which was to bring so much at most.
+    pub(super) fn of(received: &[Delivery], limits: ReceiveLimits) -> Self {
+        let bytes: usize = received.iter().map(|delivery| delivery.frame.bytes.len()).sum();
+        match received.len() {
+            0 => Self::Nothing,
+            frames if frames < limits.frames / 2 && bytes < limits.bytes / 2 => Self::Little,
+            _ => Self::Much,
+        }
+    }
 }
 
 impl Default for Turnstile {

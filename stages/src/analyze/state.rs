@@ -145,7 +145,7 @@ impl AnalyzeState {
         }
         self.cut = None;
         // What was let go of counts no more.
-        self.forget_all(Micros::MAX);
+        self.forget_rows(|device| device.forget(Micros::MAX));
         self.size = self.devices.iter().map(Device::size).sum();
         self.indexes = self.devices.iter().map(Device::indexes).sum();
         self.slots =
@@ -206,8 +206,8 @@ impl AnalyzeState {
         }
         self.forget(&touched, rows.dedupe);
         if let Some(cut) = rows.cut {
-            self.forget_all(cut.age);
-            self.forget_chunks(cut.chunks);
+            self.forget_rows(|device| device.forget(cut.age));
+            self.forget_rows(|device| device.forget_chunks(cut.chunks));
         }
         Ok(())
     }
@@ -251,35 +251,23 @@ impl AnalyzeState {
             age: too_old.map_or(Micros::MAX, |age| age.saturating_sub(1).max(AGE_MIN)),
             chunks: usize::MAX,
         };
-        self.forgotten += self.forget_all(cut.age);
+        self.forgotten += self.forget_rows(|device| device.forget(cut.age));
         if self.size > room {
             let chunks: usize = self.devices.iter().flat_map(Device::places).map(|(_, size)| size).sum();
             let room = room.saturating_sub(self.size.saturating_sub(chunks));
             let too_many = beyond(self.devices.iter().flat_map(Device::places), room);
             cut.chunks = too_many.map_or(usize::MAX, |place| place.max(CHUNKS_MIN));
-            self.forgotten += self.forget_chunks(cut.chunks);
+            self.forgotten += self.forget_rows(|device| device.forget_chunks(cut.chunks));
         }
         self.enough = if self.size > room { self.size + bytes_max / 4 } else { 0 };
         self.cut = Some(cut);
     }
 
-    /// Forgets all but the last so many chunks of rows of each device. How many rows.
-    fn forget_chunks(&mut self, chunks_max: usize) -> u64 {
+    /// Has each device forget rows, which it answers with what it then takes more. How many rows.
+    fn forget_rows(&mut self, forget: impl Fn(&mut Device) -> (u64, isize)) -> u64 {
         let mut forgotten = 0;
         for device in &mut self.devices {
-            let (rows, more) = device.forget_chunks(chunks_max);
-            forgotten += rows;
-            self.size = self.size.saturating_add_signed(more);
-            self.indexes = self.indexes.saturating_add_signed(device.more_indexes());
-        }
-        forgotten
-    }
-
-    /// Forgets what lies further than `dedupe` behind the newest of its device. How many rows.
-    fn forget_all(&mut self, dedupe: Micros) -> u64 {
-        let mut forgotten = 0;
-        for device in &mut self.devices {
-            let (rows, more) = device.forget(dedupe);
+            let (rows, more) = forget(device);
             forgotten += rows;
             self.size = self.size.saturating_add_signed(more);
             self.indexes = self.indexes.saturating_add_signed(device.more_indexes());

@@ -28,7 +28,7 @@ impl Sender {
 
 /// What is due now, without waiting for it.
 async fn due(packer: &Packer) -> Vec<Batch> {
-    tokio::time::timeout(Duration::ZERO, packer.due(Instant::now())).await.ok().flatten().unwrap_or_default()
+    tokio::time::timeout(Duration::ZERO, packer.due()).await.ok().flatten().unwrap_or_default()
 }
 
 fn sizes(batches: &[Batch]) -> Vec<usize> {
@@ -75,7 +75,7 @@ async fn a_frame_is_closed_by_its_oldest_row_and_takes_the_other_lanes_along() {
     let begun = Instant::now();
     sender.add(TOPIC, b"1");
     sender.add("weather/a", b"1");
-    let batches = packer.due(Instant::now()).await.unwrap();
+    let batches = packer.due().await.unwrap();
     assert!(begun.elapsed() >= linger);
     assert_eq!(sizes(&batches), [1, 1]);
     assert!(matches!(batches[0].rows, Rows::Messages(..)));
@@ -110,43 +110,6 @@ async fn a_sender_that_waits_makes_its_own_frames_due() {
     calm.add(TOPIC, b"3");
     hasty.hurry();
     assert!(due(&packer).await.is_empty(), "what it waits for is on its way already");
-}
-
-#[tokio::test]
-async fn senders_that_wait_may_be_left_to_gather_but_not_beyond_the_linger() {
-    let later = || Instant::now() + Duration::from_secs(1800);
-    let packer = packer(patient());
-    let mut sender = packer.sender();
-    sender.add(TOPIC, b"1");
-    sender.hurry();
-    let now = tokio::time::timeout(Duration::ZERO, packer.due(later())).await;
-    assert!(now.is_err(), "it is not due yet");
-    assert_eq!(sizes(&due(&packer).await), [1]);
-    let hasty = self::packer(PackerOptions { linger: Duration::ZERO, ..patient() });
-    let mut sender = hasty.sender();
-    sender.add(TOPIC, b"1");
-    sender.hurry();
-    assert_eq!(sizes(&hasty.due(later()).await.unwrap()), [1]);
-    let full = self::packer(PackerOptions { frame_rows_max: 1, ..patient() });
-    full.sender().add(TOPIC, b"1");
-    assert_eq!(sizes(&full.due(later()).await.unwrap()), [1]);
-}
-
-#[tokio::test]
-async fn it_is_told_whether_several_senders_were_answered() {
-    let packer = packer(patient());
-    let (mut first, mut second) = (packer.sender(), packer.sender());
-    for (lanes, senders) in [(1, 1), (9, 1), (1, 2), (9, 2)] {
-        for device in 0..lanes {
-            first.add(&format!("devices/{device}/telemetry"), b"1");
-        }
-        if senders == 2 {
-            second.add(TOPIC, b"2");
-        }
-        first.hurry();
-        let batches = due(&packer).await;
-        assert_eq!(packer.settle(batches), senders == 2, "{senders} over {lanes} lanes");
-    }
 }
 
 #[tokio::test]
@@ -217,8 +180,8 @@ async fn when_finished_everything_is_due_and_then_there_is_an_end() {
     let mut sender = packer.sender();
     sender.add(TOPIC, b"1");
     packer.finish();
-    assert_eq!(sizes(&packer.due(Instant::now()).await.unwrap()), [1]);
-    assert!(packer.due(Instant::now()).await.is_none());
+    assert_eq!(sizes(&packer.due().await.unwrap()), [1]);
+    assert!(packer.due().await.is_none());
 }
 
 #[tokio::test]

@@ -1,8 +1,7 @@
 use arrow_array::BooleanArray;
 use arrow_select::filter::filter_record_batch;
 use stages::frame::{
-    AggregateRow, AggregatesBuilder, AlertRow, AlertsBuilder, FrameId, Header, Kind, Lane, Message,
-    MessagesBuilder, QuarantineBuilder, Reading, ReadingsBuilder, Refusal, Scores,
+    FrameId, Header, Kind, Lane, Message, MessagesBuilder, Reading, ReadingsBuilder, Scores, decode,
 };
 
 use super::*;
@@ -53,62 +52,14 @@ fn scored(rows: u64) -> Frame {
     scores.add_to(&plain, header).unwrap()
 }
 
-fn aggregates() -> Frame {
-    let mut builder = AggregatesBuilder::default();
-    builder.append(&AggregateRow {
-        device_id: "a",
-        metric: "temperature",
-        start: 0,
-        end: 60_000_000,
-        count: 1,
-        min: 1.0,
-        max: 1.0,
-        mean: 1.0,
-        stddev: None,
-        first: 1.0,
-        last: 1.0,
-        unit: Some("Cel"),
-    });
-    builder.finish(header(Kind::Aggregates)).unwrap()
-}
-
-fn alerts() -> Frame {
-    let mut builder = AlertsBuilder::default();
-    builder.append(&AlertRow {
-        alert: "0123",
-        rule: "hot",
-        device_id: "a",
-        metric: "temperature",
-        state: "firing",
-        severity: "critical",
-        ts: 2,
-        since: 1,
-        value: Some(31.5),
-        anomaly_score: None,
-        condition: "temperature above 30",
-        received_at: 3,
-        message: 4,
-    });
-    builder.finish(header(Kind::Alerts)).unwrap()
-}
-
-fn quarantine() -> Frame {
-    let mut builder = QuarantineBuilder::default();
-    builder.append(&Refusal {
-        message: 9,
-        topic: "devices/a",
-        payload: b"\xffnot json",
-        received_at: 5,
-        client_id: "a",
-        properties: &[],
-        stage: "validate",
-        reason: "not_json",
-        schema: None,
-        errors: &[],
-        schema_version: None,
-        replays: 3,
-    });
-    builder.finish(header(Kind::Quarantine)).unwrap()
+/// What `stages` pins the bytes of the format with.
+fn golden() -> [Frame; 3] {
+    [
+        &include_bytes!("../../../../stages/src/frame/golden/aggregates.arrow")[..],
+        include_bytes!("../../../../stages/src/frame/golden/alerts.arrow"),
+        include_bytes!("../../../../stages/src/frame/golden/quarantine.arrow"),
+    ]
+    .map(|bytes| decode(bytes).unwrap())
 }
 
 /// Every `n`-th row, as a stage leaves out the others: the dictionaries keep their strings.
@@ -120,10 +71,10 @@ fn some(frame: &Frame, n: usize) -> Frame {
 #[test]
 fn a_frame_that_is_kept_is_what_its_bytes_decode_to() {
     let tick = Frame::tick(Lane(2), 7);
-    let few = [messages(3), readings(5), scored(5), aggregates(), alerts(), quarantine(), tick];
+    let few = [messages(3), readings(5), scored(5), tick].into_iter().chain(golden());
     let many = [messages(5_000), readings(5_000), scored(5_000)];
     let picked = [some(&messages(100), 2), some(&scored(100), 7)];
-    for frame in few.into_iter().chain(many).chain(picked) {
+    for frame in few.chain(many).chain(picked) {
         let body = Body::of(&frame).unwrap();
         let (kind, rows) = (frame.header.kind, frame.rows.num_rows());
         assert!(body.decoded_bytes().is_some(), "{rows} {kind} are kept");
