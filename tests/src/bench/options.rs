@@ -90,6 +90,9 @@ pub(super) struct Plan {
 /// What is sent to find out how fast this machine is: enough that a start weighs little.
 const CALIBRATING_MESSAGES: u64 = 500_000;
 
+/// How many times longer a message takes by way of a broker, about.
+const SLOWER_BY_BROKER: u64 = 5;
+
 impl Plan {
     pub(super) fn of(arguments: &Arguments) -> Self {
         let secs = Duration::from_secs;
@@ -152,6 +155,11 @@ impl Plan {
             // A number that can be told.
             self.messages = (self.calibrated * self.run_secs / 10_000.0).ceil() as u64 * 10_000;
         }
+    }
+
+    /// Messages of a run through a broker: they are to take about as long.
+    pub(super) fn messages_by_broker(&self) -> u64 {
+        self.messages.div_ceil(SLOWER_BY_BROKER)
     }
 
     /// The rounds, each told when it begins.

@@ -86,7 +86,11 @@ impl Way {
 
 /// One round.
 pub(super) fn round(plan: &Plan, way: Way) -> Through {
-    let messages = if way == Way::Batched { plan.messages.div_ceil(FEWER) } else { plan.messages };
+    let messages = match way {
+        Way::Listener | Way::Grouped => plan.messages,
+        Way::Subscriber => plan.messages_by_broker(),
+        Way::Batched => plan.messages.div_ceil(FEWER),
+    };
     let load = Load { samples: way.samples(), ..Load::of(messages) };
     let site = way.site();
     if way == Way::Subscriber {
