@@ -12,6 +12,7 @@ mod console;
 mod disk;
 pub mod inject;
 pub mod lake;
+mod ministack;
 mod mosquitto;
 pub mod page;
 pub mod rig;
@@ -27,6 +28,7 @@ pub use self::{
     child::{Child, Ended},
     console::Console,
     disk::Disk,
+    ministack::{Ministack, REGION},
     mosquitto::Mosquitto,
     site::{Site, program},
     webhook::{Answer, Post, Stream as WebhookStream, Webhook},
