@@ -4,7 +4,7 @@
 
 pub(crate) mod sqlite;
 
-use stages::frame::Lane;
+use stages::frame::{FrameId, Lane};
 
 use crate::{database::Database, queue::QueueError};
 
@@ -22,6 +22,8 @@ pub struct Loaded {
     pub snapshot: Option<(u64, Vec<u8>)>,
     /// The changes after it, without a gap, in order.
     pub deltas: Vec<(u64, Vec<u8>)>,
+    /// Frames that these dealt with, in order, where a commit is no transaction.
+    pub applied: Vec<FrameId>,
     /// The last number: the next change has this plus 1. 0 when there is no state.
     pub number: u64,
 }

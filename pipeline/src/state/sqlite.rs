@@ -29,14 +29,14 @@ pub(super) fn load(
         )?
         .query_map(params![stage, lane.0, after.cast_signed()], numbered)?
         .collect::<Result<_, _>>()?;
-    Ok(Loaded { snapshot, deltas, number: last(connection, stage, lane)? })
+    Ok(Loaded { snapshot, deltas, applied: Vec::new(), number: last(connection, stage, lane)? })
 }
 
 /// Adds a change, in the caller's transaction.
 pub(crate) fn append(connection: &Connection, delta: &NumberedDelta) -> Result<(), QueueError> {
     let &NumberedDelta { stage, lane, number, .. } = delta;
     let last = last(connection, stage, lane)?;
-    let nothing = delta.bytes.is_empty() && delta.snapshot.is_none();
+    let nothing = delta.bytes.is_empty() && delta.snapshot.is_none() && delta.applied.is_empty();
     if number != if nothing { last } else { last + 1 } {
         return Err(QueueError::Fenced { stage, lane, number, last });
     }

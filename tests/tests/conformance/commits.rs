@@ -17,7 +17,7 @@ use crate::engine::{
 };
 
 fn delta(number: u64, snapshot: Option<Vec<u8>>) -> NumberedDelta {
-    NumberedDelta { stage: "analyze", lane: Lane(0), number, bytes: vec![number as u8], snapshot }
+    NumberedDelta { stage: "analyze", lane: Lane(0), number, bytes: vec![number as u8], snapshot, applied: Vec::new() }
 }
 
 async fn commit(queues: &Queues, commit: Commit) -> Result<(), millstream::queue::QueueError> {
@@ -115,7 +115,7 @@ pub(crate) async fn conformance_state_is_numbered_and_snapshots_replace_deltas<E
     ];
     for (since, snapshot, deltas) in cases {
         let loaded = engine.state().load("analyze", Lane(0), since).await.expect("loaded");
-        assert_eq!(loaded, Loaded { snapshot, deltas, number: 5 }, "since {since:?}");
+        assert_eq!(loaded, Loaded { snapshot, deltas, applied: Vec::new(), number: 5 }, "since {since:?}");
     }
     let elsewhere = engine.state().load("analyze", Lane(1), None).await.expect("loaded");
     assert_eq!(elsewhere, Loaded::default(), "lanes are apart");
