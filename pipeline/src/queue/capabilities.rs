@@ -1,7 +1,5 @@
 //! What engines do not do alike.
 
-use super::QueueName;
-
 /// What an engine keeps of the clauses that not every engine can keep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Capabilities {
@@ -49,10 +47,5 @@ impl Capabilities {
             keeps_books: false,
             tells_places: false,
         }
-    }
-
-    /// Whether a frame id that is published again to `queue` adds nothing.
-    pub fn dedupes(&self, queue: QueueName) -> bool {
-        self.dedupes_all || (self.ordered && queue.is_ordered())
     }
 }

@@ -6,7 +6,7 @@ use super::{
     SqsQueues,
     error::SqsError,
     line::{Line, Place},
-    message::{Attributes, FRAME, Incoming, LANE, MESSAGE_BYTES_MAX, Outgoing, PUBLISHED_AT, ROWS, attributes},
+    message::{Attributes, FRAME, Incoming, LANE, MESSAGE_BYTES_MAX, Outgoing, PUBLISHED_AT, ROWS},
     plain,
     publish::send,
 };

@@ -12,7 +12,7 @@ const TEXT: [u8; 1] = [1];
 
 /// Of a body.
 pub(super) fn of_body(body: &str) -> String {
-    hex(&Md5::digest(body))
+    hex(Md5::digest(body).as_slice())
 }
 
 /// Of attributes, all of them text: by name, each name, type and value with its length before it.
@@ -24,7 +24,7 @@ pub(super) fn of_attributes(attributes: &Attributes) -> String {
         all.update(TEXT);
         add(&mut all, value);
     }
-    hex(&all.finalize())
+    hex(all.finalize().as_slice())
 }
 
 fn add(all: &mut Md5, text: &str) {
