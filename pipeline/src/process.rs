@@ -15,12 +15,12 @@ use tokio::{
 use tracing::{info, warn};
 
 use self::dry::{frames_left, until_dry};
+#[cfg(feature = "sqs")]
+pub use self::open::sqs_client;
 pub use self::{
     open::{data_file, look_at_queues, open_queues},
     part::Part,
 };
-#[cfg(feature = "sqs")]
-pub use self::open::sqs_client;
 use crate::{
     config::Config,
     console::{Console, ConsoleError, View},

@@ -31,6 +31,8 @@ use std::{collections::BTreeMap, time::Duration};
 use bytes::Bytes;
 use stages::{frame::Lane, plan::Counts};
 
+#[cfg(feature = "sqs")]
+pub use self::sqs::{SqsError, SqsOptions, SqsQueues};
 pub use self::{
     balance::{Account, Audit, Balance, Holding, Miscount, Overview},
     body::Body,
@@ -44,8 +46,6 @@ pub use self::{
     name::QueueName,
     sqlite::{Clock, SqliteOptions, SqliteQueues},
 };
-#[cfg(feature = "sqs")]
-pub use self::sqs::{SqsError, SqsOptions, SqsQueues};
 
 /// The queues of one of the engines; clones share them.
 ///

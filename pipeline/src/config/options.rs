@@ -7,17 +7,17 @@ use std::{path::Path, time::Duration};
 #[cfg(feature = "sqs")]
 use super::SqsConfig;
 use super::{Config, ListenerConfig, TlsConfig, resolved};
-use crate::{
-    ingest::{Faces, IngestError, ListenerOptions, PackerOptions, TlsOptions},
-    lake::{Compactor, Lake, StoreOptions},
-    queue::{SqliteOptions, sqlite::PUT_OFF_MAX},
-    worker::TickOptions,
-};
 #[cfg(feature = "sqs")]
 use crate::{
     aws::AwsOptions,
     notify::WebhookConfig,
     queue::sqs::{SqsOptions, SqsWebhook},
+};
+use crate::{
+    ingest::{Faces, IngestError, ListenerOptions, PackerOptions, TlsOptions},
+    lake::{Compactor, Lake, StoreOptions},
+    queue::{SqliteOptions, sqlite::PUT_OFF_MAX},
+    worker::TickOptions,
 };
 
 /// What a frame takes beside its rows at the most.
@@ -55,7 +55,8 @@ impl Config {
     #[cfg(feature = "sqs")]
     pub fn sqs_options(&self) -> SqsOptions {
         let queues = &self.topology.queues;
-        let webhook = |webhook: &WebhookConfig| SqsWebhook { name: webhook.name.clone(), lane: webhook.lane() };
+        let webhook =
+            |webhook: &WebhookConfig| SqsWebhook { name: webhook.name.clone(), lane: webhook.lane() };
         SqsOptions {
             prefix: queues.sqs.prefix.clone(),
             lanes: self.topology.lanes,

@@ -9,8 +9,8 @@ pub struct Capabilities {
     pub ordered: bool,
     /// The leases of a process that died are free at once (Q2).
     pub frees_the_dead: bool,
-    /// Attempts are failures alone; else each time that a frame is handed out again is one: also when a lease is lost, when a
-    /// frame before it in its lane is given back, and when it is put off untried (Q5).
+    /// Attempts are failures alone; else each time that a frame is handed out again is one, also when a lease was lost, unless
+    /// this process knows better (Q5).
     pub counts_failures: bool,
     /// A repeated id adds nothing in any queue; else in those that are ordered (Q6).
     pub dedupes_all: bool,

@@ -8,9 +8,7 @@ use millstream::queue::{
     Verdict,
 };
 
-use crate::engine::{
-    Engine, Limits, MAX_ATTEMPTS, NONE, frame, is_lost, numbers, publish, receive, settle,
-};
+use crate::engine::{Engine, Limits, MAX_ATTEMPTS, NONE, frame, is_lost, numbers, publish, receive, settle};
 
 pub(crate) async fn conformance_q5_retry_counts<E: Engine>() {
     let engine = E::start(Limits::default()).await;

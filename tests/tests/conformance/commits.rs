@@ -13,8 +13,7 @@ use millstream::{
 use stages::{frame::Lane, plan::Counts};
 
 use crate::engine::{
-    Engine, Limits, entry, frame, is_lost, numbers, publish, receipts, receive, settle,
-    sized,
+    Engine, Limits, entry, frame, is_lost, numbers, publish, receipts, receive, settle, sized,
 };
 
 fn delta(number: u64, snapshot: Option<Vec<u8>>) -> NumberedDelta {
@@ -65,7 +64,12 @@ pub(crate) async fn conformance_commit_consumes_publishes_and_buries<E: Engine>(
     let step = Commit {
         receipts: receipts(&held),
         publish: vec![entry(Alert, frame(11, 0)), entry(Store, frame(21, 0)), entry(Alert, frame(12, 0))],
-        dead: vec![DeadLetter { queue: Analyze, frame: frame(3, 0), attempts: 5, reason: "it panics".into() }],
+        dead: vec![DeadLetter {
+            queue: Analyze,
+            frame: frame(3, 0),
+            attempts: 5,
+            reason: "it panics".into(),
+        }],
         ..Commit::default()
     };
     commit(&queues, step).await.expect("committed");

@@ -8,8 +8,8 @@ use millstream::queue::{
 use stages::{frame::Lane, plan::Counts};
 
 use crate::engine::{
-    DEDUPE_WINDOW, Engine, LANES, Limits, NONE, done, entry, frame, id, is_lost, numbers, publish,
-    receive, sized,
+    DEDUPE_WINDOW, Engine, LANES, Limits, NONE, done, entry, frame, id, is_lost, numbers, publish, receive,
+    sized,
 };
 
 pub(crate) async fn conformance_q6_repeated_id_adds_nothing<E: Engine>() {

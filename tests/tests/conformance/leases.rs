@@ -12,10 +12,8 @@ use millstream::queue::{
 };
 
 use crate::engine::{
-    Engine, Limits, NONE, await_frames, done, frame, is_lost, numbers, publish, receipts, receive,
-    settle,
+    Engine, Limits, NONE, await_frames, done, frame, is_lost, numbers, publish, receipts, receive, settle,
 };
-
 
 pub(crate) async fn conformance_q2_unsettled_delivery_is_handed_out_again_after_its_lease<E: Engine>() {
     let engine = E::start(Limits::default()).await;

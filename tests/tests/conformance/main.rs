@@ -146,6 +146,7 @@ mod on_sqs_fifo {
         }
         attempts::{
             conformance_q5_retry_counts,
+            conformance_q5_later_waits_like_a_retry_but_does_not_count,
             conformance_q5_dead_letter_leaves_the_queue_and_is_counted,
         }
         entries::{
@@ -193,6 +194,7 @@ mod on_sqs_standard {
         }
         attempts::{
             conformance_q5_retry_counts,
+            conformance_q5_later_waits_like_a_retry_but_does_not_count,
             conformance_q5_dead_letter_leaves_the_queue_and_is_counted,
         }
         entries::{

@@ -9,9 +9,7 @@ use millstream::queue::{
 };
 use stages::frame::Lane;
 
-use crate::engine::{
-    Engine, Limits, NONE, done, frame, is_lost, numbers, publish, receive, settle, sized,
-};
+use crate::engine::{Engine, Limits, NONE, done, frame, is_lost, numbers, publish, receive, settle, sized};
 
 const ORDERED: [QueueName; 3] = [Transform, Analyze, Alert];
 const UNORDERED: [QueueName; 3] = [Validate, Store, Notify];

@@ -13,11 +13,7 @@ use crate::{
 #[derive(Debug, clap::Args)]
 pub(super) struct CreateArgs {}
 
-pub(super) async fn create(
-    _: CreateArgs,
-    data: DataArgs,
-    out: &mut impl Write,
-) -> anyhow::Result<ExitCode> {
+pub(super) async fn create(_: CreateArgs, data: DataArgs, out: &mut impl Write) -> anyhow::Result<ExitCode> {
     let config = data.topology()?;
     match config.topology().queues.engine {
         Engine::Sqlite => bail!("the embedded engine makes its queues by itself: there is nothing to create"),
@@ -37,7 +33,9 @@ async fn on_sqs(config: &Config, out: &mut impl Write) -> anyhow::Result<ExitCod
         match queue.outcome {
             Outcome::Made => writeln!(out, "{name}: made")?,
             Outcome::There => writeln!(out, "{name}: was there")?,
-            Outcome::Differs(how) => writeln!(out, "{name}: was there and is left as it is: {}", how.join("; "))?,
+            Outcome::Differs(how) => {
+                writeln!(out, "{name}: was there and is left as it is: {}", how.join("; "))?
+            }
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -22,7 +22,8 @@ pub(super) fn mistakes(topology: &Topology) -> Vec<Finding> {
     let mut mistakes = Vec::new();
     let mut mistake = |pointer: &str, text: String| mistakes.push(Finding::of_value(pointer, text));
     if !cfg!(feature = "sqs") {
-        let text = "this millstream is built without SQS; build it with --features sqs, or set engine to sqlite";
+        let text =
+            "this millstream is built without SQS; build it with --features sqs, or set engine to sqlite";
         mistake("/queues/engine", text.to_owned());
     }
     if queues.lease_secs < LEASE_SECS_MIN {
@@ -51,7 +52,9 @@ fn unfit(name: &str) -> Option<String> {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     let most = NAME_BYTES_MAX - ENDINGS.len();
     let text = || {
-        format!("SQS takes no queue {name:?}: such a name has letters, digits, - and _, and up to {most} of them")
+        format!(
+            "SQS takes no queue {name:?}: such a name has letters, digits, - and _, and up to {most} of them"
+        )
     };
     (name.len() > most || !name.bytes().all(fits)).then(text)
 }
@@ -70,8 +73,14 @@ pub(super) fn warnings(topology: &Topology, file: &Pruned) -> Vec<Finding> {
         warn("/queues/sqs/fifo", text);
     }
     let limits = [
-        ("/queues/queue_bytes_max", "queues on SQS have no limit: nobody waits for room, and what nobody takes is gone after retention_secs"),
-        ("/notify/queue_bytes_max", "queues on SQS have no limit: alerts that no webhook takes wait until they are given up"),
+        (
+            "/queues/queue_bytes_max",
+            "queues on SQS have no limit: nobody waits for room, and what nobody takes is gone after retention_secs",
+        ),
+        (
+            "/notify/queue_bytes_max",
+            "queues on SQS have no limit: alerts that no webhook takes wait until they are given up",
+        ),
         ("/notify/dead_bytes_max", "queues on SQS have no limit: dead letters are kept for 14 days"),
     ];
     for (pointer, text) in limits {
@@ -80,7 +89,10 @@ pub(super) fn warnings(topology: &Topology, file: &Pruned) -> Vec<Finding> {
         }
     }
     if !kept.dedupes_all && file.gives("/queues/dedupe_window_secs") {
-        warn("/queues/dedupe_window_secs", "SQS remembers ids for 300 seconds in FIFO queues, and none in others");
+        warn(
+            "/queues/dedupe_window_secs",
+            "SQS remembers ids for 300 seconds in FIFO queues, and none in others",
+        );
     }
     warnings
 }

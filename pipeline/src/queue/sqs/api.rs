@@ -183,8 +183,11 @@ impl Api {
                     continue;
                 }
             };
-            let answer =
-                self.client.change_message_visibility_batch().queue_url(&place.url).set_entries(Some(entries));
+            let answer = self
+                .client
+                .change_message_visibility_batch()
+                .queue_url(&place.url)
+                .set_entries(Some(entries));
             let answer = answer.send().await.map(|answer| answer.failed);
             answers.extend(each(answer, leases.len(), CHANGE, place));
         }
@@ -242,7 +245,11 @@ fn entries<'a, T: 'a, E>(
     place: &Place,
 ) -> Result<Vec<E>, SqsError> {
     let entries: Result<Vec<E>, BuildError> = of.iter().enumerate().map(entry).collect();
-    entries.map_err(|error| SqsError::Invalid { action, queue: place.name.clone(), reason: error.to_string() })
+    entries.map_err(|error| SqsError::Invalid {
+        action,
+        queue: place.name.clone(),
+        reason: error.to_string(),
+    })
 }
 
 /// Whether SQS has what was sent.

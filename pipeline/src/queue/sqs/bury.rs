@@ -34,7 +34,9 @@ impl SqsQueues {
         let mut answers = Vec::with_capacity(letters.len());
         for DeadLetter { queue, frame, attempts, reason } in letters {
             answers.push(match self.line(*queue, frame.lane) {
-                Ok(line) => self.keep(line, frame, now(), (*attempts, reason)).await.map_err(QueueError::from),
+                Ok(line) => {
+                    self.keep(line, frame, now(), (*attempts, reason)).await.map_err(QueueError::from)
+                }
                 Err(error) => Err(error),
             });
         }

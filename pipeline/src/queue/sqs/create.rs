@@ -52,7 +52,8 @@ pub async fn create(client: Client, options: &SqsOptions) -> Result<Vec<Created>
     for names in options.names() {
         let (place, dead) = make(&api, &names.dead, kept_for(&names, DEAD_RETENTION)).await?;
         created.push(dead);
-        let arn = api.attributes(&place, &[Name::QueueArn]).await?.remove(&Name::QueueArn).unwrap_or_default();
+        let arn =
+            api.attributes(&place, &[Name::QueueArn]).await?.remove(&Name::QueueArn).unwrap_or_default();
         let mut wanted = kept_for(&names, options.retention);
         wanted.insert(Name::RedrivePolicy, redrive(&arn, receives(&names, options)).to_string());
         created.push(make(&api, &names.name, wanted).await?.1);

@@ -37,8 +37,7 @@ const LOOK_LASTS: Duration = Duration::from_secs(60);
 const NUMBERED_SINCE: Micros = 1_577_836_800_000_000;
 const HASH_BITS: u32 = 22;
 /// What is said of letters that a redrive policy moved.
-const NO_REASON: &str =
-    "SQS moved it here as it was handed out too often: whoever held it ended each time, and could give no reason";
+const NO_REASON: &str = "SQS moved it here as it was handed out too often: whoever held it ended each time, and could give no reason";
 
 /// What is done with letters that fit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,7 +123,8 @@ impl SqsQueues {
             return Ok(Found::default());
         }
         let mut walks = JoinSet::new();
-        for line in self.inner.lines.iter().filter(|line| filter.queue.is_none_or(|only| only == line.queue)) {
+        for line in self.inner.lines.iter().filter(|line| filter.queue.is_none_or(|only| only == line.queue))
+        {
             let (queues, line, filter) = (self.clone(), Arc::clone(line), filter.clone());
             walks.spawn(async move { queues.walk_line(&line, deed, &filter, span).await });
         }

@@ -26,7 +26,9 @@ pub enum SqsError {
         lane: Lane,
     },
     /// The rights are missing, or the credentials are none.
-    #[error("SQS refuses {action} on the queue {queue}: {reason}; docs/engines.md lists the rights that each stage needs")]
+    #[error(
+        "SQS refuses {action} on the queue {queue}: {reason}; docs/engines.md lists the rights that each stage needs"
+    )]
     Refused {
         /// What was asked for.
         action: &'static str,
@@ -59,7 +61,9 @@ pub enum SqsError {
         reason: String,
     },
     /// The request cannot even be made: no region, say.
-    #[error("cannot ask SQS for {action} on the queue {queue}: {reason}; name a region with queues.sqs.region or AWS_REGION")]
+    #[error(
+        "cannot ask SQS for {action} on the queue {queue}: {reason}; name a region with queues.sqs.region or AWS_REGION"
+    )]
     Unset {
         /// What was asked for.
         action: &'static str,

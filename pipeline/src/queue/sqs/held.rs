@@ -4,15 +4,18 @@
 //! here is not over there. So who lost a lease knows it without asking, and nothing of it is settled any more.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use stages::frame::{Lane, Micros};
+use stages::frame::{FrameId, Lane, Micros};
 use tokio::time::Instant;
 
 use super::line::Line;
-use crate::queue::EncodedFrame;
+use crate::queue::{EncodedFrame, QueueName};
+
+/// So many frames at the most are remembered that were given back untried; beyond that all of them count.
+const SPARED_MAX: usize = 100_000;
 
 /// The leases of this process, counted in the order in which frames were received.
 #[derive(Debug, Default)]
@@ -22,6 +25,8 @@ pub(super) struct Leases(Mutex<Held>);
 struct Held {
     last: u64,
     leases: BTreeMap<u64, Lease>,
+    /// How often frames were handed out here that were then given back untried.
+    spared: HashMap<(QueueName, FrameId), u32>,
 }
 
 /// A frame that this process holds.
@@ -32,7 +37,7 @@ pub(super) struct Lease {
     pub(super) handle: String,
     pub(super) frame: EncodedFrame,
     pub(super) published_at: Micros,
-    /// How often it was handed out before.
+    /// How often it has failed before, as far as is known.
     pub(super) attempts: u32,
     /// When it was asked for.
     pub(super) received_at: Instant,
@@ -88,6 +93,25 @@ impl Leases {
         behind.iter().filter_map(|number| held.leases.remove(number)).collect()
     }
 
+    /// A frame was given back untried: SQS counts that it was handed out, and this process that it did not fail.
+    pub(super) fn spare(&self, lease: &Lease) {
+        let spared = &mut self.held().spared;
+        if spared.len() >= SPARED_MAX {
+            spared.clear();
+        }
+        *spared.entry((lease.line.queue, lease.frame.id)).or_default() += 1;
+    }
+
+    /// How often this process has given back a frame untried.
+    pub(super) fn spared(&self, queue: QueueName, frame: FrameId) -> u32 {
+        self.held().spared.get(&(queue, frame)).copied().unwrap_or_default()
+    }
+
+    /// A frame has left its queue.
+    pub(super) fn forget(&self, queue: QueueName, frame: FrameId) {
+        self.held().spared.remove(&(queue, frame));
+    }
+
     /// A panic in between leaves nothing half done.
     fn held(&self) -> MutexGuard<'_, Held> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -113,10 +137,8 @@ impl Held {
 mod tests {
     use std::time::Duration;
 
-    use stages::frame::FrameId;
-
     use super::*;
-    use crate::queue::{QueueName, sqs::line::Place};
+    use crate::queue::sqs::line::Place;
 
     const SECOND: Duration = Duration::from_secs(1);
 

@@ -169,8 +169,9 @@ impl<'a> Incoming<'a> {
     pub(super) fn frame(self) -> Result<(EncodedFrame, Micros), String> {
         let id = self.attribute(FRAME).unwrap_or_default();
         let id: FrameId = id.parse().map_err(|_| format!("its attribute {FRAME} cannot be {id:?}"))?;
-        let bytes =
-            BASE64_STANDARD.decode(self.body()).map_err(|error| format!("its body is not base64: {error}"))?;
+        let bytes = BASE64_STANDARD
+            .decode(self.body())
+            .map_err(|error| format!("its body is not base64: {error}"))?;
         let (lane, rows) = (Lane(self.number(LANE)?), self.number(ROWS)?);
         Ok((EncodedFrame { id, lane, rows, bytes: bytes.into() }, self.number(PUBLISHED_AT)?))
     }

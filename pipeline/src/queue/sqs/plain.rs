@@ -49,8 +49,8 @@ fn of(message: &str, body: &str, sent_at: Micros, options: &SqsOptions) -> Resul
         }
     };
     let number = NUMBERS | xxh3_64(message.as_bytes()) >> 1;
-    let lane = lane_of(&options.topics, &topic, options.lanes)
-        .unwrap_or_else(|| Lane::of(&topic, options.lanes));
+    let lane =
+        lane_of(&options.topics, &topic, options.lanes).unwrap_or_else(|| Lane::of(&topic, options.lanes));
     let mut rows = MessagesBuilder::default();
     rows.append(&Message {
         message: number,

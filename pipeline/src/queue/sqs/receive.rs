@@ -161,7 +161,8 @@ impl SqsQueues {
         published_at: Micros,
         asked_at: Instant,
     ) -> Delivery {
-        let attempts = message.attempts();
+        let spared = self.inner.leases.spared(line.queue, frame.id);
+        let attempts = message.attempts().saturating_sub(spared);
         let lease = Lease {
             line: Arc::clone(line),
             handle: message.handle().to_owned(),
@@ -181,7 +182,9 @@ impl SqsQueues {
         let (queue, id) = (&line.main.name, message.id());
         match self.keep_message(line, message, reason).await {
             Ok(()) => warn!(queue, id, reason, "a message is no frame: it is now a dead letter"),
-            Err(why) => error!(queue, id, reason, error = %why, "a message is no frame, and cannot be set aside"),
+            Err(why) => {
+                error!(queue, id, reason, error = %why, "a message is no frame, and cannot be set aside")
+            }
         }
     }
 }

@@ -22,6 +22,26 @@ struct Change {
     secs: i32,
 }
 
+/// A frame that is given back.
+struct PutOff {
+    receipt: Receipt,
+    /// For how long it is kept from everybody.
+    after: Duration,
+    /// Whether nobody has tried it.
+    untried: bool,
+}
+
+impl PutOff {
+    /// The verdict, if it is such a one; else the receipt again.
+    fn of(receipt: Receipt, verdict: &Verdict) -> Result<Self, Receipt> {
+        match verdict {
+            Verdict::Retry(after) => Ok(Self { receipt, after: *after, untried: false }),
+            Verdict::Later(after) => Ok(Self { receipt, after: *after, untried: true }),
+            Verdict::Done | Verdict::Dead(_) => Err(receipt),
+        }
+    }
+}
+
 impl SqsQueues {
     /// See [`Queues::settle`](crate::queue::Queues::settle).
     ///
@@ -32,25 +52,26 @@ impl SqsQueues {
         let mut rest = verdicts.into_iter().peekable();
         while let Some((receipt, verdict)) = rest.next() {
             // Those of one kind that follow each other share requests.
-            match verdict {
-                Verdict::Done => {
-                    let mut done = vec![receipt];
-                    while let Some((next, _)) = rest.next_if(|(_, next)| *next == Verdict::Done) {
-                        done.push(next);
-                    }
-                    answers.append(&mut self.delete(&done).await);
-                }
-                Verdict::Retry(after) | Verdict::Later(after) => {
-                    let mut put_off = vec![(receipt, after)];
-                    while let Some((next, verdict)) =
+            match PutOff::of(receipt, &verdict) {
+                Ok(put_off) => {
+                    let mut all = vec![put_off];
+                    while let Some((receipt, verdict)) =
                         rest.next_if(|(_, next)| matches!(next, Verdict::Retry(_) | Verdict::Later(_)))
                     {
-                        let (Verdict::Retry(after) | Verdict::Later(after)) = verdict else { break };
-                        put_off.push((next, after));
+                        all.extend(PutOff::of(receipt, &verdict).ok());
                     }
-                    answers.append(&mut self.put_off(&put_off).await);
+                    answers.append(&mut self.put_off(&all).await);
                 }
-                Verdict::Dead(reason) => answers.push(self.give_up(&receipt, &reason).await),
+                Err(receipt) => match verdict {
+                    Verdict::Dead(reason) => answers.push(self.give_up(&receipt, &reason).await),
+                    _ => {
+                        let mut done = vec![receipt];
+                        while let Some((next, _)) = rest.next_if(|(_, next)| *next == Verdict::Done) {
+                            done.push(next);
+                        }
+                        answers.append(&mut self.delete(&done).await);
+                    }
+                },
             }
         }
         answers
@@ -70,7 +91,8 @@ impl SqsQueues {
             }));
         }
         for changes in by_line(changes) {
-            let leases: Vec<_> = changes.iter().map(|change| (change.lease.handle.clone(), change.secs)).collect();
+            let leases: Vec<_> =
+                changes.iter().map(|change| (change.lease.handle.clone(), change.secs)).collect();
             let answered = self.inner.api.change(&changes[0].lease.line.main, &leases).await;
             for (change, answer) in changes.iter().zip(answered) {
                 if answer.is_ok() {
@@ -97,6 +119,7 @@ impl SqsQueues {
             for (change, answer) in changes.iter().zip(answered) {
                 if answer.is_ok() {
                     self.inner.leases.remove(change.number);
+                    self.inner.leases.forget(change.lease.line.queue, change.lease.frame.id);
                 }
                 answers[change.at] = self.answer(change, &receipts[change.at], answer);
             }
@@ -105,12 +128,17 @@ impl SqsQueues {
     }
 
     /// Gives frames back, each with all behind it in its lane, and keeps them from everybody for a while.
-    async fn put_off(&self, receipts: &[(Receipt, Duration)]) -> Vec<Answer> {
-        let (mut answers, mut changes, now) = (Vec::with_capacity(receipts.len()), Vec::new(), Instant::now());
-        for (at, (receipt, after)) in receipts.iter().enumerate() {
+    async fn put_off(&self, receipts: &[PutOff]) -> Vec<Answer> {
+        let (mut answers, mut changes, now) =
+            (Vec::with_capacity(receipts.len()), Vec::new(), Instant::now());
+        for (at, PutOff { receipt, after, untried }) in receipts.iter().enumerate() {
             answers.push(self.find(receipt).map(|(number, lease)| {
                 let behind = self.inner.leases.remove_behind(number);
                 self.inner.leases.remove(number);
+                behind
+                    .iter()
+                    .chain(untried.then_some(&lease))
+                    .for_each(|lease| self.inner.leases.spare(lease));
                 let secs = left(&lease, now, *after);
                 changes.push(Change { at, number, lease, secs });
                 // The lane waits for the first of them all the same.
@@ -118,11 +146,12 @@ impl SqsQueues {
             }));
         }
         for changes in by_line(changes) {
-            let leases: Vec<_> = changes.iter().map(|change| (change.lease.handle.clone(), change.secs)).collect();
+            let leases: Vec<_> =
+                changes.iter().map(|change| (change.lease.handle.clone(), change.secs)).collect();
             let answered = self.inner.api.change(&changes[0].lease.line.main, &leases).await;
             // What is behind and cannot be given back comes back when its lease ends.
             for (change, answer) in changes.iter().zip(answered).filter(|(change, _)| change.number > 0) {
-                answers[change.at] = self.answer(change, &receipts[change.at].0, answer);
+                answers[change.at] = self.answer(change, &receipts[change.at].receipt, answer);
             }
         }
         answers

@@ -6,9 +6,9 @@ use aws_sdk_sqs::types::QueueAttributeName;
 use millstream::{
     error::Class,
     queue::{
-        DeadFilter, KeptLetter, Queues,
+        DeadFilter, KeptLetter,
         QueueName::{Store, Transform, Validate},
-        Span, SqsQueues, Verdict,
+        Queues, Span, SqsQueues, Verdict,
         sqs::{Outcome, create},
     },
 };
@@ -107,7 +107,10 @@ async fn sqs_frame_that_its_redrive_policy_moves_is_a_dead_letter_without_a_reas
     let kept = letters(&queues).await;
     let [letter] = &kept[..] else { panic!("{kept:?}") };
     assert!(letter.reason.contains("could give no reason"), "{}", letter.reason);
-    assert_eq!((letter.queue, letter.lane, letter.frame, letter.rows), (Transform, Lane(1), frame(3, 1).id, 3));
+    assert_eq!(
+        (letter.queue, letter.lane, letter.frame, letter.rows),
+        (Transform, Lane(1), frame(3, 1).id, 3)
+    );
     queues.requeue(DeadFilter::default(), Span::ALL).await.expect("requeued");
     let held = receive(&queues, Transform, queues.holder(), 9).await;
     assert_eq!((&held[0].frame, held[0].attempts), (&frame(3, 1), 0));
@@ -158,7 +161,8 @@ async fn sqs_requests_are_counted_by_kind_and_by_what_is_paid_for() {
     queues.depth(Transform).await.expect("depth");
     let now = engine.0.queues.requests();
     let calls: Vec<_> = now.by_kind().into_iter().zip(before.by_kind()).collect();
-    let calls: Vec<_> = calls.iter().map(|((kind, now), (_, then))| (*kind, now.calls - then.calls)).collect();
+    let calls: Vec<_> =
+        calls.iter().map(|((kind, now), (_, then))| (*kind, now.calls - then.calls)).collect();
     let expected = [
         ("send", 2),
         ("receive", 2),
