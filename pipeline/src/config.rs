@@ -39,7 +39,7 @@ pub use self::{
     sense::Stages,
     subscriber::{SubscriberConfig, SubscriberTls, Version},
     topology::{
-        CompactConfig, ConsoleConfig, Engine, IngestConfig, Listen, ListenerConfig, QueuesConfig,
+        CompactConfig, ConsoleConfig, Engine, IngestConfig, Listen, ListenerConfig, QueuesConfig, SqsConfig,
         StoreConfig, TlsConfig, Topology,
     },
     yaml::Place,

@@ -30,6 +30,8 @@ use std::{net::SocketAddr, sync::Arc};
 use stages::{frame::Micros, topic::Topics};
 use tokio::{sync::watch, task::JoinSet};
 
+#[cfg(feature = "sqs")]
+pub(crate) use self::packer::lane_of;
 pub(crate) use self::subscriber::{TlsFiles, filters};
 use self::{
     counters::Counters,

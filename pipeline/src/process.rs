@@ -15,6 +15,8 @@ use tokio::{
 use tracing::{info, warn};
 
 use self::dry::{frames_left, until_dry};
+#[cfg(feature = "sqs")]
+pub use self::open::sqs_client;
 pub use self::{
     open::{data_file, look_at_queues, open_queues},
     part::Part,
@@ -103,7 +105,7 @@ impl Process {
     pub async fn start(config: &Config, parts: &[Part]) -> Result<Self, ProcessError> {
         let groups = groups(config, parts)?;
         let queues = open_queues(config).await?;
-        let Queues::Sqlite(engine) = queues.clone();
+        let engine = queues.embedded("a process with stages")?.clone();
         let (stop, mode) = (watch::Sender::new(false), watch::Sender::new(Mode::Collect));
         let mut process = Self {
             queues,
@@ -208,11 +210,16 @@ impl Process {
                 None => std::future::pending().await,
             }
         };
-        let Queues::Sqlite(engine) = &self.queues;
+        let database = async {
+            match self.queues.embedded("a process with stages") {
+                Ok(engine) => ProcessError::from(engine.database().stopped().await),
+                Err(error) => error.into(),
+            }
+        };
         tokio::select! {
             biased;
             // Before the parts that fail of it, of which some could go on for long without noticing.
-            error = engine.database().stopped() => error.into(),
+            error = database => error,
             error = ingest => ProcessError::Intake(error),
             error = notify => error.into(),
             error = task => error,

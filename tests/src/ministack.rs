@@ -2,6 +2,9 @@
 
 use std::{net::SocketAddr, net::TcpStream, process::Command};
 
+use aws_sdk_sqs::config::{Credentials, SharedCredentialsProvider};
+use millstream::aws::{self, AwsOptions};
+
 use crate::{
     Child,
     site::{free_address, root},
@@ -42,6 +45,14 @@ impl Ministack {
     /// What stands in for the services' own URLs.
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// A client of its queues.
+    pub async fn sqs(&self) -> aws_sdk_sqs::Client {
+        let options = AwsOptions { region: Some(REGION.to_owned()), endpoint: Some(self.endpoint()) };
+        let credentials = SharedCredentialsProvider::new(Credentials::for_tests());
+        let config = aws::config(&options).await.into_builder().credentials_provider(credentials);
+        aws_sdk_sqs::Client::new(&config.build())
     }
 
     /// Credentials and region, for a program that is to use it.

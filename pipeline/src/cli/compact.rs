@@ -18,7 +18,6 @@ use crate::{
     database::Database,
     lake::{self, CompactedPartition, Compactor, GRACE, Lake, LakeError, Pass, Surroundings},
     process::{data_file, open_queues},
-    queue::Queues,
 };
 
 /// How long to wait for whoever merges already, and how often to look: a look that finds nothing is short.
@@ -60,7 +59,8 @@ pub(super) async fn compact(args: CompactArgs, out: &mut impl Write) -> anyhow::
     if !config.lake().exists() {
         bail!("there is no lake in {}: nothing was stored yet", config.lake().display());
     }
-    let Queues::Sqlite(engine) = open_queues(&config).await?;
+    let queues = open_queues(&config).await?;
+    let engine = queues.embedded("compact")?;
     let compactor = config.compactor(Lake::open(config.lake())?, true);
     let compactor = if args.dry_run { compactor.dry() } else { compactor };
     let chosen = |dataset: &Dataset| args.dataset.as_deref().is_none_or(|name| name == dataset.as_str());

@@ -1,8 +1,18 @@
 //! The options of the parts of the program, as the topology has them.
 
+#[cfg(feature = "sqs")]
+use std::sync::Arc;
 use std::{path::Path, time::Duration};
 
+#[cfg(feature = "sqs")]
+use super::SqsConfig;
 use super::{Config, ListenerConfig, TlsConfig, resolved};
+#[cfg(feature = "sqs")]
+use crate::{
+    aws::AwsOptions,
+    notify::WebhookConfig,
+    queue::sqs::{SqsOptions, SqsWebhook},
+};
 use crate::{
     ingest::{Faces, IngestError, ListenerOptions, PackerOptions, TlsOptions},
     lake::{Compactor, Lake, StoreOptions},
@@ -31,6 +41,33 @@ impl Config {
             dedupe_window: secs(queues.dedupe_window_secs),
             max_attempts: queues.max_attempts,
             ..SqliteOptions::default()
+        }
+    }
+
+    /// Where SQS is.
+    #[cfg(feature = "sqs")]
+    pub fn aws_options(&self) -> AwsOptions {
+        let SqsConfig { region, endpoint, .. } = self.topology.queues.sqs.clone();
+        AwsOptions { region, endpoint }
+    }
+
+    /// The names, limits and times of queues on SQS.
+    #[cfg(feature = "sqs")]
+    pub fn sqs_options(&self) -> SqsOptions {
+        let queues = &self.topology.queues;
+        let webhook =
+            |webhook: &WebhookConfig| SqsWebhook { name: webhook.name.clone(), lane: webhook.lane() };
+        SqsOptions {
+            prefix: queues.sqs.prefix.clone(),
+            lanes: self.topology.lanes,
+            lease: secs(queues.lease_secs),
+            fifo: queues.sqs.fifo,
+            webhooks: self.topology.notify.webhooks.iter().map(webhook).collect(),
+            frame_bytes_max: size(queues.frame_bytes_max),
+            max_attempts: queues.max_attempts,
+            retention: secs(queues.sqs.retention_secs),
+            topics: Arc::new(self.stages.topics.clone()),
+            plain_topic: queues.sqs.plain_topic.clone(),
         }
     }
 

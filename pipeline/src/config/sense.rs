@@ -2,6 +2,7 @@
 
 mod listener;
 mod notify;
+mod sqs;
 
 use std::{path::Path, sync::Arc};
 
@@ -54,6 +55,8 @@ pub(super) fn check(topology: &Topology, file: &Pruned, folder: &Path) -> Sense 
     mistakes.extend(groups::mistakes(topology));
     mistakes.extend(notify::mistakes(&topology.notify));
     warnings.extend(notify::warnings(&topology.notify, folder));
+    mistakes.extend(sqs::mistakes(topology));
+    warnings.extend(sqs::warnings(topology, file));
     if let Some(subscriber) = &topology.ingest.subscriber {
         mistakes.extend(subscriber.mistakes(topology));
         warnings.extend(subscriber.warnings(folder));

@@ -12,6 +12,7 @@ mod groups;
 mod payloads;
 mod sense;
 mod shape;
+mod sqs;
 mod subscriber;
 mod yaml;
 

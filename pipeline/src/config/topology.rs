@@ -1,6 +1,7 @@
 //! What a topology file says, as written: the one place for its keys, their defaults and their limits.
 
 mod listener;
+mod sqs;
 
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -11,7 +12,10 @@ use stages::{
     topic::TopicConfig, transform::DevicesConfig,
 };
 
-pub use self::listener::{Listen, TlsConfig};
+pub use self::{
+    listener::{Listen, TlsConfig},
+    sqs::SqsConfig,
+};
 
 use crate::notify::NotifyConfig;
 
@@ -216,6 +220,8 @@ pub struct QueuesConfig {
     /// How long room in the data file is free before it is given back to the file system, in seconds.
     #[schemars(range(min = 1, max = 604_800))]
     pub spare_secs: u32,
+    /// Where and how the queues are on SQS, with `engine: sqs`.
+    pub sqs: SqsConfig,
 }
 
 impl Default for QueuesConfig {
@@ -228,6 +234,7 @@ impl Default for QueuesConfig {
             frame_bytes_max: 8 * MIB,
             dedupe_window_secs: 300,
             spare_secs: 120,
+            sqs: SqsConfig::default(),
         }
     }
 }
@@ -238,6 +245,8 @@ impl Default for QueuesConfig {
 pub enum Engine {
     /// One SQLite file in the data directory, for the processes of one host.
     Sqlite,
+    /// Amazon SQS, for any number of processes.
+    Sqs,
 }
 
 /// How rows become Parquet files.

@@ -114,7 +114,7 @@ impl Publisher {
     /// Commits frames and what is remembered of their messages in one transaction, again and again while
     /// that may help: the ids of the frames make a repeat harmless.
     async fn commit(&self, commit: Commit, packets: PacketChanges) -> Result<(), QueueError> {
-        let Queues::Sqlite(queues) = &self.queues;
+        let queues = self.queues.embedded("ingest")?;
         let packets = Arc::new(packets);
         let mut pause = PAUSE_MIN;
         let ended = loop {

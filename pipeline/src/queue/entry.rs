@@ -71,12 +71,46 @@ pub struct Delivery {
 pub struct Receipt {
     pub(super) queue: QueueName,
     pub(super) frame: FrameId,
+    pub(super) token: Token,
+}
+
+/// What the engine that made a receipt knows the delivery by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Token {
+    /// A row of the data file.
+    Row(Row),
+    /// A lease that this process counted.
+    #[cfg(feature = "sqs")]
+    Lease(u64),
+}
+
+/// A leased row of the data file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Row {
     pub(super) seq: i64,
     pub(super) holder: Holder,
     pub(super) lease: i64,
 }
 
 impl Receipt {
+    /// The row of the data file; none of a receipt that another engine made.
+    pub(super) fn row(&self) -> Option<Row> {
+        match self.token {
+            Token::Row(row) => Some(row),
+            #[cfg(feature = "sqs")]
+            Token::Lease(_) => None,
+        }
+    }
+
+    /// The lease; none of a receipt that another engine made.
+    #[cfg(feature = "sqs")]
+    pub(super) fn lease(&self) -> Option<u64> {
+        match self.token {
+            Token::Lease(lease) => Some(lease),
+            Token::Row(_) => None,
+        }
+    }
+
     /// Where the frame was leased from.
     pub fn queue(&self) -> QueueName {
         self.queue

@@ -87,6 +87,16 @@ pub enum QueueError {
     /// The data file cannot be written or read.
     #[error(transparent)]
     Database(#[from] DatabaseError),
+    /// The queues of another engine, for something that is made for the embedded one.
+    #[error("{what} needs the embedded engine: set queues.engine to sqlite")]
+    Embedded {
+        /// What needs it.
+        what: &'static str,
+    },
+    /// SQS did not do what it was asked for.
+    #[cfg(feature = "sqs")]
+    #[error(transparent)]
+    Sqs(#[from] super::SqsError),
 }
 
 impl QueueError {
@@ -96,8 +106,10 @@ impl QueueError {
         match self {
             Self::Lost { .. } | Self::Fenced { .. } | Self::Replayed { .. } => Class::Retry,
             Self::TooLarge { .. } | Self::Lane { .. } => Class::Dead,
-            Self::State { .. } | Self::Lanes { .. } => Class::Fatal,
+            Self::State { .. } | Self::Lanes { .. } | Self::Embedded { .. } => Class::Fatal,
             Self::Database(error) => error.class(),
+            #[cfg(feature = "sqs")]
+            Self::Sqs(error) => error.class(),
         }
     }
 }

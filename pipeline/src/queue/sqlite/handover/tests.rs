@@ -166,13 +166,13 @@ async fn frames_that_another_process_took_are_not_taken_for_its_own() {
     publish(&here, 1).await;
     let (delivery, kept) = receive_one(&there).await;
     assert_eq!((&delivery.frame, kept), (&encoded(1), false), "what comes from another process is read");
-    let seq = delivery.receipt.seq;
+    let seq = delivery.receipt.row().unwrap().seq;
     settle(&there, delivery, Verdict::Done).await;
     assert_eq!(here.inner.handover.len(), 1);
 
     publish(&there, 2).await;
     let (delivery, kept) = receive_one(&here).await;
-    assert_eq!((delivery.receipt.seq, kept), (seq, false), "the same number");
+    assert_eq!((delivery.receipt.row().unwrap().seq, kept), (seq, false), "the same number");
     assert_eq!(delivery.frame, encoded(2), "another frame");
     assert_eq!(here.inner.handover.len(), 0);
 }
