@@ -3,6 +3,8 @@ use std::path::PathBuf;
 use stages::frame::{FrameId, Lane};
 
 use super::QueueName;
+#[cfg(feature = "sqs")]
+use crate::state::dynamodb::TableError;
 use crate::{database::DatabaseError, error::Class};
 
 /// Why a queue refused an entry.
@@ -87,6 +89,10 @@ pub enum QueueError {
     /// The data file cannot be written or read.
     #[error(transparent)]
     Database(#[from] DatabaseError),
+    /// The table of the state cannot be written or read.
+    #[cfg(feature = "sqs")]
+    #[error(transparent)]
+    Table(#[from] TableError),
 }
 
 impl QueueError {
@@ -98,6 +104,8 @@ impl QueueError {
             Self::TooLarge { .. } | Self::Lane { .. } => Class::Dead,
             Self::State { .. } | Self::Lanes { .. } => Class::Fatal,
             Self::Database(error) => error.class(),
+            #[cfg(feature = "sqs")]
+            Self::Table(error) => error.class(),
         }
     }
 }

@@ -33,7 +33,8 @@ impl Known {
         let mut state = stage.empty_state();
         let snapshot = loaded.snapshot.as_ref().map(|(_, bytes)| bytes);
         let deltas = || loaded.deltas.iter().map(|(_, bytes)| bytes);
-        for bytes in snapshot.into_iter().chain(deltas()) {
+        // A change of nothing but the frames that it deals with has no bytes.
+        for bytes in snapshot.into_iter().chain(deltas()).filter(|bytes| !bytes.is_empty()) {
             stage.apply(&mut state, bytes)?;
         }
         Ok(Self {
@@ -56,7 +57,7 @@ impl Known {
             return Ok(Vec::new());
         }
         let numbered =
-            |number, bytes, snapshot| NumberedDelta { stage: stage.name(), lane, number, bytes, snapshot };
+            |number, bytes, snapshot| NumberedDelta { stage: stage.name(), lane, number, bytes, snapshot, applied: Vec::new() };
         let Some(last) = deltas.len().checked_sub(1) else {
             return Ok(vec![numbered(self.number, Vec::new(), None)]);
         };
@@ -96,7 +97,7 @@ impl Known {
         }
         let (number, snapshot) = self.replace(stage)?;
         let (stage, snapshot) = (stage.name(), Some(snapshot));
-        Ok(Some(NumberedDelta { stage, lane, number, bytes: Vec::new(), snapshot }))
+        Ok(Some(NumberedDelta { stage, lane, number, bytes: Vec::new(), snapshot, applied: Vec::new() }))
     }
 
     fn replace(&mut self, stage: &Stage) -> Result<(u64, Vec<u8>), StateError> {
