@@ -7,18 +7,14 @@
 mod dynamodb;
 mod sqlite;
 
-use stages::{
-    frame::FrameId,
-    plan::Counts,
-    store::Partition,
-};
+use stages::{frame::FrameId, plan::Counts, store::Partition};
 
-pub(crate) use self::sqlite::forget;
 pub(super) use self::sqlite::all;
+pub(crate) use self::sqlite::forget;
 use super::{LakeError, Named, collection::GroupKey};
+use crate::queue::{Receipt, SqliteQueues};
 #[cfg(feature = "sqs")]
 use crate::{queue::Queues, state::dynamodb::Table};
-use crate::queue::{Receipt, SqliteQueues};
 
 /// Where intents are kept; clones share it.
 #[derive(Clone)]

@@ -9,7 +9,7 @@
 //! | `state#STAGE#LANE` | `head` | `number`, `snapshot` (the key of the last), `writer` of the last change, the books of the lane |
 //! | | `delta#NUMBER` | the changes `first` to `NUMBER` of one commit, and the ids of the frames `applied` |
 //! | | `snapshot#NUMBER#WRITER` | the whole state after `NUMBER`, and the ids last applied |
-//! | | `part#NUMBER#WRITER#INDEX` | a piece of bytes that are too large for one item |
+//! | | `part#NUMBER#WRITER#…` | a piece of bytes that are too large for one item, unless they go to an object store |
 //! | `meta` | `lanes`, `ingest_epoch` | a `number` each |
 //! | `books#STAGE` | a shard | the books of stages without state |
 //! | `rolls` | the roll's name | what store is about to write |
@@ -64,6 +64,9 @@ pub struct TableOptions {
 #[derive(Clone)]
 pub struct Table {
     inner: Arc<Inner>,
+    /// Where large states go, if not in pieces into the table.
+    #[cfg(feature = "object-store")]
+    objects: Option<value::Objects>,
 }
 
 struct Inner {
@@ -80,7 +83,11 @@ impl Table {
         // Random, as every such hasher is: the table has no place where processes could be numbered.
         let writer = RandomState::new().build_hasher().finish();
         let inner = Inner { client: Client::new(config), options, writer, writes: AtomicU64::new(0) };
-        Self { inner: Arc::new(inner) }
+        Self {
+            inner: Arc::new(inner),
+            #[cfg(feature = "object-store")]
+            objects: None,
+        }
     }
 
     /// Its name.

@@ -33,7 +33,7 @@ const ROLLS_LONGER_SECS: u64 = 7 * 24 * 3600;
 const CLAIMS: u32 = 4;
 
 impl TableIntents {
-    pub(super) async fn look(&self, frames: &[(FrameId, GroupKey)]) -> Result<Looked, TableError> {
+    pub(super) async fn look(&self, frames: &[(FrameId, GroupKey)]) -> Result<Looked, QueueError> {
         let keys: BTreeSet<_> = frames.iter().map(|(frame, _)| *frame).collect();
         let keys: Vec<_> = keys.into_iter().map(frame_key).collect();
         loop {
@@ -196,7 +196,7 @@ impl TableIntents {
         &self,
         interrupted: &Interrupted,
         there: Vec<String>,
-    ) -> Result<Vec<String>, TableError> {
+    ) -> Result<Vec<String>, QueueError> {
         let Interrupted { roll, paths } = interrupted;
         let flags: Vec<u8> = paths.iter().map(|path| u8::from(there.contains(path))).collect();
         let resolved = self.resolved(roll, &flags).when_one_of("status", &[CLAIMING, OPEN]);
@@ -215,7 +215,7 @@ impl TableIntents {
         Ok(record.there().map(|file| file.path.clone()).collect())
     }
 
-    pub(super) async fn all(&self) -> Result<Named, TableError> {
+    pub(super) async fn all(&self) -> Result<Named, QueueError> {
         let mut named = Named::default();
         for item in self.table.range(record::ROLLS, ("0", "~"), &[]).await? {
             let Some(roll) = text_of(&item, "sk").filter(|_| text_of(&item, "status") != Some(DONE)) else {

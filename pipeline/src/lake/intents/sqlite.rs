@@ -82,12 +82,7 @@ fn frames_of(claims: &[Claim]) -> Vec<FrameId> {
 }
 
 /// Records that `roll` is about to write `files` from `frames`.
-fn insert(
-    database: &Connection,
-    roll: &str,
-    frames: &[FrameId],
-    files: &[PlannedFile],
-) -> Result<()> {
+fn insert(database: &Connection, roll: &str, frames: &[FrameId], files: &[PlannedFile]) -> Result<()> {
     database.prepare_cached("INSERT INTO roll (roll) VALUES (?)")?.execute([roll])?;
     let mut insert = database.prepare_cached("INSERT INTO roll_file VALUES (?, ?, ?, ?, ?)")?;
     for file in files {
@@ -102,10 +97,7 @@ fn insert(
 }
 
 /// The first open roll that one of `frames` is part of. Its worker holds them no more.
-fn interrupted(
-    database: &Connection,
-    frames: impl Iterator<Item = FrameId>,
-) -> Result<Option<Interrupted>> {
+fn interrupted(database: &Connection, frames: impl Iterator<Item = FrameId>) -> Result<Option<Interrupted>> {
     let mut find = database.prepare_cached(
         "SELECT roll FROM roll_frame JOIN roll USING (roll) WHERE frame = ? AND NOT resolved LIMIT 1",
     )?;

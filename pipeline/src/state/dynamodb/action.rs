@@ -141,11 +141,7 @@ impl Change {
             [] => String::new(),
             parts => format!("{word} {} ", parts.join(", ")),
         };
-        let clauses = [
-            clause("SET", &self.sets),
-            clause("ADD", &self.adds),
-            clause("REMOVE", &self.removes),
-        ];
+        let clauses = [clause("SET", &self.sets), clause("ADD", &self.adds), clause("REMOVE", &self.removes)];
         clauses.concat().trim_end().to_owned()
     }
 
@@ -180,9 +176,7 @@ impl Action {
     pub(super) fn write(self, table: &str) -> Result<TransactWriteItem, BuildError> {
         let write = TransactWriteItem::builder();
         Ok(match self {
-            Self::Put(item) => {
-                write.put(Put::builder().table_name(table).set_item(Some(item)).build()?)
-            }
+            Self::Put(item) => write.put(Put::builder().table_name(table).set_item(Some(item)).build()?),
             Self::Change(change) => {
                 let (expression, condition) = (change.expression(), change.condition());
                 let (names, values) = change.terms.split();

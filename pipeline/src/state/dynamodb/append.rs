@@ -8,7 +8,10 @@ use stages::{
 };
 use tracing::debug;
 
-use super::{Action, Change, Item, Key, Table, TableError, Value, binary, number_of, numeric, action::Check, text, text_of};
+use super::{
+    Action, Change, Item, Key, Table, TableError, Value, action::Check, binary, number_of, numeric, text,
+    text_of,
+};
 use crate::{
     queue::{NumberedDelta, QueueError},
     state::APPLIED_MAX,
@@ -75,7 +78,12 @@ impl Table {
     }
 
     /// The writes of a change, once all that the head will point to is there.
-    async fn changes(&self, lane: &LaneChange, write: &str, counts: &Counts) -> Result<Vec<Action>, TableError> {
+    async fn changes(
+        &self,
+        lane: &LaneChange,
+        write: &str,
+        counts: &Counts,
+    ) -> Result<Vec<Action>, TableError> {
         let LaneChange { stage, lane: of, before, number, .. } = *lane;
         let pk = Key::head(stage, of).pk;
         let mut actions = Vec::new();
@@ -87,7 +95,7 @@ impl Table {
         if let Some(snapshot) = &lane.snapshot {
             let sk = format!("snapshot#{:020}#{write}", snapshot.number);
             let mut item = Key::new(&pk, &sk).item();
-            let name = format!("part#{:020}#{write}#s", snapshot.number);
+            let name = format!("{:020}#{write}#s", snapshot.number);
             let value = Value { pk: &pk, name, expires_at: None };
             self.keep(&mut item, value, &snapshot.bytes).await?;
             put_applied(&mut item, &snapshot.applied);
@@ -100,7 +108,7 @@ impl Table {
             let lengths = lane.deltas.iter().map(|(_, bytes)| u32::try_from(bytes.len()).unwrap_or(u32::MAX));
             item.insert("first".to_owned(), numeric(first));
             item.insert("lengths".to_owned(), binary(lengths.flat_map(u32::to_le_bytes).collect::<Vec<_>>()));
-            let value = Value { pk: &pk, name: format!("part#{number:020}#{write}#d"), expires_at: None };
+            let value = Value { pk: &pk, name: format!("{number:020}#{write}#d"), expires_at: None };
             self.keep(&mut item, value, &bytes).await?;
             put_applied(&mut item, &lane.applied);
             actions.push(Action::Put(item));
@@ -139,6 +147,10 @@ impl Table {
             }
         }
         if let Err(error) = self.delete_all(&old).await {
+            debug!(%error, "old state stays for now");
+        }
+        #[cfg(feature = "object-store")]
+        if let Err(error) = self.delete_objects(&lane.head(), number).await {
             debug!(%error, "old state stays for now");
         }
     }

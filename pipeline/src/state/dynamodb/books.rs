@@ -8,8 +8,16 @@ use super::{Change, Item, Key, Table, TableError, item::number_of};
 use crate::{notify::STAGE as NOTIFY, quarantine};
 
 /// Every stage that has books.
-const STAGES: [&str; 8] =
-    ["ingest", quarantine::STAGE, validate::STAGE, transform::STAGE, analyze::STAGE, alert::STAGE, store::STAGE, NOTIFY];
+const STAGES: [&str; 8] = [
+    "ingest",
+    quarantine::STAGE,
+    validate::STAGE,
+    transform::STAGE,
+    analyze::STAGE,
+    alert::STAGE,
+    store::STAGE,
+    NOTIFY,
+];
 
 /// Items that share the books of a stage: two writes of one item at the same time get in each other's way.
 const SHARDS: u64 = 256;

@@ -80,7 +80,8 @@ impl Table {
             let alias = |name: &&str| format!("#{name}");
             let names = attributes.iter().map(|name| (alias(name), (*name).to_owned())).collect();
             let aliases: Vec<_> = attributes.iter().map(alias).collect();
-            query = query.projection_expression(aliases.join(", ")).set_expression_attribute_names(Some(names));
+            query =
+                query.projection_expression(aliases.join(", ")).set_expression_attribute_names(Some(names));
         }
         let (mut items, mut after) = (Vec::new(), None);
         loop {

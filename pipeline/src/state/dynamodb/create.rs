@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, time::Duration};
 use aws_sdk_dynamodb::{
     client::Waiters,
     types::{
-        AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType, TableDescription, Tag,
-        TimeToLiveSpecification, TimeToLiveStatus,
+        AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType, TableDescription,
+        Tag, TimeToLiveSpecification, TimeToLiveStatus,
     },
 };
 
@@ -42,7 +42,9 @@ impl Table {
         }
         let created = match call.send().await {
             Ok(_) => true,
-            Err(error) if error.as_service_error().is_some_and(|error| error.is_resource_in_use_exception()) => {
+            Err(error)
+                if error.as_service_error().is_some_and(|error| error.is_resource_in_use_exception()) =>
+            {
                 false
             }
             Err(error) => return Err(self.failed("make it", &error)),
@@ -86,9 +88,8 @@ fn is_ours(described: &TableDescription) -> bool {
     let keys = described.key_schema().iter().map(|key| (key.attribute_name(), key.key_type().clone()));
     let is_text = |name: &str| {
         let mut attributes = described.attribute_definitions().iter();
-        attributes.any(|found| {
-            found.attribute_name() == name && *found.attribute_type() == ScalarAttributeType::S
-        })
+        attributes
+            .any(|found| found.attribute_name() == name && *found.attribute_type() == ScalarAttributeType::S)
     };
     keys.eq(KEYS) && KEYS.iter().all(|(name, _)| is_text(name))
 }

@@ -9,7 +9,9 @@ use crate::error::Class;
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum TableError {
     /// There is none of this name.
-    #[error("there is no table {table} in this region and account: make it with `millstream queues create`, or name another")]
+    #[error(
+        "there is no table {table} in this region and account: make it with `millstream queues create`, or name another"
+    )]
     Missing {
         /// Its name.
         table: String,
@@ -25,7 +27,9 @@ pub enum TableError {
         said: String,
     },
     /// A table with other keys.
-    #[error("the table {table} is one of another program: its keys are not the strings pk and sk; name another")]
+    #[error(
+        "the table {table} is one of another program: its keys are not the strings pk and sk; name another"
+    )]
     Foreign {
         /// Its name.
         table: String,
@@ -63,8 +67,32 @@ pub enum TableError {
         /// What the service says.
         said: String,
     },
+    /// An object for a large state cannot be read or written.
+    #[cfg(feature = "object-store")]
+    #[error("cannot {doing} the object {path}, for large states: {said}")]
+    Object {
+        /// What was tried.
+        doing: &'static str,
+        /// Its name.
+        path: String,
+        /// What the store says.
+        said: String,
+    },
+    /// A large state is in an object, and there is nothing to read it from.
+    #[error(
+        "the table {table} says that a state is in the object {path}: name the bucket, and run a millstream that was built \
+         with the feature object-store"
+    )]
+    NoObjects {
+        /// Its name.
+        table: String,
+        /// The object's.
+        path: String,
+    },
     /// Something is in it that nobody of ours has written.
-    #[error("the table {table} is damaged: {what} of {key}; restore it from a backup, or go on with a new one")]
+    #[error(
+        "the table {table} is damaged: {what} of {key}; restore it from a backup, or go on with a new one"
+    )]
     Damaged {
         /// Its name.
         table: String,
@@ -80,6 +108,8 @@ impl TableError {
     pub fn class(&self) -> Class {
         match self {
             Self::Busy { .. } => Class::Retry,
+            #[cfg(feature = "object-store")]
+            Self::Object { .. } => Class::Retry,
             _ => Class::Fatal,
         }
     }
