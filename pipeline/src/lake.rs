@@ -29,7 +29,8 @@ mod store;
 
 pub(crate) use self::batches::Batches;
 pub use self::{
-    compact::{CompactTask, CompactedPartition, Compactor, GRACE, Intents, Pass, Surroundings, read_intents},
+    compact::{CompactTask, CompactedPartition, Compactor, GRACE, Named, Pass, Surroundings, read_intents},
+    intents::Intents,
     meters::{CompactStats, DatasetStats, LakeMeters},
     parquet::{properties as parquet_properties, write as write_parquet},
     staging::Lake,

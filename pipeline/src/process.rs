@@ -26,7 +26,7 @@ use crate::{
     console::{Console, ConsoleError, View},
     database::DatabaseError,
     ingest::{Door, Ingest, IngestError},
-    lake::{CompactTask, Lake, LakeError, LakeMeters, Mode, Store},
+    lake::{CompactTask, Intents, Lake, LakeError, LakeMeters, Mode, Store},
     notify::{Notify, NotifyError, Recipients},
     queue::{QueueError, QueueName, Queues, SqliteQueues},
     state::StateStore,
@@ -347,11 +347,12 @@ impl Process {
     fn spawn_store(&mut self, config: &Config, engine: &SqliteQueues) -> Result<(), ProcessError> {
         let lake = Lake::open(config.lake())?;
         self.lake = Some(lake.meters());
-        let (compactor, database) = (config.compactor(lake.clone(), false), engine.database().clone());
+        let (compactor, intents) = (config.compactor(lake.clone(), false), Intents::Sqlite(engine.clone()));
         // It stops before a drain: that does not wait for it, nor share the machine with it.
-        let task = CompactTask::new(compactor, database, config.compact_every(), self.stopping.subscribe());
+        let task = CompactTask::new(compactor, intents.clone(), config.compact_every(), self.stopping.subscribe());
         self.tasks.spawn(async move { Ok(task.run().await?) });
-        let store = Store::new(lake, engine.clone(), config.store_options(), self.mode.subscribe());
+        let queues = self.queues.clone();
+        let store = Store::new(lake, queues, intents, config.store_options(), self.mode.subscribe());
         self.tasks.spawn(async move { Ok(store.run().await?) });
         info!(lake = %config.lake().display(), "store writes");
         Ok(())

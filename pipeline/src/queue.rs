@@ -319,14 +319,6 @@ impl Queues {
         }
     }
 
-    /// Whether [`Queues::commit`] is one transaction. Where it is not, it publishes, then saves state, then settles: so a frame
-    /// must be planned by itself, on the last state there is, and its id be saved with what it changes.
-    pub fn commits_at_once(&self) -> bool {
-        match self {
-            Self::Sqlite(_) => true,
-        }
-    }
-
     /// A new identity for one worker task of this process.
     pub fn holder(&self) -> Holder {
         match self {

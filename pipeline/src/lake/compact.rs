@@ -39,7 +39,7 @@ use self::{
 };
 pub use self::{
     garbage::GRACE,
-    pass::{CompactedPartition, Intents, Pass, Surroundings},
+    pass::{CompactedPartition, Named, Pass, Surroundings},
     task::{CompactTask, read_intents},
 };
 use super::{Lake, LakeError, lock};

@@ -190,14 +190,15 @@ pub struct NumberedDelta {
     pub stage: &'static str,
     /// Of which lane.
     pub lane: Lane,
-    /// The last number plus 1; the first is 1. With neither bytes, a snapshot nor frames the last number itself: then nothing is
-    /// added, and the commit only counts if the state has not moved on.
+    /// The last number plus 1; the first is 1. With neither bytes nor a snapshot nor frames applied the last number itself:
+    /// then nothing is added, and the commit only counts if the state has not moved on.
     pub number: u64,
     /// What changed.
     pub bytes: Vec<u8>,
     /// The whole state after this change, now and then: it replaces all deltas so far.
     pub snapshot: Option<Vec<u8>>,
-    /// The frames that this change deals with, where a commit is no transaction; with a snapshot all that the lane remembers.
+    /// The frames that this change deals with, where consuming them is another step than this one; with a snapshot all that
+    /// are remembered of the lane, the oldest first. Not in the data file, where it is the same step.
     pub applied: Vec<FrameId>,
 }
 

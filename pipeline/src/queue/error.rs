@@ -3,6 +3,8 @@ use std::path::PathBuf;
 use stages::frame::{FrameId, Lane};
 
 use super::QueueName;
+#[cfg(feature = "sqs")]
+use crate::state::dynamodb::TableError;
 use crate::{database::DatabaseError, error::Class};
 
 /// Why a queue refused an entry.
@@ -97,6 +99,10 @@ pub enum QueueError {
     #[cfg(feature = "sqs")]
     #[error(transparent)]
     Sqs(#[from] super::SqsError),
+    /// The table of the state cannot be written or read.
+    #[cfg(feature = "sqs")]
+    #[error(transparent)]
+    Table(#[from] TableError),
 }
 
 impl QueueError {
@@ -110,6 +116,8 @@ impl QueueError {
             Self::Database(error) => error.class(),
             #[cfg(feature = "sqs")]
             Self::Sqs(error) => error.class(),
+            #[cfg(feature = "sqs")]
+            Self::Table(error) => error.class(),
         }
     }
 }

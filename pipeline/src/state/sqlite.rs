@@ -29,7 +29,8 @@ pub(super) fn load(
         )?
         .query_map(params![stage, lane.0, after.cast_signed()], numbered)?
         .collect::<Result<_, _>>()?;
-    Ok(Loaded { snapshot, deltas, applied: Vec::new(), number: last(connection, stage, lane)? })
+    // A frame is consumed with what it leads to, so none that is applied comes again.
+    Ok(Loaded { snapshot, deltas, number: last(connection, stage, lane)?, applied: Vec::new() })
 }
 
 /// Adds a change, in the caller's transaction.
@@ -66,7 +67,7 @@ pub(crate) fn append(connection: &Connection, delta: &NumberedDelta) -> Result<(
     Ok(())
 }
 
-fn last(connection: &Connection, stage: &str, lane: Lane) -> Result<u64, QueueError> {
+pub(super) fn last(connection: &Connection, stage: &str, lane: Lane) -> Result<u64, QueueError> {
     let number: i64 = connection
         .prepare_cached(
             "SELECT coalesce(

@@ -12,14 +12,14 @@ use stages::{
 };
 use tokio::sync::OwnedMutexGuard;
 
-use crate::{queue::NumberedDelta, state::Loaded};
+use crate::{
+    queue::NumberedDelta,
+    state::{APPLIED_MAX, Loaded},
+};
 
 /// Deltas are replaced by a snapshot when they take more than this and more than the last snapshot
 /// did: then all snapshots together cost no more than the deltas. The crash tests do not wait for that many.
 const DELTA_BYTES_MIN: usize = if cfg!(feature = "failpoints") { 16 << 10 } else { 1 << 20 };
-
-/// How many applied frames a lane remembers: many more than can be on their way to it again.
-const APPLIED_MAX: usize = 4096;
 
 /// The state of a lane in memory.
 pub(super) struct Known {

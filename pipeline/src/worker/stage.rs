@@ -308,7 +308,7 @@ impl StageWorker {
     async fn know(&self, stage: &Stage, lane: Lane, known: Option<Known>) -> Result<Known, QueueError> {
         let since = known.as_ref().map(Known::last);
         let mut known = known.unwrap_or_else(|| Known::empty(stage));
-        if known.is_stateless() || (since.is_some() && self.queues.commits_at_once()) {
+        if known.is_stateless() || (since.is_some() && self.queues.capabilities().commits_at_once) {
             return Ok(known);
         }
         let mut tries = 0;
@@ -344,7 +344,7 @@ impl StageWorker {
                     let check = |entry: &Publish| queues.check(entry);
                     plan_pieces(&hop, &recipients, &mut known, (first, attempts), check)?
                 }
-                _ if queues.commits_at_once() => plan_joined(&hop, &recipients, &mut known, &frames)?,
+                _ if queues.capabilities().commits_at_once => plan_joined(&hop, &recipients, &mut known, &frames)?,
                 _ => plan_each(&hop, &recipients, &mut known, &frames)?,
             };
             Ok::<_, HopError>((known, step))

@@ -70,14 +70,14 @@ fn rows_of(rows: &RecordBatch) -> Vec<Row> {
 struct Fixture {
     root: tempfile::TempDir,
     lake: Lake,
-    intents: Intents,
+    intents: Named,
 }
 
 impl Fixture {
     fn new() -> Self {
         let root = tempfile::tempdir().unwrap();
         let lake = Lake::open(root.path()).unwrap();
-        Self { root, lake, intents: Intents::default() }
+        Self { root, lake, intents: Named::default() }
     }
 
     /// One with so many files, of a row each, numbered from 0.
