@@ -39,8 +39,8 @@ pub use self::{
     sense::Stages,
     subscriber::{SubscriberConfig, SubscriberTls, Version},
     topology::{
-        CompactConfig, ConsoleConfig, Engine, IngestConfig, Listen, ListenerConfig, QueuesConfig, SqsConfig,
-        StoreConfig, TlsConfig, Topology,
+        CompactConfig, ConsoleConfig, DynamoDbConfig, Engine, IngestConfig, Listen, ListenerConfig,
+        QueuesConfig, SqsConfig, StateConfig, StoreConfig, TlsConfig, Topology,
     },
     yaml::Place,
 };

@@ -104,7 +104,7 @@ impl Ingest {
             Some(listener) => Some(Doors::open(listener).await?),
             None => None,
         };
-        let epoch = next_epoch(&database).await?;
+        let epoch = next_epoch(&queues, &database).await?;
         let packer = Packer::new(packer, topics, epoch);
         let counters = Arc::new(Counters::default());
         let held = Arc::new(Held::default());

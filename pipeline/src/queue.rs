@@ -240,7 +240,10 @@ impl Queues {
         match self {
             Self::Sqlite(queues) => queues.books().await,
             #[cfg(feature = "sqs")]
-            Self::Sqs(_) => Ok(BTreeMap::new()),
+            Self::Sqs(queues) => match queues.table() {
+                Some(table) => Ok(table.books().await?),
+                None => Ok(BTreeMap::new()),
+            },
         }
     }
 

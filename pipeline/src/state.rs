@@ -9,7 +9,10 @@ pub(crate) mod sqlite;
 
 use stages::frame::{FrameId, Lane};
 
-use crate::{database::Database, queue::QueueError};
+use crate::{
+    database::Database,
+    queue::{QueueError, Queues},
+};
 
 /// So many ids of frames that were dealt with are remembered of a lane, where that is how one that comes again is told.
 pub const APPLIED_MAX: usize = 4096;
@@ -38,6 +41,15 @@ pub struct Loaded {
 }
 
 impl StateStore {
+    /// The state that belongs to these queues; none where they have no table for it.
+    pub fn of(queues: &Queues) -> Option<Self> {
+        match queues {
+            Queues::Sqlite(engine) => Some(Self::Sqlite(engine.database().clone())),
+            #[cfg(feature = "sqs")]
+            Queues::Sqs(engine) => engine.table().cloned().map(Self::DynamoDb),
+        }
+    }
+
     /// The state of `stage` in `lane`; with `since`, only what is new after that number, unless a
     /// snapshot has replaced part of it.
     ///

@@ -4,14 +4,15 @@
 use std::sync::Arc;
 use std::{path::Path, time::Duration};
 
-#[cfg(feature = "sqs")]
-use super::SqsConfig;
 use super::{Config, ListenerConfig, TlsConfig, resolved};
+#[cfg(feature = "sqs")]
+use super::{DynamoDbConfig, SqsConfig};
 #[cfg(feature = "sqs")]
 use crate::{
     aws::AwsOptions,
     notify::WebhookConfig,
     queue::sqs::{SqsOptions, SqsWebhook},
+    state::dynamodb::TableOptions,
 };
 use crate::{
     ingest::{Faces, IngestError, ListenerOptions, PackerOptions, TlsOptions},
@@ -49,6 +50,21 @@ impl Config {
     pub fn aws_options(&self) -> AwsOptions {
         let SqsConfig { region, endpoint, .. } = self.topology.queues.sqs.clone();
         AwsOptions { region, endpoint }
+    }
+
+    /// Where DynamoDB is.
+    #[cfg(feature = "sqs")]
+    pub fn table_aws_options(&self) -> AwsOptions {
+        let (DynamoDbConfig { region, endpoint, .. }, queues) =
+            (self.topology.state.dynamodb.clone(), self.aws_options());
+        AwsOptions { region: region.or(queues.region), endpoint: endpoint.or(queues.endpoint) }
+    }
+
+    /// The table, and for how long it remembers what was written.
+    #[cfg(feature = "sqs")]
+    pub fn table_options(&self) -> TableOptions {
+        let retention = secs(self.topology.queues.sqs.retention_secs);
+        TableOptions { name: self.topology.state.dynamodb.table.clone(), retention }
     }
 
     /// The names, limits and times of queues on SQS.

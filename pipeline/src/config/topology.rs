@@ -2,6 +2,7 @@
 
 mod listener;
 mod sqs;
+mod state;
 
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -15,6 +16,7 @@ use stages::{
 pub use self::{
     listener::{Listen, TlsConfig},
     sqs::SqsConfig,
+    state::{DynamoDbConfig, StateConfig},
 };
 
 use crate::notify::NotifyConfig;
@@ -41,6 +43,8 @@ pub struct Topology {
     pub ingest: IngestConfig,
     /// How frames are kept between the stages.
     pub queues: QueuesConfig,
+    /// Where stages keep what they know, if not beside the queues.
+    pub state: StateConfig,
     /// Adjacent stages that a worker runs as one hop, without a queue between them: `[validate, transform]` and
     /// `[analyze, alert]`, both or one of them. A stage in no group is run by itself.
     pub groups: Vec<Vec<GroupStage>>,
@@ -72,6 +76,7 @@ impl Default for Topology {
             shutdown_secs: 30,
             ingest: IngestConfig::default(),
             queues: QueuesConfig::default(),
+            state: StateConfig::default(),
             groups: Vec::new(),
             topics: vec![TopicConfig {
                 pattern: "devices/{device}/telemetry".into(),

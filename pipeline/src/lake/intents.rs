@@ -12,9 +12,9 @@ use stages::{frame::FrameId, plan::Counts, store::Partition};
 pub(super) use self::sqlite::all;
 pub(crate) use self::sqlite::forget;
 use super::{LakeError, Named, collection::GroupKey};
-use crate::queue::{Receipt, SqliteQueues};
+use crate::queue::{Queues, Receipt, SqliteQueues};
 #[cfg(feature = "sqs")]
-use crate::{queue::Queues, state::dynamodb::Table};
+use crate::state::dynamodb::Table;
 
 /// Where intents are kept; clones share it.
 #[derive(Clone)]
@@ -94,6 +94,15 @@ pub(super) struct Past {
 }
 
 impl Intents {
+    /// Where these queues have them; none where they have no table for them.
+    pub fn of(queues: &Queues) -> Option<Self> {
+        match queues {
+            Queues::Sqlite(engine) => Some(Self::Sqlite(engine.clone())),
+            #[cfg(feature = "sqs")]
+            Queues::Sqs(engine) => Some(Self::in_table(engine.table()?.clone(), queues.clone())),
+        }
+    }
+
     /// Intents in `table`, of a store worker that takes from `queues`.
     #[cfg(feature = "sqs")]
     pub fn in_table(table: Table, queues: Queues) -> Self {

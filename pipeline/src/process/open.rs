@@ -4,7 +4,12 @@ use std::{path::PathBuf, time::Duration};
 
 use super::ProcessError;
 #[cfg(feature = "sqs")]
-use crate::{aws, config::Engine, queue::SqsQueues};
+use crate::{
+    aws,
+    config::Engine,
+    queue::{QueueError, SqsQueues},
+    state::dynamodb::Table,
+};
 use crate::{
     config::Config,
     database::Database,
@@ -46,8 +51,17 @@ pub async fn look_at_queues(config: &Config) -> Result<Queues, ProcessError> {
 /// The queues of a topology on SQS.
 #[cfg(feature = "sqs")]
 async fn open_sqs(config: &Config) -> Result<Queues, ProcessError> {
+    let table = table(config).await;
+    table.check().await.map_err(QueueError::from)?;
+    table.fix_lanes(config.topology().lanes).await.map_err(QueueError::from)?;
     let client = sqs_client(config).await;
-    Ok(Queues::Sqs(SqsQueues::open(client, config.sqs_options()).await?))
+    Ok(Queues::Sqs(SqsQueues::open(client, config.sqs_options()).await?.with_table(table)))
+}
+
+/// The table of a topology; nothing is asked of it yet.
+#[cfg(feature = "sqs")]
+pub async fn table(config: &Config) -> Table {
+    Table::new(&aws::config(&config.table_aws_options()).await, config.table_options())
 }
 
 /// What asks SQS, as the topology and the environment say.

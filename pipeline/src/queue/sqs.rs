@@ -40,12 +40,13 @@ pub use self::{
     requests::{RequestCount, Requests},
 };
 use super::{Holder, Publish, QueueError, QueueName};
-use crate::database::Owner;
+use crate::{database::Owner, state::dynamodb::Table};
 
 /// The queues of a topology on SQS; clones share them.
 #[derive(Clone)]
 pub struct SqsQueues {
     inner: Arc<Inner>,
+    table: Option<Table>,
 }
 
 struct Inner {
@@ -87,7 +88,7 @@ impl SqsQueues {
         lines.sort_by_key(|(at, _)| *at);
         let lines = lines.into_iter().map(|(_, line)| line).collect();
         let (leases, looked) = (Leases::default(), Mutex::default());
-        Ok(Self { inner: Arc::new(Inner { api, options, lines, leases, looked }) })
+        Ok(Self { inner: Arc::new(Inner { api, options, lines, leases, looked }), table: None })
     }
 
     /// What the queues were opened with.

@@ -344,7 +344,9 @@ impl StageWorker {
                     let check = |entry: &Publish| queues.check(entry);
                     plan_pieces(&hop, &recipients, &mut known, (first, attempts), check)?
                 }
-                _ if queues.capabilities().commits_at_once => plan_joined(&hop, &recipients, &mut known, &frames)?,
+                _ if queues.capabilities().commits_at_once => {
+                    plan_joined(&hop, &recipients, &mut known, &frames)?
+                }
                 _ => plan_each(&hop, &recipients, &mut known, &frames)?,
             };
             Ok::<_, HopError>((known, step))

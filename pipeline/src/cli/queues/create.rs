@@ -23,8 +23,10 @@ pub(super) async fn create(_: CreateArgs, data: DataArgs, out: &mut impl Write) 
 
 #[cfg(feature = "sqs")]
 async fn on_sqs(config: &Config, out: &mut impl Write) -> anyhow::Result<ExitCode> {
+    use std::collections::BTreeMap;
+
     use crate::{
-        process::sqs_client,
+        process::{sqs_client, table},
         queue::sqs::{self, Outcome},
     };
 
@@ -38,6 +40,9 @@ async fn on_sqs(config: &Config, out: &mut impl Write) -> anyhow::Result<ExitCod
             }
         }
     }
+    let table = table(config).await;
+    let made = if table.create(&BTreeMap::new()).await? { "made" } else { "was there" };
+    writeln!(out, "table {}: {made}", table.name())?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -164,6 +164,14 @@ impl SqsQueues {
         self.delete(std::slice::from_ref(receipt)).await.into_iter().collect()
     }
 
+    /// Whether the frame of a receipt is still held, as far as this process knows.
+    ///
+    /// # Errors
+    /// [`QueueError::Lost`] when it is not.
+    pub(super) fn is_held(&self, receipt: &Receipt) -> Result<(), QueueError> {
+        self.find(receipt).map(drop)
+    }
+
     /// What a receipt stands for.
     ///
     /// # Errors
