@@ -13,6 +13,7 @@ use millstream::{
     },
 };
 use stages::frame::{Lane, Messages};
+use tests::{Child, Ministack, REGION, Site, program};
 
 use super::{Fifo, PREFIX, Sqs};
 use crate::engine::{Engine, LANES, Limits, done, frame, numbers, publish, receive, settle};
@@ -204,4 +205,26 @@ async fn sqs_takes_as_much_at_once_as_a_request_holds() {
         done(&queues, &held).await;
     }
     assert_eq!(all, (1..=15).collect::<Vec<_>>());
+}
+
+#[test]
+fn sqs_queues_are_made_and_looked_at_by_commands() {
+    let server = Ministack::start();
+    let place = format!("{{region: {REGION}, endpoint: '{}'}}", server.endpoint());
+    let site = Site::new(&format!("queues:\n  engine: sqs\n  sqs: {place}\n"));
+    let run = |arguments: &[&str]| {
+        let mut command = program("millstream");
+        command.args(arguments).arg("-c").arg(site.path("millstream.yaml")).envs(Ministack::environment());
+        Child::start(command).ended()
+    };
+    let said = run(&["queues"]).with(1).err.join("\n");
+    assert!(said.contains("there is no queue millstream-alert-dead.fifo, millstream-alert.fifo"), "{said}");
+    for outcome in [": made", ": was there"] {
+        let made = run(&["queues", "create"]).well().out;
+        assert_eq!(made.len(), 10, "{made:?}");
+        assert!(made.iter().all(|line| line.ends_with(outcome)), "{made:?}");
+    }
+    let table = run(&["queues"]).well().out;
+    assert!(table.iter().any(|line| line.starts_with("validate ")), "{table:?}");
+    assert_eq!(run(&["dead", "list"]).well().out, ["there are no such dead letters"]);
 }
