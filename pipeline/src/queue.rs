@@ -240,10 +240,7 @@ impl Queues {
         match self {
             Self::Sqlite(queues) => queues.books().await,
             #[cfg(feature = "sqs")]
-            Self::Sqs(queues) => match queues.table() {
-                Some(table) => Ok(table.books().await?),
-                None => Ok(BTreeMap::new()),
-            },
+            Self::Sqs(queues) => queues.books().await,
         }
     }
 

@@ -1,8 +1,9 @@
 //! What queues hold, as far as SQS tells.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use aws_sdk_sqs::types::QueueAttributeName;
+use stages::plan::Counts;
 use tokio::task::JoinSet;
 
 use super::{SqsQueues, error::SqsError, joined};
@@ -44,7 +45,18 @@ impl SqsQueues {
         Ok(depth)
     }
 
-    /// See [`Queues::overview`](crate::queue::Queues::overview): depths alone.
+    /// See [`Queues::books`](crate::queue::Queues::books).
+    ///
+    /// # Errors
+    /// When the table cannot be read.
+    pub async fn books(&self) -> Result<BTreeMap<String, Counts>, QueueError> {
+        match &self.table {
+            Some(table) => Ok(table.books().await?),
+            None => Ok(BTreeMap::new()),
+        }
+    }
+
+    /// See [`Queues::overview`](crate::queue::Queues::overview): depths, and the books where there is a table for them.
     ///
     /// # Errors
     /// When SQS cannot be asked.
@@ -53,6 +65,7 @@ impl SqsQueues {
         for queue in QueueName::ALL {
             depths.push((queue, self.depth(queue).await?));
         }
-        Ok(Overview { depths, ..Overview::default() })
+        let books = self.books().await?;
+        Ok(Overview { depths, books, ..Overview::default() })
     }
 }
