@@ -103,7 +103,21 @@ impl Store {
         let (collection, rows, due) = (Collection::default(), 0, None);
         let opens_at = Instant::now();
         let trouble = QueueTrouble::new(store::STAGE);
-        Self { lake, queues, intents, options, mode, holder, leases, collection, rows, age, due, opens_at, trouble }
+        Self {
+            lake,
+            queues,
+            intents,
+            options,
+            mode,
+            holder,
+            leases,
+            collection,
+            rows,
+            age,
+            due,
+            opens_at,
+            trouble,
+        }
     }
 
     /// Works until the mode is [`Mode::Stop`].

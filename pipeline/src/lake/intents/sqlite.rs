@@ -17,7 +17,7 @@ use crate::{
 pub(super) async fn look(
     queues: &SqliteQueues,
     frames: Vec<(FrameId, GroupKey)>,
-) -> std::result::Result<Looked, LakeError> {
+) -> Result<Looked, LakeError> {
     let look = move |database: &Connection| {
         if let Some(interrupted) = interrupted(database, frames.iter().map(|(id, _)| *id))? {
             return Ok::<_, QueueError>(Looked::Interrupted(interrupted));
@@ -36,7 +36,7 @@ pub(super) async fn open(
     queues: &SqliteQueues,
     intent: &Intent<'_>,
     receipts: &[Receipt],
-) -> std::result::Result<(), LakeError> {
+) -> Result<(), LakeError> {
     let (roll, files) = (intent.roll.to_owned(), intent.files.clone());
     let frames = frames_of(intent.claims);
     let open = move |database: &Connection| Ok(insert(database, &roll, &frames, &files)?);
@@ -50,7 +50,7 @@ pub(super) async fn finish(
     claims: &[Claim],
     receipts: &[Receipt],
     counts: Counts,
-) -> std::result::Result<(), LakeError> {
+) -> Result<(), LakeError> {
     let Some(first) = receipts.first() else { return Ok(()) };
     let lost = QueueError::Lost { queue: first.queue(), frame: first.frame() };
     let (roll, frames) = (roll.to_owned(), frames_of(claims));
@@ -70,7 +70,7 @@ pub(super) async fn resolve(
     queues: &SqliteQueues,
     roll: &str,
     there: Vec<String>,
-) -> std::result::Result<Vec<String>, LakeError> {
+) -> Result<Vec<String>, LakeError> {
     let (roll, found) = (roll.to_owned(), there.clone());
     let resolve = move |database: &Connection| Ok(close(database, &roll, &found)?);
     queues.database().write(Durability::Fsync, resolve).await.map_err(|error: QueueError| error)?;

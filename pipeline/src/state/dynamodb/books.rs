@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use stages::{alert, analyze, frame::Lane, plan::Counts, store, transform, validate};
 
 use super::{Change, Item, Key, Table, TableError, item::number_of};
-use crate::{notify::STAGE as NOTIFY, quarantine};
+use crate::quarantine;
 
 /// Every stage that has books.
 const STAGES: [&str; 8] = [
@@ -16,7 +16,7 @@ const STAGES: [&str; 8] = [
     analyze::STAGE,
     alert::STAGE,
     store::STAGE,
-    NOTIFY,
+    "notify",
 ];
 
 /// Items that share the books of a stage: two writes of one item at the same time get in each other's way.

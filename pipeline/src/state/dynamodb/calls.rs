@@ -127,10 +127,9 @@ impl Table {
         let writes = writes.map_err(|error| self.refused("write", error))?;
         let call = self.inner.client.transact_write_items().set_transact_items(Some(writes));
         let Err(error) = call.client_request_token(name).send().await else { return Ok(true) };
-        let failed = |error| Err(self.failed("write", error));
         let Some(TransactWriteItemsError::TransactionCanceledException(canceled)) = error.as_service_error()
         else {
-            return failed(&error);
+            return Err(self.failed("write", &error));
         };
         let codes = || canceled.cancellation_reasons().iter().filter_map(CancellationReason::code);
         // A condition that does not hold says something of the table as it is; a conflict is over in a moment.
@@ -139,7 +138,7 @@ impl Table {
         }
         match codes().find(|code| IN_CONFLICT.contains(code)) {
             Some(code) => Err(self.busy("write", code)),
-            None => failed(&error),
+            None => Err(self.failed("write", &error)),
         }
     }
 

@@ -170,6 +170,6 @@ impl Table {
 
 /// An error with all that led to it.
 fn words(error: &dyn Error) -> String {
-    let causes = std::iter::successors(error.source(), |error| error.source());
+    let causes = std::iter::successors(error.source(), |error: &&dyn Error| (*error).source());
     causes.fold(error.to_string(), |words, cause| format!("{words}: {cause}"))
 }
