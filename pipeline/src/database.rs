@@ -30,12 +30,12 @@ use std::{
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot, watch};
 
+#[cfg(feature = "sqs")]
+pub(crate) use self::open::first_epoch;
 pub(crate) use self::{
     checksum::{checked, checksum, damage},
     owner::Registration,
 };
-#[cfg(feature = "sqs")]
-pub(crate) use self::open::first_epoch;
 pub use self::{error::DatabaseError, meters::DatabaseStats, owner::Owner};
 use self::{
     job::{Job, Task},

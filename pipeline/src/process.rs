@@ -342,7 +342,8 @@ impl Process {
         self.lake = Some(lake.meters());
         let (compactor, intents) = (config.compactor(lake.clone(), false), Intents::Sqlite(engine.clone()));
         // It stops before a drain: that does not wait for it, nor share the machine with it.
-        let task = CompactTask::new(compactor, intents.clone(), config.compact_every(), self.stopping.subscribe());
+        let task =
+            CompactTask::new(compactor, intents.clone(), config.compact_every(), self.stopping.subscribe());
         self.tasks.spawn(async move { Ok(task.run().await?) });
         let queues = self.queues.clone();
         let store = Store::new(lake, queues, intents, config.store_options(), self.mode.subscribe());

@@ -56,8 +56,14 @@ impl Known {
         if matches!(self.state, LaneState::Stateless) {
             return Ok(Vec::new());
         }
-        let numbered =
-            |number, bytes, snapshot| NumberedDelta { stage: stage.name(), lane, number, bytes, snapshot, applied: Vec::new() };
+        let numbered = |number, bytes, snapshot| NumberedDelta {
+            stage: stage.name(),
+            lane,
+            number,
+            bytes,
+            snapshot,
+            applied: Vec::new(),
+        };
         let Some(last) = deltas.len().checked_sub(1) else {
             return Ok(vec![numbered(self.number, Vec::new(), None)]);
         };

@@ -17,7 +17,14 @@ use crate::engine::{
 };
 
 fn delta(number: u64, snapshot: Option<Vec<u8>>) -> NumberedDelta {
-    NumberedDelta { stage: "analyze", lane: Lane(0), number, bytes: vec![number as u8], snapshot, applied: Vec::new() }
+    NumberedDelta {
+        stage: "analyze",
+        lane: Lane(0),
+        number,
+        bytes: vec![number as u8],
+        snapshot,
+        applied: Vec::new(),
+    }
 }
 
 async fn commit(queues: &Queues, commit: Commit) -> Result<(), millstream::queue::QueueError> {

@@ -139,7 +139,14 @@ pub(crate) async fn conformance_q8_fenced_commit_fails_alone<E: Engine>() {
         commits.push(Commit {
             receipts: vec![held[0].receipt.clone()],
             publish: vec![entry(Analyze, frame(100 + u32::from(lane.0), lane.0))],
-            deltas: vec![NumberedDelta { stage: "transform", lane, number, bytes: vec![1], snapshot: None, applied: Vec::new() }],
+            deltas: vec![NumberedDelta {
+                stage: "transform",
+                lane,
+                number,
+                bytes: vec![1],
+                snapshot: None,
+                applied: Vec::new(),
+            }],
             ..Commit::default()
         });
     }

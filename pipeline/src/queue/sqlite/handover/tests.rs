@@ -147,7 +147,14 @@ async fn what_is_received_again_is_read() {
 async fn a_commit_that_is_refused_leaves_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let queues = open(directory.path()).await;
-    let delta = NumberedDelta { stage: "alert", lane: Lane(0), number: 9, bytes: vec![1], snapshot: None, applied: Vec::new() };
+    let delta = NumberedDelta {
+        stage: "alert",
+        lane: Lane(0),
+        number: 9,
+        bytes: vec![1],
+        snapshot: None,
+        applied: Vec::new(),
+    };
     let publish_frame = || vec![Publish { queue: QUEUE, frame: encoded(1) }];
     let fenced = Commit { publish: publish_frame(), deltas: vec![delta], ..Commit::default() };
     let error = queues.commit(vec![fenced]).await.remove(0).unwrap_err();
