@@ -63,6 +63,7 @@ pub(super) struct GivenUp {
 pub(super) struct Intent<'a> {
     pub(super) roll: &'a str,
     pub(super) claims: &'a [Claim],
+    #[cfg_attr(not(feature = "sqs"), expect(dead_code, reason = "the data file knows who holds a frame"))]
     pub(super) given_up: &'a [GivenUp],
     pub(super) files: Vec<PlannedFile>,
 }

@@ -4,6 +4,7 @@
 mod gate;
 mod intents;
 mod making;
+mod objects;
 mod server;
 mod state;
 mod store;

@@ -19,24 +19,24 @@ use crate::{
     server::{self, Server},
 };
 
-const STAGE: &str = "analyze";
-const LANE: Lane = Lane(3);
+pub(crate) const STAGE: &str = "analyze";
+pub(crate) const LANE: Lane = Lane(3);
 
 fn id(number: u64) -> FrameId {
     FrameId(u128::from(number).to_be_bytes())
 }
 
-fn body(number: u64) -> Vec<u8> {
+pub(crate) fn body(number: u64) -> Vec<u8> {
     format!("change {number}").into_bytes()
 }
 
 /// A change that one frame led to.
-fn delta(number: u64) -> NumberedDelta {
+pub(crate) fn delta(number: u64) -> NumberedDelta {
     let (stage, lane, snapshot) = (STAGE, LANE, None);
     NumberedDelta { stage, lane, number, bytes: body(number), snapshot, applied: vec![id(number)] }
 }
 
-fn snapshot(number: u64, bytes: Vec<u8>) -> NumberedDelta {
+pub(crate) fn snapshot(number: u64, bytes: Vec<u8>) -> NumberedDelta {
     let applied = (1..=number).map(id).collect();
     NumberedDelta { snapshot: Some(bytes), applied, ..delta(number) }
 }
@@ -50,11 +50,11 @@ fn consumed(consumed: u64) -> Counts {
     Counts { consumed, ..Counts::default() }
 }
 
-async fn load(table: &Table, since: Option<u64>) -> Loaded {
+pub(crate) async fn load(table: &Table, since: Option<u64>) -> Loaded {
     StateStore::DynamoDb(table.clone()).load(STAGE, LANE, since).await.unwrap()
 }
 
-async fn append(table: &Table, deltas: Vec<NumberedDelta>) {
+pub(crate) async fn append(table: &Table, deltas: Vec<NumberedDelta>) {
     table.append(deltas, Vec::new()).await.unwrap();
 }
 

@@ -125,7 +125,7 @@ impl World {
         self.until("all is written", |(frames, _)| frames == 0).await;
     }
 
-    async fn until(&self, what: &str, condition: impl Fn((u64, u64)) -> bool) {
+    pub(crate) async fn until(&self, what: &str, condition: impl Fn((u64, u64)) -> bool) {
         let deadline = Instant::now() + PATIENCE;
         while !condition(self.depth().await) {
             assert!(Instant::now() < deadline, "{what}: {:?}", self.depth().await);

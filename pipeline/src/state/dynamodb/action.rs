@@ -22,11 +22,14 @@ pub(crate) enum Action {
     Check(Check),
 }
 
+/// What aliases stand for.
+type Names = HashMap<String, String>;
+
 /// Names and values of an expression. Every name goes by an alias: DynamoDB keeps many words for itself.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Terms {
-    pub(super) names: HashMap<String, String>,
-    pub(super) values: HashMap<String, AttributeValue>,
+    pub(super) names: Names,
+    pub(super) values: Item,
 }
 
 impl Terms {
@@ -56,7 +59,7 @@ impl Terms {
     }
 
     /// DynamoDB takes no empty maps.
-    pub(super) fn split(self) -> (Option<HashMap<String, String>>, Option<HashMap<String, AttributeValue>>) {
+    pub(super) fn split(self) -> (Option<Names>, Option<Item>) {
         let (names, values) = (self.names, self.values);
         ((!names.is_empty()).then_some(names), (!values.is_empty()).then_some(values))
     }
