@@ -349,6 +349,7 @@ impl Queues {
     ///
     /// # Errors
     /// [`QueueError::Embedded`] when these are queues of another engine; `what` says what needs it.
+    #[cfg_attr(not(feature = "sqs"), expect(unused_variables, reason = "there is no other engine"))]
     pub fn embedded(&self, what: &'static str) -> Result<&SqliteQueues, QueueError> {
         match self {
             Self::Sqlite(queues) => Ok(queues),

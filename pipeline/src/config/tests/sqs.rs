@@ -20,7 +20,7 @@ fn sqs_takes_what_its_queues_can_do() {
         ),
         (
             "queues: {engine: sqs}\ngroups: [[validate, transform]]\n",
-            &["2:9: groups: SQS does not tell whether the queues within a hop are dry; leave groups out"],
+            &["2:1: groups: SQS does not tell whether the queues within a hop are dry; leave groups out"],
         ),
         (
             "queues:\n  engine: sqs\n  sqs: {prefix: plant.7}\n",

@@ -91,9 +91,9 @@ mod tests {
         let made = of("m-1", body, 5000, &options(plain_topic)).unwrap();
         let frame = made.bytes.frame().unwrap();
         let messages = Messages::of(&frame).unwrap();
-        let row = messages.get(0);
-        assert_eq!((row.topic, std::str::from_utf8(row.payload).unwrap()), (topic, payload), "of {body}");
-        assert_eq!((row.received_at, row.message >> 63, made.rows), (5000, 1, 1));
+        let row = (messages.topics().get(0).unwrap(), std::str::from_utf8(messages.payload(0)).unwrap());
+        assert_eq!(row, (topic, payload), "of {body}");
+        assert_eq!((messages.received_at(0), messages.message(0) >> 63, made.rows), (5000, 1, 1));
         assert_eq!(of("m-1", body, 5000, &options(plain_topic)).unwrap(), made, "whenever it is received");
     }
 

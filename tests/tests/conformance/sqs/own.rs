@@ -50,8 +50,8 @@ async fn sqs_plain_body_becomes_a_frame_of_one_message() {
     let rows = plain.frame.bytes.frame().expect("a frame");
     assert_eq!(rows.header.id, plain.frame.id);
     let messages = Messages::of(&rows).expect("messages");
-    let row = messages.get(0);
-    assert_eq!((row.topic, row.payload), (topic, br#"{"metrics": {"a": 1.50}}"#.as_slice()));
+    let row = (messages.topics().get(0).expect("a topic"), messages.payload(0));
+    assert_eq!(row, (topic, br#"{"metrics": {"a": 1.50}}"#.as_slice()));
 
     settle(&queues, plain, Verdict::Retry(Duration::ZERO)).await.expect("settled");
     let again = receive(&queues, Validate, queues.holder(), 9).await;
