@@ -24,7 +24,7 @@ use crate::{
     console::{Console, ConsoleError, View},
     database::DatabaseError,
     ingest::{Door, Ingest, IngestError},
-    lake::{CompactTask, Lake, LakeError, LakeMeters, Mode, Store},
+    lake::{CompactTask, LakeError, LakeMeters, Mode, Store},
     notify::{Notify, NotifyError, Recipients},
     queue::{QueueError, QueueName, Queues, SqliteQueues},
     state::StateStore,
@@ -121,7 +121,7 @@ impl Process {
         };
         process.spawn_stages(config, &engine, parts, &groups);
         if parts.contains(&Part::Store) {
-            process.spawn_store(config, &engine)?;
+            process.spawn_store(config, &engine).await?;
         }
         // `up` runs everything, also where nobody is to be told.
         let told = !config.topology().notify.webhooks.is_empty() || parts != Part::ALL;
@@ -337,8 +337,8 @@ impl Process {
         self.stop_ticks.closed().await;
     }
 
-    fn spawn_store(&mut self, config: &Config, engine: &SqliteQueues) -> Result<(), ProcessError> {
-        let lake = Lake::open(config.lake())?;
+    async fn spawn_store(&mut self, config: &Config, engine: &SqliteQueues) -> Result<(), ProcessError> {
+        let lake = config.open_lake().await?;
         self.lake = Some(lake.meters());
         let (compactor, database) = (config.compactor(lake.clone(), false), engine.database().clone());
         // It stops before a drain: that does not wait for it, nor share the machine with it.
@@ -346,7 +346,7 @@ impl Process {
         self.tasks.spawn(async move { Ok(task.run().await?) });
         let store = Store::new(lake, engine.clone(), config.store_options(), self.mode.subscribe());
         self.tasks.spawn(async move { Ok(store.run().await?) });
-        info!(lake = %config.lake().display(), "store writes");
+        info!(lake = %config.lake(), "store writes");
         Ok(())
     }
 }

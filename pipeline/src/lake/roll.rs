@@ -14,7 +14,7 @@ use super::{
     collection::Collection,
     intents::{self, Interrupted, PlannedFile},
     parquet,
-    staging::Staging,
+    place::Staging,
 };
 use crate::{
     database::{Database, Durability, Turn},
@@ -141,15 +141,7 @@ pub(super) async fn resolve(
     let Interrupted { roll, paths } = interrupted;
     let (lake, fenced) = (lake.clone(), roll.clone());
     let there = spawn_blocking(move || {
-        lake.fence(&fenced)?;
-        let mut there = Vec::new();
-        for path in paths {
-            if lake.holds(&path)? {
-                there.push(path);
-            }
-        }
-        // Whoever linked them may have died before their names were durable.
-        lake.sync(&there)?;
+        let there = lake.decide(&fenced, paths)?;
         fail_point!("fence_after");
         Ok::<_, LakeError>(there)
     });

@@ -15,10 +15,10 @@ use tokio::{
 };
 use tracing::{debug, info, warn};
 
-use super::{Compactor, GRACE, Intents, Pass, Surroundings};
+use super::{GRACE, Intents, Pass, Surroundings};
 use crate::{
     database::Database,
-    lake::{LakeError, intents},
+    lake::{Compactor, LakeError, intents},
     queue::QueueError,
 };
 

@@ -157,7 +157,7 @@ fn what_is_merged_beside_a_file_that_breaks_off_is_not_merged_again() {
         Ok(Intents::default())
     };
     let world = Surroundings { intents: &intents, is_stopping: &|| false };
-    let mut compactor = Compactor::new(fixture.lake.clone(), 3, 1 << 30, false);
+    let mut compactor = Compactor::new(fixture.lake.clone(), options(3, 1 << 30, false));
     let (pass, ended) = compactor.pass(&Dataset::ALL, &world);
     ended.unwrap();
     assert_eq!((pass.partitions[0].merged, pass.troubles.len()), (3, 1), "{:?}", pass.troubles);
