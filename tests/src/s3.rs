@@ -83,6 +83,10 @@ impl S3 {
 
     /// Credentials and region, for a program that is to use it.
     pub fn environment() -> [(&'static str, &'static str); 3] {
-        [("AWS_ACCESS_KEY_ID", CREDENTIAL), ("AWS_SECRET_ACCESS_KEY", CREDENTIAL), ("AWS_REGION", "eu-central-1")]
+        [
+            ("AWS_ACCESS_KEY_ID", CREDENTIAL),
+            ("AWS_SECRET_ACCESS_KEY", CREDENTIAL),
+            ("AWS_REGION", "eu-central-1"),
+        ]
     }
 }

@@ -66,8 +66,7 @@ impl LakeAddress {
         if name.is_empty() || !name.chars().all(is_plain) {
             return Err(format!("{text} names no bucket; write it as {scheme}://BUCKET/PREFIX"));
         }
-        let is_segment =
-            |segment: &str| !["", ".", ".."].contains(&segment) && segment.chars().all(is_plain);
+        let is_segment = |segment: &str| !["", ".", ".."].contains(&segment) && segment.chars().all(is_plain);
         if !prefix.is_empty() && !prefix.split('/').all(is_segment) {
             return Err(format!(
                 "{prefix} cannot be what names of objects begin with: parts of letters, digits, '-', '_', '.' and '=', \
@@ -157,7 +156,9 @@ mod tests {
     #[test]
     fn only_an_object_store_has_an_endpoint() {
         let at = |text: &str, endpoint: &str| read(text).unwrap().at_endpoint(endpoint);
-        let LakeAddress::Bucket(bucket) = at("s3://bucket", "http://localhost:9000/").unwrap() else { panic!() };
+        let LakeAddress::Bucket(bucket) = at("s3://bucket", "http://localhost:9000/").unwrap() else {
+            panic!()
+        };
         assert_eq!(bucket.endpoint.as_deref(), Some("http://localhost:9000"));
         assert!(at("s3://bucket", "localhost:9000").unwrap_err().contains("is no URL"));
         assert!(at("lake", "http://localhost:9000").unwrap_err().contains("in a directory"));

@@ -83,7 +83,11 @@ impl Compactor {
     /// # Errors
     /// [`LakeError::Busy`] while another process does that; and when the lake cannot be written, or its file system cannot
     /// exchange directories ([`LakeError::Exchange`]).
-    pub(super) fn pass(&mut self, datasets: &[Dataset], world: &Surroundings<'_>) -> (Pass, Result<(), LakeError>) {
+    pub(super) fn pass(
+        &mut self,
+        datasets: &[Dataset],
+        world: &Surroundings<'_>,
+    ) -> (Pass, Result<(), LakeError>) {
         let mut pass = Pass::default();
         let ended = self.look_through(datasets, world, &mut pass);
         (pass, ended)

@@ -141,7 +141,8 @@ impl Objects {
     /// Whether the file at `path` is there, whole; if not, nobody can put it there from here on.
     async fn is_taken(&self, path: &str) -> Result<bool, LakeError> {
         let name = self.name(path);
-        let Some(dataset) = Dataset::ALL.into_iter().find(|dataset| path.starts_with(dataset.as_str())) else {
+        let Some(dataset) = Dataset::ALL.into_iter().find(|dataset| path.starts_with(dataset.as_str()))
+        else {
             return Ok(false);
         };
         let fence = fence::file(dataset, &self.0.tags).map_err(|source| self.unwritten(path, source))?;

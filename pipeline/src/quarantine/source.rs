@@ -22,7 +22,10 @@ pub(super) enum Source {
 
 impl Source {
     /// That of the lake at `address`, and the directories that may hold rows of `span`, in the order of time.
-    pub(super) async fn of(address: &LakeAddress, span: Span) -> Result<(Self, Vec<PathBuf>), QuarantineError> {
+    pub(super) async fn of(
+        address: &LakeAddress,
+        span: Span,
+    ) -> Result<(Self, Vec<PathBuf>), QuarantineError> {
         match address {
             LakeAddress::Directory(root) => {
                 let directories = files::directories(&root.join(Dataset::Quarantine.as_str()), span)?;

@@ -381,7 +381,9 @@ mod tests {
         let lives = plans.flat_map(|plan| plan.processes).flat_map(|process| process.lives);
         let drawn: Vec<_> =
             lives.filter_map(|life| life.fail_point).map(|fail_point| fail_point.name).collect();
-        for (name, _) in FAIL_POINTS.iter().filter(|(_, passer)| !matches!(passer, Passer::Replay | Passer::Objects)) {
+        for (name, _) in
+            FAIL_POINTS.iter().filter(|(_, passer)| !matches!(passer, Passer::Replay | Passer::Objects))
+        {
             assert!(drawn.contains(name), "{name}");
         }
     }

@@ -13,7 +13,7 @@ fn check(moment: &str) {
     let place = Place::new();
     end(place.store());
     publish(&place.site, 0..3);
-    let mut sleeper = place.armed_store(&format!("{moment}:stop"));
+    let sleeper = place.armed_store(&format!("{moment}:stop"));
     until("it sleeps", || sleeper.has_stopped());
     let other = place.store();
     place.site.wait_until_dry();
@@ -52,7 +52,7 @@ fn object_store_who_slept_through_a_merge_brings_nothing_back() {
     let place = Place::new();
     end(place.store());
     publish(&place.site, 0..1);
-    let mut sleeper = place.armed_store("put_after:1:stop");
+    let sleeper = place.armed_store("put_after:1:stop");
     until("it sleeps", || sleeper.has_stopped());
     let other = place.store();
     place.site.wait_until_dry();

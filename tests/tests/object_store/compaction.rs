@@ -63,7 +63,10 @@ fn object_store_small_files_become_one() {
     let place = with_files(4);
     let told = compact(&place);
     assert_eq!(told["partitions"].as_array().unwrap().len() as u64, PARTITIONS, "{told}");
-    assert_eq!((&told["partitions"][0]["files_before"], &told["partitions"][0]["files_after"]), (&4.into(), &1.into()));
+    assert_eq!(
+        (&told["partitions"][0]["files_before"], &told["partitions"][0]["files_after"]),
+        (&4.into(), &1.into())
+    );
     assert_eq!(place.files() as u64, PARTITIONS);
     assert_once(&place.lake(), 4);
     assert_eq!(compact(&place)["partitions"], Value::Array(Vec::new()));
@@ -116,7 +119,9 @@ fn seen_by_rule(place: &Place) -> Vec<u64> {
 
 #[test]
 fn object_store_a_compaction_that_is_killed_is_finished_by_the_next() {
-    for (moment, hit) in [("log_open", 1), ("log_merged", 2), ("log_removed", 1), ("log_open", 3), ("put_after", 0)] {
+    for (moment, hit) in
+        [("log_open", 1), ("log_merged", 2), ("log_removed", 1), ("log_open", 3), ("put_after", 0)]
+    {
         if hit == 0 {
             continue;
         }
@@ -140,7 +145,7 @@ fn object_store_a_compaction_that_is_killed_is_finished_by_the_next() {
 #[test]
 fn object_store_a_compaction_that_slept_meets_a_fence() {
     let place = with_files(3);
-    let mut sleeper = Child::start(place.armed("compact", "log_open:1:stop"));
+    let sleeper = Child::start(place.armed("compact", "log_open:1:stop"));
     until("it sleeps", || sleeper.has_stopped());
     finish(&place);
     assert_once(&place.lake(), 3);

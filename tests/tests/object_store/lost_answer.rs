@@ -47,7 +47,8 @@ fn serve(mut client: TcpStream, to: SocketAddr, loses: &str, left: &AtomicUsize)
     let Ok(mut server) = TcpStream::connect(to) else { return };
     let lost = Arc::new(AtomicUsize::new(0));
     let answers = {
-        let (mut from, mut into, lost) = (server.try_clone().unwrap(), client.try_clone().unwrap(), Arc::clone(&lost));
+        let (mut from, mut into, lost) =
+            (server.try_clone().unwrap(), client.try_clone().unwrap(), Arc::clone(&lost));
         thread::spawn(move || {
             let mut buffer = [0; 1 << 16];
             while let Ok(count @ 1..) = from.read(&mut buffer) {

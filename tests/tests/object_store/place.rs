@@ -1,9 +1,6 @@
 //! An object store, and a topology whose lake is in it.
 
-use std::{
-    path::PathBuf,
-    process::Command,
-};
+use std::{path::PathBuf, process::Command};
 
 use tests::{Child, S3, Site, lake, program};
 

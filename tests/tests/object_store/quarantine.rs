@@ -31,7 +31,9 @@ fn ask(place: &Place, arguments: &[&str]) -> Value {
     let program = command.get_program().to_owned();
     let mut asked = std::process::Command::new(program);
     asked.arg("quarantine").args(arguments).arg("--json");
-    asked.args(command.get_args().skip(1)).envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    asked
+        .args(command.get_args().skip(1))
+        .envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
     command = asked;
     Child::start(command).ended().well().json()
 }

@@ -27,8 +27,9 @@ pub(crate) fn publish_all(site: &Site, frames: Vec<Frame>) {
     runtime.block_on(async {
         let database = Database::open(&site.data().join("millstream.db")).unwrap();
         let queues = SqliteQueues::open(database, SqliteOptions::default()).await.unwrap();
-        let publish =
-            frames.iter().map(|frame| Publish { queue: QueueName::Store, frame: EncodedFrame::of(frame).unwrap() });
+        let publish = frames
+            .iter()
+            .map(|frame| Publish { queue: QueueName::Store, frame: EncodedFrame::of(frame).unwrap() });
         for answer in queues.publish(publish.collect()).await {
             answer.unwrap();
         }

@@ -9,7 +9,11 @@ use crate::place::{Place, allowed};
 fn start(site: &Site, store: &str) -> Command {
     site.configure(&format!("store: {store}\n"));
     let mut command = program("millstream");
-    command.args(["run", "store", "--config"]).arg(site.path("millstream.yaml")).arg("--data").arg(site.data());
+    command
+        .args(["run", "store", "--config"])
+        .arg(site.path("millstream.yaml"))
+        .arg("--data")
+        .arg(site.data());
     command
 }
 
@@ -53,24 +57,30 @@ fn object_store_that_no_topology_can_mean_is_told_with_its_line() {
     }
 }
 
-/// Ministack replaces what is there, or does not: whichever it is, no row is lost without a word.
+/// Its buckets are in a region, as Amazon's are.
 #[test]
-fn object_store_that_replaces_objects_is_refused() {
+fn object_store_in_another_region_is_told_by_its_key() {
     let ministack = Ministack::start();
     let site = Site::new("");
     let endpoint = ministack.endpoint();
-    let made = reqwest_put(&format!("{endpoint}/telemetry"));
-    assert!(made, "ministack makes a bucket");
-    let store = format!("{{ lake: '{}', lake_endpoint: '{endpoint}' }}", S3::lake("lake"));
-    let mut command = start(&site, &store);
-    command.envs(Ministack::environment());
-    let store = Child::start(command);
-    let said = store.says("s3://telemetry/lake");
-    eprintln!("{said}");
+    create_bucket(&format!("{endpoint}/telemetry"));
+    let (lake, mut regions) = (S3::lake("lake"), ["eu-west-3", "us-east-1"].into_iter());
+    let mut with_region = || {
+        let mut command = start(&site, &format!("{{ lake: '{lake}', lake_endpoint: '{endpoint}' }}"));
+        command.envs(Ministack::environment()).env("AWS_REGION", regions.next().unwrap());
+        Child::start(command)
+    };
+    assert_says(with_region().ended(), &[&lake, "store.lake", "set AWS_REGION"]);
+    // Where it is right, that one takes a lake, too.
+    let store = with_region();
+    store.says("store writes");
+    store.says("running");
 }
 
-fn reqwest_put(url: &str) -> bool {
+fn create_bucket(url: &str) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    // It may be chosen already.
     let _chosen = rustls::crypto::ring::default_provider().install_default();
-    runtime.block_on(async { reqwest::Client::new().put(url).send().await.unwrap().status().is_success() })
+    let made = runtime.block_on(async { reqwest::Client::new().put(url).send().await.unwrap().status() });
+    assert!(made.is_success(), "{made}");
 }

@@ -19,9 +19,8 @@ fn assert_whole(place: &Place, report: &Value) {
 fn object_store_has_all_that_devices_have_sent_once() {
     let place = Place::new();
     let up = place.up();
-    let fleet = place.site.fleet([
-        "--devices", "20", "--rate", "800", "--messages", "3000", "--faults", "default",
-    ]);
+    let fleet =
+        place.site.fleet(["--devices", "20", "--rate", "800", "--messages", "3000", "--faults", "default"]);
     let report = fleet.ended().well().json();
     place.site.wait_until_dry();
     end(up);

@@ -12,7 +12,9 @@ pub(in crate::config) fn address(store: &StoreConfig, folder: &Path) -> Result<O
     let address = store.lake.as_deref().map(|text| LakeAddress::parse(text, folder)).transpose();
     match (address.map_err(lake)?, &store.lake_endpoint) {
         (Some(address), Some(url)) => Ok(Some(address.at_endpoint(url).map_err(endpoint)?)),
-        (None, Some(_)) => Err(endpoint("is for lakes in an object store; name one by store.lake".to_owned())),
+        (None, Some(_)) => {
+            Err(endpoint("is for lakes in an object store; name one by store.lake".to_owned()))
+        }
         (address, None) => Ok(address),
     }
 }

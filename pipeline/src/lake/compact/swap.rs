@@ -53,7 +53,11 @@ pub(super) enum Swapped {
 impl<'a> Swap<'a> {
     /// An empty directory out of sight, on the way to take the place of `partition`. Fails where it could not take it
     /// later: before anything is merged.
-    pub(super) fn new(lake: &'a Directory, partition: PathBuf, listing: &'a Listing) -> Result<Self, LakeError> {
+    pub(super) fn new(
+        lake: &'a Directory,
+        partition: PathBuf,
+        listing: &'a Listing,
+    ) -> Result<Self, LakeError> {
         let staging = lake.staging();
         let directory = tempfile::Builder::new().prefix(PREFIX).tempdir_in(&staging);
         let directory = directory.map_err(LakeError::io("make a directory in", &staging))?;

@@ -102,7 +102,12 @@ impl Compactor {
         (pass, ended)
     }
 
-    fn look_through(&mut self, dataset: Dataset, world: &Surroundings<'_>, pass: &mut Pass) -> Result<(), LakeError> {
+    fn look_through(
+        &mut self,
+        dataset: Dataset,
+        world: &Surroundings<'_>,
+        pass: &mut Pass,
+    ) -> Result<(), LakeError> {
         for partition in self.lake.wait(self.lake.partitions(dataset.as_str()))? {
             if (world.is_stopping)() {
                 break;
@@ -204,7 +209,9 @@ impl Compactor {
         };
         let mut files: Vec<_> = listed.iter().map(file).collect();
         files.retain(|file| look.first.as_ref().is_none_or(|first| first.contains(&file.name)));
-        files.retain(|file| !matches!(self.known.get(&path(&file.name)), Some(None | Some(End { is_fence: true, .. }))));
+        files.retain(|file| {
+            !matches!(self.known.get(&path(&file.name)), Some(None | Some(End { is_fence: true, .. })))
+        });
         if store::merges(&files, &self.options).is_empty() {
             return Ok(Planned::Nothing);
         }
@@ -219,7 +226,9 @@ impl Compactor {
                 (file.columns, file.memory_bytes) = (end.columns, end.memory_bytes);
             }
         }
-        files.retain(|file| matches!(self.known.get(&path(&file.name)), Some(Some(End { is_fence: false, .. }))));
+        files.retain(|file| {
+            matches!(self.known.get(&path(&file.name)), Some(Some(End { is_fence: false, .. })))
+        });
         let sets: Vec<Vec<String>> = store::merges(&files, &self.options)
             .iter()
             .map(|set| set.iter().map(|index| files[*index].name.clone()).collect())
@@ -237,7 +246,7 @@ impl Compactor {
             return Ok(*end);
         }
         let Some(tail) = self.lake.wait(Tail::read(&self.lake, path, bytes))? else { return Ok(None) };
-        let end = match tail.footer() {
+        let end = match tail.footer()? {
             Ok(footer) => Some(End {
                 columns: footer.columns,
                 memory_bytes: footer.batches.memory_bytes,
@@ -261,7 +270,8 @@ impl Compactor {
         number: u64,
         names: &[String],
     ) -> Result<Merged, LakeError> {
-        let folder = tempfile::tempdir().map_err(LakeError::io("make a directory in", &std::env::temp_dir()))?;
+        let folder =
+            tempfile::tempdir().map_err(LakeError::io("make a directory in", &std::env::temp_dir()))?;
         let Some(inputs) = self.fetch(partition, names, folder.path())? else { return Ok(Merged::NotNow) };
         let file = tempfile::tempfile().map_err(LakeError::io("make a file in", &std::env::temp_dir()))?;
         let (file, rows) = match merge::merge(&inputs, dataset, file, world.is_stopping) {
@@ -298,7 +308,12 @@ impl Compactor {
     }
 
     /// Brings files here; none if one is gone.
-    fn fetch(&self, partition: &str, names: &[String], folder: &Path) -> Result<Option<Vec<PathBuf>>, LakeError> {
+    fn fetch(
+        &self,
+        partition: &str,
+        names: &[String],
+        folder: &Path,
+    ) -> Result<Option<Vec<PathBuf>>, LakeError> {
         let mut paths = Vec::with_capacity(names.len());
         for name in names {
             let path = folder.join(name);
@@ -338,9 +353,7 @@ impl Compactor {
         now: DateTime<Utc>,
     ) -> Result<(), LakeError> {
         let prefix = format!("{}/", look.partition);
-        self.known.retain(|path, _| {
-            path.strip_prefix(&prefix).is_none_or(|name| files.contains_key(name))
-        });
+        self.known.retain(|path, _| path.strip_prefix(&prefix).is_none_or(|name| files.contains_key(name)));
         if self.dry_run {
             return Ok(());
         }
@@ -372,7 +385,9 @@ impl Objects {
             let mut below = Vec::new();
             for path in level {
                 let names = self.directories(&path).await?;
-                below.extend(names.iter().filter(|name| name.contains('=')).map(|name| format!("{path}/{name}")));
+                below.extend(
+                    names.iter().filter(|name| name.contains('=')).map(|name| format!("{path}/{name}")),
+                );
             }
             found.extend(below.iter().cloned());
             level = below;

@@ -19,8 +19,12 @@ impl Objects {
         let place = self.name(path);
         let listed = self.0.again.list_with_delimiter(Some(&place)).await;
         let prefixes = listed.map_err(self.failed("list", &place))?.common_prefixes;
-        let mut names: Vec<_> =
-            prefixes.iter().filter_map(Path::filename).filter(|name| is_seen(name)).map(str::to_owned).collect();
+        let mut names: Vec<_> = prefixes
+            .iter()
+            .filter_map(Path::filename)
+            .filter(|name| is_seen(name))
+            .map(str::to_owned)
+            .collect();
         names.sort();
         Ok(names)
     }

@@ -26,7 +26,11 @@ pub(super) struct Tail<'a> {
 
 impl<'a> Tail<'a> {
     /// The end of a file of so many bytes; none if it is gone.
-    pub(super) async fn read(lake: &'a Objects, path: &str, size: u64) -> std::result::Result<Option<Self>, LakeError> {
+    pub(super) async fn read(
+        lake: &'a Objects,
+        path: &str,
+        size: u64,
+    ) -> std::result::Result<Option<Self>, LakeError> {
         let name = lake.name(path);
         match lake.piece(&name, size.saturating_sub(BYTES)..size).await {
             Err(Error::NotFound { .. }) => Ok(None),
@@ -37,11 +41,19 @@ impl<'a> Tail<'a> {
         }
     }
 
+    /// What the end says, or why the file is none to be merged.
+    ///
     /// # Errors
-    /// Why the file is none to be merged.
-    pub(super) fn footer(&self) -> std::result::Result<Footer, String> {
-        let metadata = ArrowReaderMetadata::load(self, Batches::options());
-        Footer::of(&metadata.map_err(|error| error.to_string())?)
+    /// When more has to be read, and cannot be.
+    pub(super) fn footer(&self) -> std::result::Result<std::result::Result<Footer, String>, LakeError> {
+        match ArrowReaderMetadata::load(self, Batches::options()) {
+            Err(ParquetError::External(source)) => {
+                Err(LakeError::Object { action: "read", path: self.lake.shown(&self.name), source })
+            }
+            metadata => {
+                Ok(metadata.map_err(|error| error.to_string()).and_then(|metadata| Footer::of(&metadata)))
+            }
+        }
     }
 }
 
