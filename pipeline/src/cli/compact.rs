@@ -16,7 +16,7 @@ use tokio::{runtime::Handle, task::spawn_blocking, time::sleep};
 use crate::{
     config::{Config, Overrides},
     database::Database,
-    lake::{self, CompactedPartition, Compactor, GRACE, LakeError, Pass, Surroundings},
+    lake::{self, CompactedPartition, Compactor, LakeError, Pass, Surroundings},
     process::{data_file, open_queues},
     queue::Queues,
 };
@@ -73,9 +73,10 @@ pub(super) async fn compact(args: CompactArgs, out: &mut impl Write) -> anyhow::
     }
     out.flush()?;
     ended?;
-    if !args.dry_run && !pass.partitions.is_empty() {
+    let grace = compactor.grace();
+    if !args.dry_run && !pass.partitions.is_empty() && !grace.is_zero() {
         // Whoever was reading the list of an old directory is done by then.
-        sleep(GRACE).await;
+        sleep(grace).await;
         match in_thread(compactor, engine.database(), |compactor, world| compactor.sweep(world)).await?.1 {
             // Then whoever that is removes it.
             Ok(()) | Err(LakeError::Busy { .. }) => {}

@@ -1,10 +1,12 @@
 //! Compaction, wherever the lake is.
 
+use std::time::Duration;
+
 use stages::store::{CompactOptions, Dataset};
 
 #[cfg(feature = "object-store")]
 use super::objects;
-use super::{Lake, LakeError, Pass, Surroundings, compact, place::Place};
+use super::{GRACE, Lake, LakeError, Pass, Surroundings, compact, place::Place};
 
 /// Files that are merged at once, and what reading them may take.
 const FILES_MAX: usize = 64;
@@ -53,6 +55,16 @@ impl Compactor {
             Kind::Directory(compactor) => compactor.pass(datasets, world),
             #[cfg(feature = "object-store")]
             Kind::Objects(compactor) => compactor.pass(datasets, world),
+        }
+    }
+
+    /// How long what was merged stays, for who is reading a list of it, until [`Compactor::sweep`] removes it. In an object
+    /// store nothing does.
+    pub fn grace(&self) -> Duration {
+        match &self.0 {
+            Kind::Directory(_) => GRACE,
+            #[cfg(feature = "object-store")]
+            Kind::Objects(_) => Duration::ZERO,
         }
     }
 

@@ -132,8 +132,8 @@ impl Objects {
     /// What an error means for who sets up a lake.
     fn explain(&self, action: &'static str, error: Error) -> LakeError {
         match (&error, status(&error)) {
-            (Error::NotFound { .. }, _) => self.refused("there is no such bucket; create it"),
-            (Error::PermissionDenied { .. } | Error::Unauthenticated { .. }, _) => self.refused(format!(
+            (Error::NotFound { .. }, _) | (_, Some(404)) => self.refused("there is no such bucket; create it"),
+            (Error::PermissionDenied { .. } | Error::Unauthenticated { .. }, _) | (_, Some(401 | 403)) => self.refused(format!(
                 "the credentials in the environment do not let this process {action} objects: {error}; it needs the rights \
                  to list the bucket, and to get, put and delete objects"
             )),

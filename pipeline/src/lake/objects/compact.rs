@@ -173,7 +173,7 @@ impl Compactor {
             let first = look.first.get_or_insert_with(|| files.keys().cloned().collect());
             // One at a time: each is an entry of the log.
             let Some(set) = sets.first() else { break };
-            match self.merge(&look.world, look.dataset, look.partition, number, set)? {
+            match self.merge(look.world, look.dataset, look.partition, number, set)? {
                 Merged::Done { name, rows, bytes } => {
                     first.insert(name);
                     let old: u64 = set.iter().filter_map(|name| files.get(name)).map(|file| file.size).sum();
