@@ -21,6 +21,12 @@ if ! cmp -s tests/data/requirements.txt "$venv/installed.txt"; then
     cp tests/data/requirements.txt "$venv/installed.txt"
 fi
 
+# An object store with files on disk.
+if ! target/tools/bin/s3s-fs --version >/dev/null 2>&1; then
+    step "s3s-fs into target/tools"
+    cargo install --locked s3s-fs --version 0.14.1 --features binary --root target/tools
+fi
+
 step "cargo build"
 cargo build --release --workspace --bins
 cargo build --release -p tests --features failpoints --bin millstream-failpoints

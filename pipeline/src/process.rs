@@ -26,7 +26,7 @@ use crate::{
     console::{Console, ConsoleError, View},
     database::{Database, DatabaseError},
     ingest::{Door, Ingest, IngestError},
-    lake::{CompactTask, Intents, Lake, LakeError, LakeMeters, Mode, Store},
+    lake::{CompactTask, Intents, LakeError, LakeMeters, Mode, Store},
     notify::{Notify, NotifyError, Recipients},
     queue::{QueueError, QueueName, Queues},
     state::StateStore,
@@ -126,7 +126,7 @@ impl Process {
         };
         process.spawn_stages(config, parts, &groups)?;
         if parts.contains(&Part::Store) {
-            process.spawn_store(config)?;
+            process.spawn_store(config).await?;
         }
         // `up` runs everything, also where nobody is to be told.
         let told = !config.topology().notify.webhooks.is_empty() || parts != Part::ALL;
@@ -354,9 +354,9 @@ impl Process {
         self.stop_ticks.closed().await;
     }
 
-    fn spawn_store(&mut self, config: &Config) -> Result<(), ProcessError> {
+    async fn spawn_store(&mut self, config: &Config) -> Result<(), ProcessError> {
         let intents = Intents::of(&self.queues).ok_or(NO_TABLE)?;
-        let lake = Lake::open(config.lake())?;
+        let lake = config.open_lake().await?;
         self.lake = Some(lake.meters());
         let compactor = config.compactor(lake.clone(), false);
         // It stops before a drain: that does not wait for it, nor share the machine with it.
@@ -366,7 +366,7 @@ impl Process {
         let queues = self.queues.clone();
         let store = Store::new(lake, queues, intents, config.store_options(), self.mode.subscribe());
         self.tasks.spawn(async move { Ok(store.run().await?) });
-        info!(lake = %config.lake().display(), "store writes");
+        info!(lake = %config.lake(), "store writes");
         Ok(())
     }
 }

@@ -16,6 +16,7 @@ mod ministack;
 mod mosquitto;
 pub mod page;
 pub mod rig;
+mod s3;
 mod site;
 mod webhook;
 
@@ -30,6 +31,7 @@ pub use self::{
     disk::Disk,
     ministack::{Ministack, REGION},
     mosquitto::Mosquitto,
+    s3::S3,
     site::{Site, program},
     webhook::{Answer, Post, Stream as WebhookStream, Webhook},
 };

@@ -210,8 +210,13 @@ impl Site {
 
     /// `device-sim verify`, which takes its time for many messages.
     pub fn verifying(&self) -> Child {
+        self.verifying_in(&self.lake())
+    }
+
+    /// The same where the lake is elsewhere.
+    pub fn verifying_in(&self, lake: &Path) -> Child {
         let mut command = program("device-sim");
-        command.args(["verify", "--json", "--ledger"]).arg(self.ledger()).arg("--lake").arg(self.lake());
+        command.args(["verify", "--json", "--ledger"]).arg(self.ledger()).arg("--lake").arg(lake);
         Child::start(command)
     }
 

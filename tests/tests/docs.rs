@@ -31,6 +31,7 @@ pages! {
     docs_engines: "docs/engines.md",
     docs_guarantees: "docs/guarantees.md",
     docs_lake: "docs/lake.md",
+    docs_object_stores: "docs/object-stores.md",
     docs_operating: "docs/operating.md",
     docs_payloads: "docs/payloads.md",
     docs_performance: "docs/performance.md",

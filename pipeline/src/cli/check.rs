@@ -96,7 +96,7 @@ fn summary(config: &Config) -> String {
         if doors.is_empty() { "no listener".to_owned() } else { doors.join(" ") },
         topology.lanes,
         config.data().display(),
-        config.lake().display()
+        config.lake()
     )];
     for topic in &topology.topics {
         lines.push(format!("    {} with {}", topic.pattern, topic.schema.as_deref().unwrap_or("no schema")));

@@ -16,7 +16,7 @@ use crate::{
 };
 use crate::{
     ingest::{Faces, IngestError, ListenerOptions, PackerOptions, TlsOptions},
-    lake::{Compactor, Lake, StoreOptions},
+    lake::{Compactor, Lake, LakeError, StoreOptions},
     queue::{SqliteOptions, sqlite::PUT_OFF_MAX},
     worker::TickOptions,
 };
@@ -141,6 +141,14 @@ impl Config {
             age: secs(store.age_secs),
             age_max: secs(store.age_secs_max),
         }
+    }
+
+    /// The lake, to be written.
+    ///
+    /// # Errors
+    /// When it cannot be used as the topology says.
+    pub async fn open_lake(&self) -> Result<Lake, LakeError> {
+        Lake::connect(&self.lake, self.stages.transform.tags()).await
     }
 
     /// Who merges small files of `lake`; with `thorough`, all that can be merged.

@@ -258,9 +258,13 @@ pub enum Engine {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct StoreConfig {
-    /// The directory of the datasets. Default: `lake` in the data directory.
+    /// The directory of the datasets, or a place in an object store: `s3://BUCKET/PREFIX`, `gs://…` or `az://…`.
+    /// Default: the directory `lake` in the data directory.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub lake: Option<PathBuf>,
+    pub lake: Option<String>,
+    /// A URL that stands in for that of the object store's service; only such a one may be `http://`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lake_endpoint: Option<String>,
     /// How much time one directory of a dataset holds.
     pub partition: Granularity,
     /// At how many collected rows they are written.
@@ -281,6 +285,7 @@ impl Default for StoreConfig {
     fn default() -> Self {
         Self {
             lake: None,
+            lake_endpoint: None,
             partition: Granularity::Day,
             rows_max: 1_000_000,
             bytes_max: 128 * MIB,

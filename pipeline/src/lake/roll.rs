@@ -14,7 +14,7 @@ use super::{
     collection::Collection,
     intents::{GivenUp, Intent, Intents, Interrupted, PlannedFile},
     parquet,
-    staging::Staging,
+    place::Staging,
 };
 use crate::{failpoint::fail_point, queue::Receipt};
 
@@ -129,15 +129,7 @@ pub(super) async fn resolve(
     let (lake, fenced) = (lake.clone(), interrupted.clone());
     let there = spawn_blocking(move || {
         let Interrupted { roll, paths } = fenced;
-        lake.fence(&roll)?;
-        let mut there = Vec::new();
-        for path in paths {
-            if lake.holds(&path)? {
-                there.push(path);
-            }
-        }
-        // Whoever linked them may have died before their names were durable.
-        lake.sync(&there)?;
+        let there = lake.decide(&roll, paths)?;
         fail_point!("fence_after");
         Ok::<_, LakeError>(there)
     });

@@ -43,7 +43,7 @@ pub(super) async fn replay(args: ReplayArgs, out: &mut impl Write) -> anyhow::Re
     let queues = open_queues(&config).await?;
     let engine = queues.embedded("quarantine replay")?;
     let what = (args.rows.filter_by(args.by), Take::All);
-    let reader = reader(&config, what, Some(engine.database().clone()))?;
+    let reader = reader(&config, what, Some(engine.database().clone())).await?;
     let options = ReplayOptions { rate: args.rate, limit: args.limit, dry_run: args.dry_run };
     let mut waits = || {
         // Whoever does not see it waits all the same.

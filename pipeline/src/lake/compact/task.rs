@@ -15,10 +15,10 @@ use tokio::{
 };
 use tracing::{debug, info, warn};
 
-use super::{Compactor, GRACE, Named, Pass, Surroundings};
+use super::{GRACE, Named, Pass, Surroundings};
 use crate::{
     database::Database,
-    lake::{Intents, LakeError, intents},
+    lake::{Compactor, Intents, LakeError, intents},
     queue::QueueError,
 };
 

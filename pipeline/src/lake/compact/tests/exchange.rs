@@ -161,7 +161,7 @@ fn what_is_merged_beside_a_file_that_breaks_off_is_not_merged_again() {
         Ok(Named::default())
     };
     let world = Surroundings { intents: &intents, is_stopping: &|| false };
-    let mut compactor = Compactor::new(fixture.lake.clone(), 3, 1 << 30, false);
+    let mut compactor = Compactor::new(fixture.lake.clone(), options(3, 1 << 30, false));
     let (pass, ended) = compactor.pass(&Dataset::ALL, &world);
     ended.unwrap();
     assert_eq!((pass.partitions[0].merged, pass.troubles.len()), (3, 1), "{:?}", pass.troubles);
@@ -292,7 +292,8 @@ async fn what_was_left_is_removed_at_a_start_also_where_nothing_is_merged() {
     let database = Database::open(&fixture.root.path().join("millstream.db")).unwrap();
     let queues = SqliteQueues::open(database, SqliteOptions::default()).await.unwrap();
     let (_stop, stopping) = watch::channel(false);
-    let intents = Intents::Sqlite(queues);
-    CompactTask::new(fixture.compactor(), intents, None, stopping).run().await.unwrap();
+    let by_itself =
+        crate::lake::Compactor::new(crate::lake::Lake::open(fixture.root.path()).unwrap(), 2, 1 << 30, true);
+    CompactTask::new(by_itself, Intents::Sqlite(queues), None, stopping).run().await.unwrap();
     assert!(!orphan.exists());
 }
