@@ -376,12 +376,10 @@ const NO_TABLE: QueueError = QueueError::Embedded { what: "a process without a t
 
 /// The data file: that of the queues, or one of this process for MQTT sessions.
 fn local_file(config: &Config, queues: &Queues, parts: &[Part]) -> Result<Option<Database>, ProcessError> {
-    Ok(match queues {
-        Queues::Sqlite(engine) => Some(engine.database().clone()),
-        #[cfg(feature = "sqs")]
-        Queues::Sqs(_) if parts.contains(&Part::Ingest) => Some(Database::open(&data_file(config))?),
-        #[cfg(feature = "sqs")]
-        Queues::Sqs(_) => None,
+    Ok(match queues.database() {
+        Some(database) => Some(database.clone()),
+        None if parts.contains(&Part::Ingest) => Some(Database::open(&data_file(config))?),
+        None => None,
     })
 }
 

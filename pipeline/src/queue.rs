@@ -31,6 +31,8 @@ use std::{collections::BTreeMap, time::Duration};
 use bytes::Bytes;
 use stages::{frame::Lane, plan::Counts};
 
+use crate::database::Database;
+
 #[cfg(feature = "sqs")]
 pub use self::sqs::{SqsError, SqsOptions, SqsQueues};
 pub use self::{
@@ -342,6 +344,15 @@ impl Queues {
             Self::Sqlite(_) => Capabilities::SQLITE,
             #[cfg(feature = "sqs")]
             Self::Sqs(queues) => Capabilities::sqs(queues.options().fifo),
+        }
+    }
+
+    /// The data file, where the queues are in one.
+    pub fn database(&self) -> Option<&Database> {
+        match self {
+            Self::Sqlite(queues) => Some(queues.database()),
+            #[cfg(feature = "sqs")]
+            Self::Sqs(_) => None,
         }
     }
 
