@@ -119,13 +119,13 @@ impl Intents {
         }
     }
 
-    /// Opens a roll, provided that all `receipts` are still held, and that no roll but those of the worker itself had one of
-    /// the frames since it was looked at. Only then may its first file be written.
+    /// Opens a roll, provided that no roll but those of the worker itself had one of its frames since it was looked at: all
+    /// `receipts` are still held, or its claim comes first. Only then may its first file be written.
     pub(super) async fn open(&self, intent: &Intent<'_>, receipts: &[Receipt]) -> Result<(), LakeError> {
         match self {
             Self::Sqlite(queues) => sqlite::open(queues, intent, receipts).await,
             #[cfg(feature = "sqs")]
-            Self::DynamoDb(intents) => Ok(intents.open(intent, receipts).await?),
+            Self::DynamoDb(intents) => Ok(intents.open(intent).await?),
         }
     }
 
@@ -159,7 +159,7 @@ impl Intents {
         }
     }
 
-    /// Everything that any roll names that is not finished.
+    /// Everything that is named by a roll whose files may still be looked for in the lake.
     ///
     /// # Errors
     /// When it cannot be read.

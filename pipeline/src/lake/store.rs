@@ -1,14 +1,15 @@
 //! The store worker: collects frames, and now and then rolls them into files.
 
+mod held;
 #[cfg(test)]
 mod tests;
 
 use std::{collections::HashSet, mem, sync::Arc, time::Duration};
 
 use stages::{
-    frame::{Frame, FrameError},
+    frame::FrameError,
     plan::Counts,
-    store::{self, Dataset, Granularity},
+    store::{self, Granularity},
 };
 use tokio::{
     sync::watch,
@@ -17,6 +18,7 @@ use tokio::{
 };
 use tracing::{error, info, warn};
 
+use self::held::{Held, decode};
 use super::{
     Lake, LakeError,
     collection::{Collection, GroupKey},
@@ -388,32 +390,4 @@ enum Failure {
     Again(LakeError),
     /// The rows in memory are gone; those in the queue are not.
     Abandoned(LakeError),
-}
-
-/// A frame that store holds.
-struct Held {
-    receipt: Receipt,
-    frame: Frame,
-    key: GroupKey,
-}
-
-/// The frames of the deliveries, and those that store cannot read, each with the reason.
-fn decode(deliveries: Vec<Delivery>) -> (Vec<Held>, Vec<(Receipt, String)>) {
-    let (mut frames, mut refused) = (Vec::new(), Vec::new());
-    for Delivery { receipt, frame, .. } in deliveries {
-        match frame.bytes.frame() {
-            Ok(frame) => match Dataset::of(frame.header.kind) {
-                Some(dataset) => match store::check(dataset, &frame.rows) {
-                    Ok(()) => {
-                        let key = GroupKey::of(dataset, &frame.rows);
-                        frames.push(Held { receipt, frame, key });
-                    }
-                    Err(error) => refused.push((receipt, error.to_string())),
-                },
-                None => refused.push((receipt, format!("store keeps no {} frames", frame.header.kind))),
-            },
-            Err(error) => refused.push((receipt, error.to_string())),
-        }
-    }
-    (frames, refused)
 }

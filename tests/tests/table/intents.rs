@@ -75,13 +75,16 @@ async fn is_in_order(world: &World, table: &Table, case: &str) {
     assert_eq!(table.books().await.unwrap().remove("store"), Some(counted), "{case}");
 }
 
-async fn each_interruption(wakes: bool, blocked: bool) {
+/// Frames that are claimed in three steps.
+const MANY: u64 = 250;
+
+async fn each_interruption(frames: u64, wakes: bool, blocked: bool) {
     let server = Server::start();
     for fate in [Fate::HeldBefore, Fate::HeldAfter] {
         let mut interruptions = 0;
         for request in 1..=if blocked { 12 } else { REQUESTS_MAX } {
             let (mut world, table) = (World::new().await, server.table().await);
-            world.publish(FRAMES).await;
+            world.publish(frames).await;
             let life = Life { request, fate, wakes, blocked };
             let was_stopped = live(&world, &server, &table, life).await;
             finish(&world, &table).await;
@@ -97,22 +100,32 @@ async fn each_interruption(wakes: bool, blocked: bool) {
 
 #[tokio::test]
 async fn table_intents_survive_a_kill_at_each_step() {
-    each_interruption(false, false).await;
+    each_interruption(FRAMES, false, false).await;
 }
 
 #[tokio::test]
 async fn table_intents_survive_a_sleep_at_each_step() {
-    each_interruption(true, false).await;
+    each_interruption(FRAMES, true, false).await;
 }
 
 #[tokio::test]
 async fn table_intents_survive_a_kill_at_each_step_of_rolls_that_fail() {
-    each_interruption(false, true).await;
+    each_interruption(FRAMES, false, true).await;
 }
 
 #[tokio::test]
 async fn table_intents_survive_a_sleep_at_each_step_of_rolls_that_fail() {
-    each_interruption(true, true).await;
+    each_interruption(FRAMES, true, true).await;
+}
+
+#[tokio::test]
+async fn table_intents_of_many_frames_survive_a_kill_at_each_step() {
+    each_interruption(MANY, false, false).await;
+}
+
+#[tokio::test]
+async fn table_intents_of_many_frames_survive_a_sleep_at_each_step() {
+    each_interruption(MANY, true, false).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -172,6 +185,28 @@ async fn table_intents_are_as_good_as_those_of_the_data_file_for_who_only_collec
 }
 
 #[tokio::test]
+async fn table_intents_are_as_good_as_those_of_the_data_file_for_two_who_have_the_same_frames() {
+    let server = Server::start();
+    for (mut world, intents) in places(&server).await {
+        world.publish(FRAMES).await;
+        let one = world.start(intents.clone(), Mode::Collect);
+        world.until_held(FRAMES).await;
+        world.end_leases();
+        let other = world.start(intents.clone(), Mode::Collect);
+        // With this one it is handed the others.
+        world.publish(1).await;
+        world.until_held(FRAMES + 1).await;
+        for worker in [&one, &other] {
+            worker.mode.send_replace(Mode::Flush);
+        }
+        world.until_dry().await;
+        one.stop().await;
+        other.stop().await;
+        world.is_complete("one of them writes");
+    }
+}
+
+#[tokio::test]
 async fn table_intents_are_as_good_as_those_of_the_data_file_while_the_lake_cannot_be_written() {
     let server = Server::start();
     for (mut world, intents) in places(&server).await {
@@ -180,7 +215,6 @@ async fn table_intents_are_as_good_as_those_of_the_data_file_while_the_lake_cann
         let worker = world.start(intents.clone(), Mode::Flush);
         let written = world.lake().join("readings/date=1970-01-01");
         world.until("a part of it is written", |_| written.is_dir()).await;
-        assert!(!intents.all().await.unwrap().rolls.is_empty());
         drop(blocked);
         world.until_dry().await;
         worker.stop().await;

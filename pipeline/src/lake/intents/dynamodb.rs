@@ -72,11 +72,8 @@ impl TableIntents {
         Ok(records)
     }
 
-    pub(super) async fn open(&self, intent: &Intent<'_>, receipts: &[Receipt]) -> Result<(), QueueError> {
-        // Also gives the leases their full time.
-        for answer in self.queues.extend(receipts.to_vec()).await {
-            answer?;
-        }
+    /// Nobody is asked for the leases, which could end right after: who has a frame is who claims it.
+    pub(super) async fn open(&self, intent: &Intent<'_>) -> Result<(), QueueError> {
         self.put(intent).await?;
         for claims in intent.claims.chunks(ACTIONS_MAX) {
             self.claim(intent, claims).await?;
@@ -218,11 +215,11 @@ impl TableIntents {
     pub(super) async fn all(&self) -> Result<Named, QueueError> {
         let mut named = Named::default();
         for item in self.table.range(record::ROLLS, ("0", "~"), &[]).await? {
-            let Some(roll) = text_of(&item, "sk").filter(|_| text_of(&item, "status") != Some(DONE)) else {
-                continue;
-            };
+            // What became of one that is closed is here, and nobody looks for it in the lake again.
+            let is_closed = matches!(text_of(&item, "status"), Some(DONE | RESOLVED));
+            let Some(roll) = text_of(&item, "sk").filter(|_| !is_closed) else { continue };
             if let Some(record) = Record::read(&self.table, roll, &item).await? {
-                named.paths.extend(record.there().map(|file| file.path.clone()));
+                named.paths.extend(record.files.into_iter().map(|file| file.path));
                 named.rolls.insert(roll.to_owned());
             }
         }
