@@ -169,7 +169,7 @@ pub(super) fn said(code: &str, text: &str, action: &'static str, queue: &str) ->
     if code.contains("NonExistentQueue") || code.contains("QueueDoesNotExist") {
         return Said::Missing;
     }
-    if REFUSED.iter().any(|refused| code == *refused) {
+    if REFUSED.contains(&code) {
         return Said::Other(SqsError::Refused { action, queue, reason });
     }
     if PASSING.iter().any(|passing| code.contains(passing)) {

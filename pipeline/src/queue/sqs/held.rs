@@ -48,7 +48,7 @@ pub(super) struct Lease {
 impl Lease {
     /// What other frames it must be settled in order with, if any.
     fn order(&self) -> Option<(*const Line, Lane)> {
-        self.line.fifo.then(|| (Arc::as_ptr(&self.line), self.frame.lane))
+        self.line.fifo.then_some((Arc::as_ptr(&self.line), self.frame.lane))
     }
 }
 
