@@ -114,6 +114,12 @@ fn seen_by_rule(place: &Place) -> Vec<u64> {
     let mut numbers: Vec<_> =
         files.iter().filter(|path| !replaced.contains(path)).flat_map(|path| numbers_in(path)).collect();
     numbers.sort_unstable();
+    // The same as the page says it.
+    let page = include_str!("../../../docs/object-stores.md");
+    let sql =
+        page.split("```sql\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a query on the page");
+    let counted = lake::query(&place.s3.bucket(), sql);
+    assert_eq!(counted[0]["count_star()"], numbers.len(), "{counted:?}");
     numbers
 }
 

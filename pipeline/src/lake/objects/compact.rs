@@ -16,6 +16,7 @@ use std::{
 use chrono::{DateTime, TimeDelta, Utc};
 use object_store::ObjectMeta;
 use stages::store::{self, CompactOptions, Dataset, StoredFile};
+use tokio::task::JoinSet;
 
 use super::{
     Objects, fence,
@@ -37,6 +38,9 @@ const FENCE_KEPT: TimeDelta = TimeDelta::days(15);
 /// A partition in which there was nothing to do is looked at again after so long; twice as long each time, up to the latter.
 const QUIET_MIN: Duration = Duration::from_secs(60);
 const QUIET_MAX: Duration = Duration::from_secs(6 * 3600);
+
+/// Files that are removed at once.
+const REMOVALS_MAX: usize = 16;
 
 /// Directories below a dataset's own that lead to a file, at the most: `date=…/hour=…`.
 const DEPTH_MAX: usize = 2;
@@ -337,10 +341,21 @@ impl Compactor {
         self.lake.wait(self.lake.end(partition, number))
     }
 
+    /// Removes files, several at once: until they are gone, a plain reader sees rows twice.
     fn remove_all(&self, partition: &str, names: &[String]) -> Result<(), LakeError> {
-        names.iter().try_for_each(|name| {
-            let name = self.lake.name(&format!("{partition}/{name}"));
-            self.lake.wait(self.lake.remove(&name)).map_err(self.lake.failed("remove", &name))
+        self.lake.wait(async {
+            let mut removals = JoinSet::new();
+            for name in names {
+                if removals.len() == REMOVALS_MAX {
+                    removals.join_next().await.transpose()?.transpose()?;
+                }
+                let (lake, name) = (self.lake.clone(), self.lake.name(&format!("{partition}/{name}")));
+                removals.spawn(async move { lake.remove(&name).await.map_err(lake.failed("remove", &name)) });
+            }
+            while let Some(removed) = removals.join_next().await {
+                removed??;
+            }
+            Ok(())
         })
     }
 
