@@ -1,9 +1,10 @@
 //! Store is killed at each moment of a roll.
 
 use stages::frame::{Kind, QuarantineBuilder, Refusal};
-use tests::{Child, until};
+use tests::until;
 
 use crate::{
+    compaction::below,
     place::{Place, end},
     rows::{PARTITIONS, assert_once, header, numbers, publish, publish_all},
 };
@@ -85,35 +86,37 @@ fn assert_large(place: &Place) {
     assert_eq!(numbers(&place.lake().join("quarantine")), (0..100).collect::<Vec<_>>());
 }
 
-fn write(place: &Place, store: Child) {
-    place.site.wait_until_dry();
-    end(store);
-    assert_large(place);
-}
-
 #[test]
 fn object_store_a_large_file_comes_in_parts_and_appears_whole() {
-    let place = Place::new();
-    end(place.store());
-    publish_large(&place);
     for moment in ["copy_before:1", "copy_after:1"] {
+        let place = Place::new();
+        end(place.store());
+        place.gather(100);
+        publish_large(&place);
         die(&place, moment);
-        let found = numbers(&place.lake().join("quarantine"));
-        assert!(found.is_empty() || found.len() == 100, "{moment}: {} rows", found.len());
+        let found = numbers(&place.lake().join("quarantine")).len();
+        assert_eq!(found, if moment == "copy_before:1" { 0 } else { 100 }, "{moment}");
+        place.at(&place.s3.endpoint());
+        let store = place.store();
+        place.site.wait_until_dry();
+        end(store);
+        assert_large(&place);
+        let staged = || below(&place.lake().join(".staging")).len();
+        until("nothing is left out of sight", || staged() == 0);
     }
-    write(&place, place.store());
-    let staged = || tests::lake::files(&place.lake().join(".staging")).len();
-    until("nothing is left out of sight", || staged() == 0);
 }
 
 #[test]
-fn object_store_a_large_file_takes_bounded_memory() {
+fn object_store_a_large_file_is_one_object() {
     let place = Place::new();
     end(place.store());
+    place.gather(100);
     publish_large(&place);
     let store = place.store();
     place.site.wait_until_dry();
-    let largest = tests::lake::files(&place.lake()).iter().map(|path| path.metadata().unwrap().len()).max();
-    assert!(largest > Some(16 << 20), "no large file: {largest:?}");
-    write(&place, store);
+    end(store);
+    assert_large(&place);
+    let files = tests::lake::files(&place.lake());
+    let sizes: Vec<_> = files.iter().map(|path| path.metadata().unwrap().len()).collect();
+    assert!(matches!(sizes[..], [size] if size > 16 << 20), "{sizes:?}");
 }

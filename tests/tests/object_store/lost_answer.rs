@@ -1,86 +1,19 @@
-//! A request takes its effect, and its answer is lost.
-
-use std::{
-    io::{Read, Write},
-    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    thread,
-};
+//! A request takes its effect, and its answer is lost; or the object store says that it is asked too much of.
 
 use crate::{
+    between::{Between, Fate},
     place::{Place, end},
     rows::{PARTITIONS, assert_once, publish},
 };
 
-/// Stands between a program and an object store, and loses the answers to the first requests that begin with some text.
-struct Lossy {
-    address: SocketAddr,
-    left: Arc<AtomicUsize>,
-}
-
-impl Lossy {
-    fn start(to: SocketAddr, loses: &'static str, times: usize) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let (address, left) = (listener.local_addr().unwrap(), Arc::new(AtomicUsize::new(times)));
-        let losses = Arc::clone(&left);
-        // Ends with the test.
-        thread::spawn(move || {
-            for client in listener.incoming().map_while(Result::ok) {
-                let losses = Arc::clone(&losses);
-                thread::spawn(move || serve(client, to, loses, &losses));
-            }
-        });
-        Self { address, left }
-    }
-
-    /// How many answers it is still to lose.
-    fn left(&self) -> usize {
-        self.left.load(Ordering::Relaxed)
-    }
-}
-
-/// Passes on what one client sends; a request begins with a piece of its own, since each follows the answer to the last.
-fn serve(mut client: TcpStream, to: SocketAddr, loses: &str, left: &AtomicUsize) {
-    let Ok(mut server) = TcpStream::connect(to) else { return };
-    let lost = Arc::new(AtomicUsize::new(0));
-    let answers = {
-        let (mut from, mut into, lost) =
-            (server.try_clone().unwrap(), client.try_clone().unwrap(), Arc::clone(&lost));
-        thread::spawn(move || {
-            let mut buffer = [0; 1 << 16];
-            while let Ok(count @ 1..) = from.read(&mut buffer) {
-                if lost.load(Ordering::SeqCst) == 1 || into.write_all(&buffer[..count]).is_err() {
-                    break;
-                }
-            }
-            let _gone = into.shutdown(Shutdown::Both);
-        })
-    };
-    let mut buffer = [0; 1 << 16];
-    while let Ok(count @ 1..) = client.read(&mut buffer) {
-        let piece = &buffer[..count];
-        let take = |left: usize| left.checked_sub(1);
-        if piece.starts_with(loses.as_bytes())
-            && left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take).is_ok()
-        {
-            lost.store(1, Ordering::SeqCst);
-        }
-        if server.write_all(piece).is_err() {
-            break;
-        }
-    }
-    let _gone = server.shutdown(Shutdown::Both);
-    answers.join().unwrap();
-}
+const PUT: &str = "PUT /telemetry/lake/readings/";
+const HEAD: &str = "HEAD /telemetry/lake/readings/";
 
 #[test]
 fn object_store_a_file_whose_answer_was_lost_is_there_and_is_not_written_again() {
     let place = Place::new();
-    let lossy = Lossy::start(place.s3.address(), "PUT /telemetry/lake/readings/", 2);
-    place.at(&format!("http://{}", lossy.address));
+    let lossy = Between::start(place.s3.address(), PUT, 2, Fate::AnswerLost);
+    place.at(&lossy.endpoint());
     let store = place.store();
     publish(&place.site, 0..1);
     place.site.wait_until_dry();
@@ -94,12 +27,31 @@ fn object_store_a_file_whose_answer_was_lost_is_there_and_is_not_written_again()
 #[test]
 fn object_store_a_file_that_cannot_be_looked_for_is_found_later() {
     let place = Place::new();
-    let lossy = Lossy::start(place.s3.address(), "PUT /telemetry/lake/readings/", 1);
-    let looks = Lossy::start(lossy.address, "HEAD /telemetry/lake/readings/", 8);
-    place.at(&format!("http://{}", looks.address));
+    let puts = Between::start(place.s3.address(), PUT, 1, Fate::AnswerLost);
+    let looks = Between::start(puts.address(), HEAD, 8, Fate::AnswerLost);
+    place.at(&looks.endpoint());
     let store = place.store();
     publish(&place.site, 0..2);
     place.site.wait_until_dry();
     end(store);
     assert_once(&place.lake(), 2);
+}
+
+/// What was refused is not there and never will be: it needs no fence, however often that is.
+#[test]
+fn object_store_that_is_asked_too_much_of_is_asked_again_later() {
+    let place = Place::new();
+    let throttles = Between::start(place.s3.address(), PUT, 4, Fate::Throttled);
+    place.at(&throttles.endpoint());
+    let store = place.store();
+    publish(&place.site, 0..2);
+    let said = store.says("rows stay queued");
+    assert!(said.contains("503"), "{said}");
+    place.site.wait_until_dry();
+    store.says("the lake can be written again");
+    end(store);
+    assert_once(&place.lake(), 2);
+    assert_eq!(throttles.left(), 0);
+    let whole = tests::lake::files(&place.lake());
+    assert!(whole.iter().all(|file| !crate::rows::numbers_in(file).is_empty()), "no fences");
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
 mod asleep;
+mod between;
 mod compaction;
 mod killed;
 mod lost_answer;

@@ -27,10 +27,18 @@ impl Place {
 
     /// Has the object store be at another endpoint from here on.
     pub(crate) fn at(&self, endpoint: &str) {
+        self.configure(endpoint, "age_secs: 1, age_secs_max: 1");
+    }
+
+    /// Has store write nothing before it has so many rows.
+    pub(crate) fn gather(&self, rows: u64) {
+        self.configure(&self.s3.endpoint(), &format!("rows_max: {rows}, age_secs: 3600, age_secs_max: 3600"));
+    }
+
+    fn configure(&self, endpoint: &str, rolls: &str) {
         let lake = S3::lake("lake");
         self.site.configure(&format!(
-            "{TOPOLOGY}store: {{ lake: '{lake}', lake_endpoint: '{endpoint}', partition: hour, age_secs: 1, \
-             age_secs_max: 1 }}\n"
+            "{TOPOLOGY}store: {{ lake: '{lake}', lake_endpoint: '{endpoint}', partition: hour, {rolls} }}\n"
         ));
     }
 
