@@ -12,13 +12,19 @@ packages+=(default-jre-headless)
 packages+=(strace faketime)
 need "${packages[@]}"
 
-# Readers of the lake that are not ours, and other people's clients.
+# Readers of the lake that are not ours, other people's clients, and what stands in for AWS.
 venv=target/test-venv
 if ! cmp -s tests/data/requirements.txt "$venv/installed.txt"; then
-    step "DuckDB, pandas, Spark and paho-mqtt into $venv"
+    step "DuckDB, pandas, Spark, paho-mqtt and ministack into $venv"
     python3 -m venv --clear "$venv"
     "$venv/bin/pip" install --quiet --disable-pip-version-check --requirement tests/data/requirements.txt
     cp tests/data/requirements.txt "$venv/installed.txt"
+fi
+
+# An object store with files on disk.
+if ! target/tools/bin/s3s-fs --version >/dev/null 2>&1; then
+    step "s3s-fs into target/tools"
+    cargo install --locked s3s-fs --version 0.14.1 --features binary --root target/tools
 fi
 
 step "cargo build"

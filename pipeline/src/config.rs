@@ -29,7 +29,10 @@ use std::{
     sync::Arc,
 };
 
-use crate::ingest::{Door, Scheme};
+use crate::{
+    ingest::{Door, Scheme},
+    lake::LakeAddress,
+};
 
 pub use self::{
     errors::{ConfigErrors, Mistake},
@@ -39,8 +42,8 @@ pub use self::{
     sense::Stages,
     subscriber::{SubscriberConfig, SubscriberTls, Version},
     topology::{
-        CompactConfig, ConsoleConfig, Engine, IngestConfig, Listen, ListenerConfig, QueuesConfig,
-        StoreConfig, TlsConfig, Topology,
+        CompactConfig, ConsoleConfig, DynamoDbConfig, Engine, IngestConfig, Listen, ListenerConfig,
+        QueuesConfig, SqsConfig, StateConfig, StoreConfig, TlsConfig, Topology,
     },
     yaml::Place,
 };
@@ -61,7 +64,7 @@ pub struct Config {
     stages: Stages,
     files: Arc<Files>,
     data: PathBuf,
-    lake: PathBuf,
+    lake: LakeAddress,
     warnings: Vec<Mistake>,
     /// The folder of the file.
     folder: PathBuf,
@@ -78,7 +81,7 @@ pub struct Overrides {
     pub listen: Option<SocketAddr>,
     /// Where the console listens.
     pub console: Option<SocketAddr>,
-    /// The data directory, relative to the working directory; the lake is then `lake` in it.
+    /// The data directory, relative to the working directory; a lake in a directory is then `lake` in it.
     pub data: Option<PathBuf>,
     /// What tells this process from others that subscribe with the same topology.
     pub worker: Option<String>,
@@ -126,8 +129,8 @@ impl Config {
         match sense.stages {
             Some(stages) if mistakes.is_empty() => {
                 let data = resolved(folder, &topology.data);
-                let lake = topology.store.lake.as_ref();
-                let lake = lake.map_or_else(|| data.join("lake"), |lake| resolved(folder, lake));
+                let lake = sense::address(&topology.store, folder).ok().flatten();
+                let lake = lake.unwrap_or_else(|| LakeAddress::Directory(data.join("lake")));
                 // Who reads from a broker seldom wants an endpoint beside it.
                 let listens = topology.ingest.subscriber.is_none() || pruned.gives("/ingest/listener");
                 let warnings = errors::placed(name, &node, warnings);
@@ -165,7 +168,9 @@ impl Config {
         }
         if let Some(data) = overrides.data {
             mistakes.extend(sense::no_directory(&data).map(|text| ("--data", text)));
-            self.lake = data.join("lake");
+            if self.lake.directory().is_some() {
+                self.lake = LakeAddress::Directory(data.join("lake"));
+            }
             self.data = data;
         }
         if mistakes.is_empty() { Ok(()) } else { Err(ConfigErrors::of_flags(mistakes)) }
@@ -197,8 +202,8 @@ impl Config {
         &self.data
     }
 
-    /// The directory of the datasets.
-    pub fn lake(&self) -> &Path {
+    /// Where the datasets are.
+    pub fn lake(&self) -> &LakeAddress {
         &self.lake
     }
 

@@ -24,8 +24,8 @@ use crate::{database::Database, ingest::IngestView, lake::LakeMeters, queue::Que
 pub(crate) struct View {
     /// The queues, and with them the books.
     pub(crate) queues: Queues,
-    /// The file they are in.
-    pub(crate) database: Database,
+    /// The data file, where this process has one.
+    pub(crate) database: Option<Database>,
     /// The intake, where this process has one.
     pub(crate) ingest: Option<IngestView>,
     /// What store has written, where this process has one.

@@ -30,6 +30,8 @@ use std::{
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot, watch};
 
+#[cfg(feature = "sqs")]
+pub(crate) use self::open::first_epoch;
 pub(crate) use self::{
     checksum::{checked, checksum, damage},
     owner::Registration,

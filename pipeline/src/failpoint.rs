@@ -27,12 +27,14 @@ pub enum Passer {
     Notify,
     /// Whoever merges files of the lake: the process of the store worker, among others.
     Compactor,
+    /// The store worker and compaction, where the lake is in an object store.
+    Objects,
     /// `millstream quarantine replay`.
     Replay,
 }
 
 /// Every moment there is, and who comes by it.
-pub const FAIL_POINTS: [(&str, Passer); 35] = [
+pub const FAIL_POINTS: [(&str, Passer); 42] = [
     // A group commit: what is in it is in the log, but counts only once that is fsynced.
     ("commit_before", Passer::Writer),
     ("commit_after", Passer::Writer),
@@ -76,6 +78,15 @@ pub const FAIL_POINTS: [(&str, Passer); 35] = [
     ("compact_exchange_before", Passer::Compactor),
     ("compact_exchange_after", Passer::Compactor),
     ("compact_remove", Passer::Compactor),
+    // A file is complete and has no name; it has one. A large one is sent, and copied to its name in between.
+    ("put_before", Passer::Objects),
+    ("copy_before", Passer::Objects),
+    ("copy_after", Passer::Objects),
+    ("put_after", Passer::Objects),
+    // The log says what is to be merged; the merged file is there, too; the others are gone.
+    ("log_open", Passer::Objects),
+    ("log_merged", Passer::Objects),
+    ("log_removed", Passer::Objects),
     // Messages are published again, and remembered as such.
     ("replay_committed", Passer::Replay),
 ];

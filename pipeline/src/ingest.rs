@@ -30,6 +30,8 @@ use std::{net::SocketAddr, sync::Arc};
 use stages::{frame::Micros, topic::Topics};
 use tokio::{sync::watch, task::JoinSet};
 
+#[cfg(feature = "sqs")]
+pub(crate) use self::packer::lane_of;
 pub(crate) use self::subscriber::{TlsFiles, filters};
 use self::{
     counters::Counters,
@@ -102,7 +104,7 @@ impl Ingest {
             Some(listener) => Some(Doors::open(listener).await?),
             None => None,
         };
-        let epoch = next_epoch(&database).await?;
+        let epoch = next_epoch(&queues, &database).await?;
         let packer = Packer::new(packer, topics, epoch);
         let counters = Arc::new(Counters::default());
         let held = Arc::new(Held::default());

@@ -1,4 +1,4 @@
-//! The lake: a directory of Parquet datasets that anybody may read at any time.
+//! The lake: Parquet datasets, in a directory or an object store, that anybody may read at any time.
 //!
 //! A file appears whole or not at all, and its rows appear once, whatever is killed or stopped when:
 //!
@@ -12,35 +12,53 @@
 //! Step 3 goes by a lock that is shared by all who link, and held alone for a moment by who exchanges a partition: see
 //! [`Compactor`], which merges small files.
 //!
+//! In an object store there are neither directories nor links: `objects` says how the same is kept there.
+//!
 //! Whoever is later handed a frame that an intent names first resolves that intent: it
 //! renames the roll's staging directory, after which a worker that was only asleep can link nothing
 //! more, sees which files are there, and leaves their rows out when it writes the frame's others.
 
+mod address;
 mod batches;
 mod collection;
 mod compact;
+mod compactor;
+mod directory;
 mod intents;
 mod lock;
 mod meters;
+#[cfg(feature = "object-store")]
+mod objects;
 mod parquet;
+mod place;
 mod roll;
-mod staging;
 mod store;
 
 pub(crate) use self::batches::Batches;
 pub use self::{
-    compact::{CompactTask, CompactedPartition, Compactor, GRACE, Intents, Pass, Surroundings, read_intents},
+    address::{Bucket, LakeAddress},
+    compact::{CompactTask, CompactedPartition, GRACE, Named, Pass, Surroundings, read_intents},
+    compactor::Compactor,
+    intents::Intents,
     meters::{CompactStats, DatasetStats, LakeMeters},
     parquet::{properties as parquet_properties, write as write_parquet},
-    staging::Lake,
+    place::Lake,
     store::{Mode, Store, StoreOptions},
 };
 
 pub(crate) use self::intents::forget;
+#[cfg(feature = "object-store")]
+pub(crate) use self::objects::Objects;
 
 use rustix::io::Errno;
 
+use self::directory::Directory;
 use crate::error::Class;
+
+/// Why a program of the default build has no lake in a bucket.
+#[cfg(not(feature = "object-store"))]
+pub(crate) const WITHOUT_OBJECTS: &str =
+    "this program was built without object stores; build it with `--features object-store`";
 
 /// What went wrong between the queue and the lake.
 #[derive(Debug, thiserror::Error)]
@@ -99,6 +117,30 @@ pub enum LakeError {
         /// What the encoder says, or the system below it.
         source: ::parquet::errors::ParquetError,
     },
+    /// An object store refused, or did not answer.
+    #[error("cannot {action} {path}: {source}")]
+    Object {
+        /// What was tried.
+        action: &'static str,
+        /// With which object.
+        path: String,
+        /// What the object store says.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// An object store cannot be used as the topology and the environment say.
+    #[error("the lake {lake} (store.lake) cannot be used: {reason}")]
+    Bucket {
+        /// Where it was to be.
+        lake: String,
+        /// What is wrong with that, and the way out.
+        reason: String,
+    },
+    /// Somebody else took over what this worker was writing.
+    #[error("{path} was taken from this worker, which was asleep for longer than lease_secs")]
+    Fenced {
+        /// The file that it was to become.
+        path: String,
+    },
     /// A frame in the store queue is none that store reads.
     #[error(transparent)]
     Frame(#[from] stages::frame::FrameError),
@@ -112,7 +154,7 @@ pub enum LakeError {
 
 impl LakeError {
     /// Whether it says nothing about other directories of `lake` than the one that was worked on.
-    fn is_of_one_place(&self, lake: &Lake) -> bool {
+    fn is_of_one_place(&self, lake: &Directory) -> bool {
         let staging = lake.staging();
         let of_one = match self {
             Self::Io { source, path, .. } => {
@@ -132,10 +174,15 @@ impl LakeError {
     /// What a caller can do about it. A lake that cannot be written or read now may be so later.
     fn class(&self) -> Class {
         match self {
-            Self::Io { .. } | Self::Parquet { .. } | Self::Locked { .. } | Self::Busy { .. } => Class::Retry,
+            Self::Io { .. }
+            | Self::Parquet { .. }
+            | Self::Locked { .. }
+            | Self::Busy { .. }
+            | Self::Object { .. }
+            | Self::Fenced { .. } => Class::Retry,
             Self::Frame(_) => Class::Dead,
             Self::Queue(error) => error.class(),
-            Self::Open { .. } | Self::Exchange { .. } | Self::Thread(_) => Class::Fatal,
+            Self::Open { .. } | Self::Bucket { .. } | Self::Exchange { .. } | Self::Thread(_) => Class::Fatal,
         }
     }
 

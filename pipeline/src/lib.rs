@@ -3,6 +3,8 @@
 //! This crate touches the world (sockets, SQLite, files, clocks) and takes no decision about
 //! telemetry: those are pure functions in the `stages` crate.
 
+#[cfg(feature = "sqs")]
+pub mod aws;
 pub mod cli;
 mod clock;
 pub mod config;

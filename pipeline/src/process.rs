@@ -15,6 +15,8 @@ use tokio::{
 use tracing::{info, warn};
 
 use self::dry::{frames_left, until_dry};
+#[cfg(feature = "sqs")]
+pub use self::open::{sqs_client, table};
 pub use self::{
     open::{data_file, look_at_queues, open_queues},
     part::Part,
@@ -22,11 +24,11 @@ pub use self::{
 use crate::{
     config::Config,
     console::{Console, ConsoleError, View},
-    database::DatabaseError,
+    database::{Database, DatabaseError},
     ingest::{Door, Ingest, IngestError},
-    lake::{CompactTask, Lake, LakeError, LakeMeters, Mode, Store},
+    lake::{CompactTask, Intents, LakeError, LakeMeters, Mode, Store},
     notify::{Notify, NotifyError, Recipients},
-    queue::{QueueError, QueueName, Queues, SqliteQueues},
+    queue::{QueueError, QueueName, Queues},
     state::StateStore,
     worker::{Forgotten, SharedHop, SharedStage, StageWorker, Ticker},
 };
@@ -78,6 +80,8 @@ pub enum ProcessError {
 /// Running parts of a topology.
 pub struct Process {
     queues: Queues,
+    /// The data file, where this process has one: the queues are in it, or MQTT sessions alone.
+    database: Option<Database>,
     ingest: Option<Ingest>,
     console: Option<Console>,
     lake: Option<Arc<LakeMeters>>,
@@ -103,10 +107,11 @@ impl Process {
     pub async fn start(config: &Config, parts: &[Part]) -> Result<Self, ProcessError> {
         let groups = groups(config, parts)?;
         let queues = open_queues(config).await?;
-        let Queues::Sqlite(engine) = queues.clone();
+        let database = local_file(config, &queues, parts)?;
         let (stop, mode) = (watch::Sender::new(false), watch::Sender::new(Mode::Collect));
         let mut process = Self {
             queues,
+            database,
             ingest: None,
             notify: None,
             console: None,
@@ -119,21 +124,21 @@ impl Process {
             mode,
             stopping: watch::Sender::new(false),
         };
-        process.spawn_stages(config, &engine, parts, &groups);
+        process.spawn_stages(config, parts, &groups)?;
         if parts.contains(&Part::Store) {
-            process.spawn_store(config, &engine)?;
+            process.spawn_store(config).await?;
         }
         // `up` runs everything, also where nobody is to be told.
         let told = !config.topology().notify.webhooks.is_empty() || parts != Part::ALL;
         if told && parts.contains(&Part::Notify) {
             process.notify = Some(Notify::start(config, process.queues.clone()).await?);
         }
-        if parts.contains(&Part::Ingest) {
+        if parts.contains(&Part::Ingest)
+            && let Some(database) = process.database.clone()
+        {
             let topics = Arc::new(config.stages().topics.clone());
             let (packer, faces) = (config.packer_options(), config.faces()?);
-            let ingest =
-                Ingest::start(process.queues.clone(), engine.database().clone(), topics, packer, faces)
-                    .await?;
+            let ingest = Ingest::start(process.queues.clone(), database, topics, packer, faces).await?;
             process.ingest = Some(ingest);
         }
         if parts.contains(&Part::Analyze) {
@@ -142,7 +147,7 @@ impl Process {
         if let Some(listen) = config.topology().console.listen {
             let view = View {
                 queues: process.queues.clone(),
-                database: engine.database().clone(),
+                database: process.database.clone(),
                 ingest: process.ingest.as_ref().map(Ingest::view),
                 lake: process.lake.clone(),
                 forgotten: process.forgotten.clone(),
@@ -208,11 +213,16 @@ impl Process {
                 None => std::future::pending().await,
             }
         };
-        let Queues::Sqlite(engine) = &self.queues;
+        let database = async {
+            match &self.database {
+                Some(database) => database.stopped().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             biased;
             // Before the parts that fail of it, of which some could go on for long without noticing.
-            error = engine.database().stopped() => error.into(),
+            error = database => error.into(),
             error = ingest => ProcessError::Intake(error),
             error = notify => error.into(),
             error = task => error,
@@ -289,7 +299,12 @@ impl Process {
 
     /// Starts the workers of stages. One that begins a group runs the whole hop; the others of the group have workers of
     /// their own all the same, for what comes into their queues by other ways.
-    fn spawn_stages(&mut self, config: &Config, engine: &SqliteQueues, parts: &[Part], groups: &[Vec<Part>]) {
+    fn spawn_stages(
+        &mut self,
+        config: &Config,
+        parts: &[Part],
+        groups: &[Vec<Part>],
+    ) -> Result<(), ProcessError> {
         let mut shared = Vec::new();
         for part in parts {
             let Some(stage) = self.stage(config, *part) else { continue };
@@ -302,12 +317,13 @@ impl Process {
             let rest = group.into_iter().flatten().skip(1);
             let rest = rest.filter_map(|inner| shared.iter().find(|(other, _)| other == inner));
             let hop = rest.fold(SharedHop::of(stage.clone()), |hop, (_, stage)| hop.then(stage.clone()));
-            self.spawn_hop(config, engine, hop);
+            self.spawn_hop(config, hop)?;
         }
+        Ok(())
     }
 
-    fn spawn_hop(&mut self, config: &Config, engine: &SqliteQueues, hop: SharedHop) {
-        let state = StateStore::Sqlite(engine.database().clone());
+    fn spawn_hop(&mut self, config: &Config, hop: SharedHop) -> Result<(), ProcessError> {
+        let state = StateStore::of(&self.queues).ok_or(NO_TABLE)?;
         let max_attempts = config.topology().queues.max_attempts;
         // Of a queue without order one task takes the frames as they came: several would mix up what a
         // device sent, and rows in order would come out as late.
@@ -320,6 +336,7 @@ impl Process {
             let worker = worker.clone();
             self.tasks.spawn(async move { Ok(worker.run().await?) });
         }
+        Ok(())
     }
 
     fn spawn_ticker(&mut self, config: &Config) {
@@ -337,18 +354,33 @@ impl Process {
         self.stop_ticks.closed().await;
     }
 
-    fn spawn_store(&mut self, config: &Config, engine: &SqliteQueues) -> Result<(), ProcessError> {
-        let lake = Lake::open(config.lake())?;
+    async fn spawn_store(&mut self, config: &Config) -> Result<(), ProcessError> {
+        let intents = Intents::of(&self.queues).ok_or(NO_TABLE)?;
+        let lake = config.open_lake().await?;
         self.lake = Some(lake.meters());
-        let (compactor, database) = (config.compactor(lake.clone(), false), engine.database().clone());
+        let compactor = config.compactor(lake.clone(), false);
         // It stops before a drain: that does not wait for it, nor share the machine with it.
-        let task = CompactTask::new(compactor, database, config.compact_every(), self.stopping.subscribe());
+        let task =
+            CompactTask::new(compactor, intents.clone(), config.compact_every(), self.stopping.subscribe());
         self.tasks.spawn(async move { Ok(task.run().await?) });
-        let store = Store::new(lake, engine.clone(), config.store_options(), self.mode.subscribe());
+        let queues = self.queues.clone();
+        let store = Store::new(lake, queues, intents, config.store_options(), self.mode.subscribe());
         self.tasks.spawn(async move { Ok(store.run().await?) });
-        info!(lake = %config.lake().display(), "store writes");
+        info!(lake = %config.lake(), "store writes");
         Ok(())
     }
+}
+
+/// Queues are opened with their table.
+const NO_TABLE: QueueError = QueueError::Embedded { what: "a process without a table for its state" };
+
+/// The data file: that of the queues, or one of this process for MQTT sessions.
+fn local_file(config: &Config, queues: &Queues, parts: &[Part]) -> Result<Option<Database>, ProcessError> {
+    Ok(match queues.database() {
+        Some(database) => Some(database.clone()),
+        None if parts.contains(&Part::Ingest) => Some(Database::open(&data_file(config))?),
+        None => None,
+    })
 }
 
 /// The groups of a topology that have to do with `parts`.

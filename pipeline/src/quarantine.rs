@@ -9,12 +9,13 @@ mod filter;
 mod reader;
 mod replay;
 mod replayed;
+mod source;
 #[cfg(test)]
 mod tests;
 
 use std::{io, path::PathBuf};
 
-use stages::{frame::FrameError, store::Dataset};
+use stages::frame::FrameError;
 
 pub use self::{
     filter::{Filter, Span},
@@ -22,15 +23,10 @@ pub use self::{
     replay::{Outcome, Replay, ReplayOptions},
     replayed::Replayed,
 };
-use crate::{config::Config, database::DatabaseError, queue::QueueError};
+use crate::{database::DatabaseError, lake::LakeError, queue::QueueError};
 
 /// What the books call those that come back.
 pub const STAGE: &str = "replay";
-
-/// Where the rows of a topology are.
-pub fn directory(config: &Config) -> PathBuf {
-    config.lake().join(Dataset::Quarantine.as_str())
-}
 
 /// Why the quarantine cannot be read, or nothing of it replayed.
 #[derive(Debug, thiserror::Error)]
@@ -72,6 +68,9 @@ pub enum QuarantineError {
         /// What is wrong with it.
         source: FrameError,
     },
+    /// The object store that the lake is in cannot be used.
+    #[error(transparent)]
+    Lake(#[from] LakeError),
     /// Messages cannot be made into frames.
     #[error(transparent)]
     Frame(#[from] FrameError),

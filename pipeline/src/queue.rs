@@ -17,20 +17,28 @@
 
 mod balance;
 mod body;
+mod capabilities;
 mod dead;
 mod entry;
 mod error;
 mod name;
 pub mod sqlite;
+#[cfg(feature = "sqs")]
+pub mod sqs;
 
 use std::{collections::BTreeMap, time::Duration};
 
 use bytes::Bytes;
 use stages::{frame::Lane, plan::Counts};
 
+use crate::database::Database;
+
+#[cfg(feature = "sqs")]
+pub use self::sqs::{SqsError, SqsOptions, SqsQueues};
 pub use self::{
     balance::{Account, Audit, Balance, Holding, Miscount, Overview},
     body::Body,
+    capabilities::Capabilities,
     dead::{Batch, DeadFilter, KeptLetter, Moved, Span},
     entry::{
         Commit, DeadLetter, Delivery, Depth, EncodedFrame, Holder, NumberedDelta, Publish, Receipt,
@@ -48,6 +56,9 @@ pub use self::{
 pub enum Queues {
     /// The embedded engine.
     Sqlite(SqliteQueues),
+    /// SQS.
+    #[cfg(feature = "sqs")]
+    Sqs(SqsQueues),
 }
 
 impl Queues {
@@ -60,6 +71,8 @@ impl Queues {
     pub async fn publish(&self, entries: Vec<Publish>) -> Vec<Result<(), QueueError>> {
         match self {
             Self::Sqlite(queues) => queues.publish(entries).await,
+            #[cfg(feature = "sqs")]
+            Self::Sqs(queues) => queues.publish(entries).await,
         }
     }
 
@@ -70,13 +83,16 @@ impl Queues {
     pub fn check(&self, entry: &Publish) -> Result<(), QueueError> {
         match self {
             Self::Sqlite(queues) => queues.check(entry),
+            #[cfg(feature = "sqs")]
+            Self::Sqs(queues) => queues.check(entry),
         }
     }
 
     /// Leases the frames that are next in `queue` to `holder`, at least one and at most `limits`; of an
-    /// ordered queue a run of one lane. Waits up to `limits.wait` for one; none then is no error.
+    /// ordered queue a run of one lane. SQS hands out what one request brings: runs of several lanes, perhaps, and no more than
+    /// ten frames, whatever they weigh. Waits up to `limits.wait` for one; none then is no error.
     ///
-    /// The future may be dropped at any time: what it had leased goes back, uncounted.
+    /// The future may be dropped at any time: what it had leased goes back, uncounted; on SQS when its lease ends.
     ///
     /// # Errors
     /// When the engine cannot be asked.
@@ -88,6 +104,8 @@ impl Queues {
     ) -> Result<Vec<Delivery>, QueueError> {
         match self {
             Self::Sqlite(queues) => queues.receive(queue, holder, limits).await,
+            #[cfg(feature = "sqs")]
+            Self::Sqs(queues) => queues.receive(queue, holder, limits).await,
         }
     }
 
@@ -104,6 +122,8 @@ impl Queues {
     ) -> Result<Vec<Delivery>, QueueError> {
         match self {
             Self::Sqlite(queues) => queues.receive_runs(queue, holder, limits).await,
+            #[cfg(feature = "sqs")]
+            Self::Sqs(queues) => queues.receive_runs(queue, holder, limits).await,
         }
     }
 
@@ -120,6 +140,8 @@ impl Queues {
     ) -> Result<Vec<Delivery>, QueueError> {
         match self {
             Self::Sqlite(queues) => queues.receive_lane(queue, lane, holder, limits).await,
+            #[cfg(feature = "sqs")]
+            Self::Sqs(queues) => queues.receive_lane(queue, lane, holder, limits).await,
         }
     }
 
@@ -137,6 +159,9 @@ impl Queues {
     ) -> Result<u64, QueueError> {
         match self {
             Self::Sqlite(queues) => queues.keep_lanes(queue, lanes, reason).await,
+            #[cfg(feature = "sqs")]
+            // Each webhook has a queue of its own, and nobody knows of those of others.
+            Self::Sqs(_) => Ok(0),
         }
     }
 
@@ -147,6 +172,8 @@ impl Queues {
     pub async fn settle(&self, verdicts: Vec<(Receipt, Verdict)>) -> Vec<Result<(), QueueError>> {
         match self {
             Self::Sqlite(queues) => queues.settle(verdicts).await,
+            #[cfg(feature = "sqs")]
+            Self::Sqs(queues) => queues.settle(verdicts).await,
         }
     }
 
@@ -157,6 +184,8 @@ impl Queues {
     pub async fn extend(&self, receipts: Vec<Receipt>) -> Vec<Result<(), QueueError>> {
         match self {
             Self::Sqlite(queues) => queues.extend(receipts).await,
+            #[cfg(feature = "sqs")]
+            Self::Sqs(queues) => queues.extend(receipts).await,
         }
     }
 
@@ -170,11 +199,13 @@ impl Queues {
     pub async fn commit(&self, commits: Vec<Commit>) -> Vec<Result<(), QueueError>> {
         match self {
             Self::Sqlite(queues) => queues.commit(commits).await,
+            #[cfg(feature = "sqs")]
+            Self::Sqs(queues) => queues.commit(commits).await,
         }
     }
 
     /// The place of the last frame that a lane has in `queue`, as far as it is not after `until`, an answer from before: with
-    /// it, none tells that all that stood there at that answer has left.
+    /// it, none tells that all that stood there at that answer has left. Always none on SQS, which knows no places.
     ///
     /// # Errors
     /// When the engine cannot be asked.
@@ -186,6 +217,8 @@ impl Queues {
     ) -> Result<Option<i64>, QueueError> {
         match self {
             Self::Sqlite(queues) => queues.last_place(queue, lane, until).await,
+            #[cfg(feature = "sqs")]
+            Self::Sqs(_) => Ok(None),
         }
     }
 
@@ -196,27 +229,33 @@ impl Queues {
     pub async fn depth(&self, queue: QueueName) -> Result<Depth, QueueError> {
         match self {
             Self::Sqlite(queues) => queues.depth(queue).await,
+            #[cfg(feature = "sqs")]
+            Self::Sqs(queues) => queues.depth(queue).await,
         }
     }
 
-    /// What became of rows so far, by stage.
+    /// What became of rows so far, by stage; nothing where the engine keeps no books.
     ///
     /// # Errors
     /// When the engine cannot be asked.
     pub async fn books(&self) -> Result<BTreeMap<String, Counts>, QueueError> {
         match self {
             Self::Sqlite(queues) => queues.books().await,
+            #[cfg(feature = "sqs")]
+            Self::Sqs(queues) => queues.books().await,
         }
     }
 
     /// Whether each row that entered a queue is still somewhere, in one look. With `recount`, every frame and dead letter
-    /// is counted anew, which takes as long as reading them.
+    /// is counted anew, which takes as long as reading them. Nothing where the engine keeps no books.
     ///
     /// # Errors
     /// When the engine cannot be asked.
     pub async fn audit(&self, recount: bool) -> Result<Audit, QueueError> {
         match self {
             Self::Sqlite(queues) => queues.audit(recount).await,
+            #[cfg(feature = "sqs")]
+            Self::Sqs(_) => Ok(Audit::default()),
         }
     }
 
@@ -227,6 +266,8 @@ impl Queues {
     pub async fn overview(&self, check: bool) -> Result<Overview, QueueError> {
         match self {
             Self::Sqlite(queues) => queues.overview(check).await,
+            #[cfg(feature = "sqs")]
+            Self::Sqs(queues) => queues.overview().await,
         }
     }
 
@@ -238,6 +279,8 @@ impl Queues {
     pub async fn dead_letters(&self, filter: DeadFilter, span: Span) -> Result<Vec<KeptLetter>, QueueError> {
         match self {
             Self::Sqlite(queues) => queues.dead_letters(filter, span).await,
+            #[cfg(feature = "sqs")]
+            Self::Sqs(queues) => queues.dead_letters(filter, span).await,
         }
     }
 
@@ -248,6 +291,8 @@ impl Queues {
     pub async fn dead_letter(&self, letter: i64) -> Result<Option<(KeptLetter, Bytes)>, QueueError> {
         match self {
             Self::Sqlite(queues) => queues.dead_letter(letter).await,
+            #[cfg(feature = "sqs")]
+            Self::Sqs(queues) => queues.dead_letter(letter).await,
         }
     }
 
@@ -259,6 +304,8 @@ impl Queues {
     pub async fn requeue(&self, filter: DeadFilter, span: Span) -> Result<Batch, QueueError> {
         match self {
             Self::Sqlite(queues) => queues.requeue(filter, span).await,
+            #[cfg(feature = "sqs")]
+            Self::Sqs(queues) => queues.requeue(filter, span).await,
         }
     }
 
@@ -269,6 +316,8 @@ impl Queues {
     pub async fn drop_dead(&self, filter: DeadFilter, span: Span) -> Result<Batch, QueueError> {
         match self {
             Self::Sqlite(queues) => queues.drop_dead(filter, span).await,
+            #[cfg(feature = "sqs")]
+            Self::Sqs(queues) => queues.drop_dead(filter, span).await,
         }
     }
 
@@ -276,6 +325,8 @@ impl Queues {
     pub fn holder(&self) -> Holder {
         match self {
             Self::Sqlite(queues) => queues.holder(),
+            #[cfg(feature = "sqs")]
+            Self::Sqs(queues) => queues.holder(),
         }
     }
 
@@ -283,6 +334,38 @@ impl Queues {
     pub fn lease(&self) -> Duration {
         match self {
             Self::Sqlite(queues) => queues.options().lease,
+            #[cfg(feature = "sqs")]
+            Self::Sqs(queues) => queues.options().lease(),
+        }
+    }
+    /// What the engine keeps of the clauses that not every engine can keep.
+    pub fn capabilities(&self) -> Capabilities {
+        match self {
+            Self::Sqlite(_) => Capabilities::SQLITE,
+            #[cfg(feature = "sqs")]
+            Self::Sqs(queues) => Capabilities::sqs(queues.options().fifo),
+        }
+    }
+
+    /// The data file, where the queues are in one.
+    pub fn database(&self) -> Option<&Database> {
+        match self {
+            Self::Sqlite(queues) => Some(queues.database()),
+            #[cfg(feature = "sqs")]
+            Self::Sqs(_) => None,
+        }
+    }
+
+    /// The embedded engine, for what is made for it alone.
+    ///
+    /// # Errors
+    /// [`QueueError::Embedded`] when these are queues of another engine; `what` says what needs it.
+    #[cfg_attr(not(feature = "sqs"), expect(unused_variables, reason = "there is no other engine"))]
+    pub fn embedded(&self, what: &'static str) -> Result<&SqliteQueues, QueueError> {
+        match self {
+            Self::Sqlite(queues) => Ok(queues),
+            #[cfg(feature = "sqs")]
+            Self::Sqs(_) => Err(QueueError::Embedded { what }),
         }
     }
 }

@@ -12,9 +12,11 @@ mod console;
 mod disk;
 pub mod inject;
 pub mod lake;
+mod ministack;
 mod mosquitto;
 pub mod page;
 pub mod rig;
+mod s3;
 mod site;
 mod webhook;
 
@@ -27,7 +29,9 @@ pub use self::{
     child::{Child, Ended},
     console::Console,
     disk::Disk,
+    ministack::{Ministack, REGION},
     mosquitto::Mosquitto,
+    s3::S3,
     site::{Site, program},
     webhook::{Answer, Post, Stream as WebhookStream, Webhook},
 };

@@ -13,7 +13,7 @@ use rusqlite::Connection;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{Child, PATIENCE, until};
+use crate::{Child, Ministack, PATIENCE, until};
 
 /// Where every site listens, on an address of its own.
 const PORT: u16 = 18_830;
@@ -22,6 +22,8 @@ const PORT: u16 = 18_830;
 pub struct Site {
     directory: TempDir,
     listen: SocketAddr,
+    /// Of its programs, beside that of the tests.
+    environment: Vec<(&'static str, &'static str)>,
 }
 
 impl Site {
@@ -30,8 +32,27 @@ impl Site {
     /// # Panics
     /// When the directory cannot be made.
     pub fn new(topology: &str) -> Self {
-        let site = Self { directory: tempfile::tempdir().unwrap(), listen: free_address() };
+        let (directory, listen) = (tempfile::tempdir().unwrap(), free_address());
+        let site = Self { directory, listen, environment: Vec::new() };
         site.configure(topology);
+        site
+    }
+
+    /// One whose queues and state are in these services of AWS, and made by `millstream queues create`; the rest is as
+    /// `topology` says, which has no key `queues`.
+    ///
+    /// # Panics
+    /// When they cannot be made.
+    pub fn on_aws(services: &Ministack, topology: &str) -> Self {
+        let endpoint = services.endpoint();
+        let queues = format!("queues: {{ engine: sqs, lease_secs: 5, sqs: {{ endpoint: '{endpoint}' }} }}\n");
+        let site = Self {
+            environment: Ministack::environment().into(),
+            ..Self::new(&format!("{queues}{topology}"))
+        };
+        let mut create = site.millstream("queues");
+        create.arg("create");
+        Child::start(create).ended().well();
         site
     }
 
@@ -161,7 +182,7 @@ impl Site {
 
     fn on_site(&self, mut millstream: Command, command: &str) -> Command {
         millstream.arg(command).arg("--config").arg(self.path("millstream.yaml"));
-        millstream.arg("--data").arg(self.data());
+        millstream.arg("--data").arg(self.data()).envs(self.environment.iter().copied());
         millstream
     }
 
@@ -189,8 +210,13 @@ impl Site {
 
     /// `device-sim verify`, which takes its time for many messages.
     pub fn verifying(&self) -> Child {
+        self.verifying_in(&self.lake())
+    }
+
+    /// The same where the lake is elsewhere.
+    pub fn verifying_in(&self, lake: &Path) -> Child {
         let mut command = program("device-sim");
-        command.args(["verify", "--json", "--ledger"]).arg(self.ledger()).arg("--lake").arg(self.lake());
+        command.args(["verify", "--json", "--ledger"]).arg(self.ledger()).arg("--lake").arg(lake);
         Child::start(command)
     }
 

@@ -28,8 +28,10 @@ pages! {
     docs_dead_letters: "docs/dead-letters.md",
     docs_device_table: "docs/device-table.md",
     docs_encodings: "docs/encodings.md",
+    docs_engines: "docs/engines.md",
     docs_guarantees: "docs/guarantees.md",
     docs_lake: "docs/lake.md",
+    docs_object_stores: "docs/object-stores.md",
     docs_operating: "docs/operating.md",
     docs_payloads: "docs/payloads.md",
     docs_performance: "docs/performance.md",
@@ -66,6 +68,37 @@ fn docs_name_tests_that_are_there() {
         named += 1;
     }
     assert!(named > 20, "{named} tests are named");
+}
+
+/// Which clauses an engine keeps is what its tests are.
+#[test]
+fn docs_say_what_each_engine_keeps() {
+    let page = fs::read_to_string(root().join("docs/engines.md")).unwrap();
+    let (_, table) = page.split_once("| clause |").unwrap();
+    let suite = fs::read_to_string(root().join("tests/tests/conformance/main.rs")).unwrap();
+    for (column, engine) in ["on_sqlite", "on_sqs_fifo", "on_sqs_standard"].into_iter().enumerate() {
+        let (_, clauses) = suite.split_once(&format!("mod {engine} {{")).unwrap();
+        let clauses = clauses.split("\nmod ").next().unwrap();
+        let tested: Vec<&str> =
+            clauses.lines().filter_map(|line| line.trim().strip_prefix("conformance_")).collect();
+        let tested: Vec<&str> = tested.iter().map(|clause| clause.trim_end_matches(',')).collect();
+        let mut said = Vec::new();
+        for row in table.lines().skip(2) {
+            let cells: Vec<&str> = row.trim_matches(['|', ' ']).split(" | ").collect();
+            let word = cells[column + 1];
+            if word == "yes" {
+                said.push(cells[0].trim_matches('`'));
+            } else {
+                assert!(page.contains(&format!("\n| {word} | ")), "the page does not explain {word}");
+            }
+        }
+        assert_eq!(sorted(said), sorted(tested), "{engine}");
+    }
+}
+
+fn sorted(mut names: Vec<&str>) -> Vec<&str> {
+    names.sort_unstable();
+    names
 }
 
 /// All Rust below a folder.

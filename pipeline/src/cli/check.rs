@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::USAGE;
 use crate::{
-    config::{self, Config, ConfigErrors, Mistake},
+    config::{self, Config, ConfigErrors, Engine, Mistake},
     ingest::Door,
 };
 
@@ -92,11 +92,14 @@ fn summary(config: &Config) -> String {
     let topology = config.topology();
     let doors: Vec<_> = config.listener_options().doors().iter().map(Door::to_string).collect();
     let mut lines = vec![format!(
-        "ok: {}, {} lanes, queues in {}, lake in {}",
+        "ok: {}, {} lanes, queues {}, lake in {}",
         if doors.is_empty() { "no listener".to_owned() } else { doors.join(" ") },
         topology.lanes,
-        config.data().display(),
-        config.lake().display()
+        match topology.queues.engine {
+            Engine::Sqlite => format!("in {}", config.data().display()),
+            Engine::Sqs => format!("on SQS as {}*", topology.queues.sqs.prefix),
+        },
+        config.lake()
     )];
     for topic in &topology.topics {
         lines.push(format!("    {} with {}", topic.pattern, topic.schema.as_deref().unwrap_or("no schema")));

@@ -16,9 +16,8 @@ use tokio::{runtime::Handle, task::spawn_blocking, time::sleep};
 use crate::{
     config::{Config, Overrides},
     database::Database,
-    lake::{self, CompactedPartition, Compactor, GRACE, Lake, LakeError, Pass, Surroundings},
+    lake::{self, CompactedPartition, Compactor, LakeError, Pass, Surroundings},
     process::{data_file, open_queues},
-    queue::Queues,
 };
 
 /// How long to wait for whoever merges already, and how often to look: a look that finds nothing is short.
@@ -31,7 +30,7 @@ pub(super) struct CompactArgs {
     /// The topology file; without it, the built-in default.
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// The directory of the queues; the lake is then DIR/lake.
+    /// The directory of the queues; a lake in a directory is then DIR/lake.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// Only this dataset: readings, aggregates, alerts or quarantine.
@@ -57,11 +56,12 @@ pub(super) async fn compact(args: CompactArgs, out: &mut impl Write) -> anyhow::
             file.display()
         );
     }
-    if !config.lake().exists() {
-        bail!("there is no lake in {}: nothing was stored yet", config.lake().display());
+    if let Some(directory) = config.lake().directory().filter(|directory| !directory.exists()) {
+        bail!("there is no lake in {}: nothing was stored yet", directory.display());
     }
-    let Queues::Sqlite(engine) = open_queues(&config).await?;
-    let compactor = config.compactor(Lake::open(config.lake())?, true);
+    let queues = open_queues(&config).await?;
+    let engine = queues.embedded("compact")?;
+    let compactor = config.compactor(config.open_lake().await?, true);
     let compactor = if args.dry_run { compactor.dry() } else { compactor };
     let chosen = |dataset: &Dataset| args.dataset.as_deref().is_none_or(|name| name == dataset.as_str());
     let datasets: Vec<_> = Dataset::ALL.into_iter().filter(chosen).collect();
@@ -73,9 +73,10 @@ pub(super) async fn compact(args: CompactArgs, out: &mut impl Write) -> anyhow::
     }
     out.flush()?;
     ended?;
-    if !args.dry_run && !pass.partitions.is_empty() {
+    let grace = compactor.grace();
+    if !args.dry_run && !pass.partitions.is_empty() && !grace.is_zero() {
         // Whoever was reading the list of an old directory is done by then.
-        sleep(GRACE).await;
+        sleep(grace).await;
         match in_thread(compactor, engine.database(), |compactor, world| compactor.sweep(world)).await?.1 {
             // Then whoever that is removes it.
             Ok(()) | Err(LakeError::Busy { .. }) => {}

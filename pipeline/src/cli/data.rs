@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::bail;
 
 use crate::{
-    config::{Config, Overrides},
+    config::{Config, Engine, Overrides},
     process::{data_file, look_at_queues},
     queue::Queues,
 };
@@ -30,15 +30,24 @@ impl DataArgs {
         Ok(look_at_queues(&self.load()?).await?)
     }
 
+    /// The topology, whether or not there are queues of it.
+    ///
+    /// # Errors
+    /// When it has mistakes.
+    pub(super) fn topology(self) -> anyhow::Result<Config> {
+        let mut config = Config::load(self.config.as_deref())?;
+        config.apply(Overrides { data: self.data, ..Overrides::default() })?;
+        Ok(config)
+    }
+
     /// The topology.
     ///
     /// # Errors
     /// When it has mistakes, or there are no queues of it.
     pub(super) fn load(self) -> anyhow::Result<Config> {
-        let mut config = Config::load(self.config.as_deref())?;
-        config.apply(Overrides { data: self.data, ..Overrides::default() })?;
+        let config = self.topology()?;
         let file = data_file(&config);
-        if !file.exists() {
+        if config.topology().queues.engine == Engine::Sqlite && !file.exists() {
             bail!(
                 "there are no queues in {}: name the directory of a running `up` with --data",
                 file.display()

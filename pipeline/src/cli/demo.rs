@@ -79,7 +79,7 @@ async fn flow(args: &DemoArgs, directory: &Path, out: &mut impl Write) -> anyhow
     let mut process = Process::start(&config, &Part::ALL).await?;
     let Some(address) = process.local_addr() else { bail!("ingest did not start") };
 
-    let (ledger, lake) = (directory.join("ledger.jsonl"), config.lake().to_owned());
+    let (ledger, lake) = (directory.join("ledger.jsonl"), directory.join("lake"));
     let DemoArgs { devices, rate, seconds, json } = *args;
     if !json {
         writeln!(

@@ -14,13 +14,13 @@ use std::{
 
 use anyhow::bail;
 use chrono::{DateTime, SecondsFormat};
-use stages::{frame::Micros, topic::Pattern};
+use stages::{frame::Micros, store::Dataset, topic::Pattern};
 
 use crate::{
     config::{Config, Overrides},
     database::Database,
     process::data_file,
-    quarantine::{self, Filter, Reader, Replayed, Span, Take},
+    quarantine::{Filter, Reader, Replayed, Span, Take},
 };
 
 /// Shows messages that were refused, and brings them back.
@@ -54,7 +54,7 @@ struct Place {
     /// The topology file; without it, the built-in default.
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// The directory of the queues; the lake is then DIR/lake.
+    /// The directory of the queues; a lake in a directory is then DIR/lake.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// Answer in JSON.
@@ -114,13 +114,13 @@ impl Place {
 
 /// A reader of the quarantine of a topology, for who only looks: what has come back of it is not known without a data file
 /// that can be read, which is said on stderr.
-fn looker(config: &Config, filter: Filter, take: Take) -> anyhow::Result<Reader> {
-    let (directory, file) = (quarantine::directory(config), data_file(config));
-    if !file.exists() && !directory.exists() {
-        bail!(
-            "there is no lake in {}: name the directory of a running `up` with --data",
-            config.lake().display()
-        );
+async fn looker(config: &Config, filter: Filter, take: Take) -> anyhow::Result<Reader> {
+    let file = data_file(config);
+    if let Some(lake) = config.lake().directory()
+        && !file.exists()
+        && !lake.join(Dataset::Quarantine.as_str()).exists()
+    {
+        bail!("there is no lake in {}: name the directory of a running `up` with --data", lake.display());
     }
     let known = if file.exists() {
         Database::look(&file).map_err(|error| error.to_string())
@@ -131,13 +131,13 @@ fn looker(config: &Config, filter: Filter, take: Take) -> anyhow::Result<Reader>
         // Whoever does not see it sees messages that wait.
         let _unseen = writeln!(io::stderr(), "which messages were replayed is not known: {why}");
     }
-    reader(config, (filter, take), known.ok())
+    reader(config, (filter, take), known.ok()).await
 }
 
 /// A reader of the quarantine of a topology, and of what has come back of it as the data file says.
-fn reader(config: &Config, what: (Filter, Take), database: Option<Database>) -> anyhow::Result<Reader> {
+async fn reader(config: &Config, what: (Filter, Take), database: Option<Database>) -> anyhow::Result<Reader> {
     let topics = config.stages().topics.clone();
-    Ok(Reader::open(quarantine::directory(config), topics, what, Replayed::new(database))?)
+    Ok(Reader::of_lake(config.lake(), topics, what, Replayed::new(database)).await?)
 }
 
 fn instant(text: &str) -> Result<Micros, String> {

@@ -1,7 +1,10 @@
 //! `millstream queues`: what waits, what is dead, and the books; also while `up` runs.
 
+mod create;
+
 use std::{io::Write, process::ExitCode};
 
+use clap::Subcommand;
 use serde_json::{Map, Value, json};
 
 use super::{books, data::DataArgs};
@@ -18,9 +21,19 @@ pub(super) struct QueuesArgs {
     /// Answer as one JSON object.
     #[arg(long)]
     json: bool,
+    #[command(subcommand)]
+    action: Option<Action>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    Create(create::CreateArgs),
 }
 
 pub(super) async fn queues(args: QueuesArgs, out: &mut impl Write) -> anyhow::Result<ExitCode> {
+    if let Some(Action::Create(create)) = args.action {
+        return create::create(create, args.data, out).await;
+    }
     let queues = args.data.queues().await?;
     let Overview { depths, books, audit } = queues.overview(args.check).await?;
     if args.json {

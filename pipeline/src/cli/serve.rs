@@ -40,7 +40,7 @@ struct Place {
     /// Where /metrics, /healthz and /readyz are answered over HTTP; port 0 picks a free one.
     #[arg(long, value_name = "ADDR:PORT")]
     console: Option<SocketAddr>,
-    /// The directory of the queues; the lake is then DIR/lake.
+    /// The directory of the queues; a lake in a directory is then DIR/lake.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// The name of this process among those that subscribe with the same topology on this machine; the same after a

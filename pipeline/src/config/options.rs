@@ -1,11 +1,22 @@
 //! The options of the parts of the program, as the topology has them.
 
+#[cfg(feature = "sqs")]
+use std::sync::Arc;
 use std::{path::Path, time::Duration};
 
 use super::{Config, ListenerConfig, TlsConfig, resolved};
+#[cfg(feature = "sqs")]
+use super::{DynamoDbConfig, SqsConfig};
+#[cfg(feature = "sqs")]
+use crate::{
+    aws::AwsOptions,
+    notify::WebhookConfig,
+    queue::sqs::{SqsOptions, SqsWebhook},
+    state::dynamodb::TableOptions,
+};
 use crate::{
     ingest::{Faces, IngestError, ListenerOptions, PackerOptions, TlsOptions},
-    lake::{Compactor, Lake, StoreOptions},
+    lake::{Compactor, Lake, LakeError, StoreOptions},
     queue::{SqliteOptions, sqlite::PUT_OFF_MAX},
     worker::TickOptions,
 };
@@ -31,6 +42,48 @@ impl Config {
             dedupe_window: secs(queues.dedupe_window_secs),
             max_attempts: queues.max_attempts,
             ..SqliteOptions::default()
+        }
+    }
+
+    /// Where SQS is.
+    #[cfg(feature = "sqs")]
+    pub fn aws_options(&self) -> AwsOptions {
+        let SqsConfig { region, endpoint, .. } = self.topology.queues.sqs.clone();
+        AwsOptions { region, endpoint }
+    }
+
+    /// Where DynamoDB is.
+    #[cfg(feature = "sqs")]
+    pub fn table_aws_options(&self) -> AwsOptions {
+        let (DynamoDbConfig { region, endpoint, .. }, queues) =
+            (self.topology.state.dynamodb.clone(), self.aws_options());
+        AwsOptions { region: region.or(queues.region), endpoint: endpoint.or(queues.endpoint) }
+    }
+
+    /// The table, and for how long it remembers what was written.
+    #[cfg(feature = "sqs")]
+    pub fn table_options(&self) -> TableOptions {
+        let retention = secs(self.topology.queues.sqs.retention_secs);
+        TableOptions { name: self.topology.state.dynamodb.table.clone(), retention }
+    }
+
+    /// The names, limits and times of queues on SQS.
+    #[cfg(feature = "sqs")]
+    pub fn sqs_options(&self) -> SqsOptions {
+        let queues = &self.topology.queues;
+        let webhook =
+            |webhook: &WebhookConfig| SqsWebhook { name: webhook.name.clone(), lane: webhook.lane() };
+        SqsOptions {
+            prefix: queues.sqs.prefix.clone(),
+            lanes: self.topology.lanes,
+            lease: secs(queues.lease_secs),
+            fifo: queues.sqs.fifo,
+            webhooks: self.topology.notify.webhooks.iter().map(webhook).collect(),
+            frame_bytes_max: size(queues.frame_bytes_max),
+            max_attempts: queues.max_attempts,
+            retention: secs(queues.sqs.retention_secs),
+            topics: Arc::new(self.stages.topics.clone()),
+            plain_topic: queues.sqs.plain_topic.clone(),
         }
     }
 
@@ -88,6 +141,14 @@ impl Config {
             age: secs(store.age_secs),
             age_max: secs(store.age_secs_max),
         }
+    }
+
+    /// The lake, to be written.
+    ///
+    /// # Errors
+    /// When it cannot be used as the topology says.
+    pub async fn open_lake(&self) -> Result<Lake, LakeError> {
+        Lake::connect(&self.lake, self.stages.transform.tags()).await
     }
 
     /// Who merges small files of `lake`; with `thorough`, all that can be merged.

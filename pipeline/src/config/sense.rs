@@ -1,7 +1,9 @@
 //! Checks what no schema can say: whether the parts of a topology fit together and can be carried out.
 
+mod lake;
 mod listener;
 mod notify;
+mod sqs;
 
 use std::{path::Path, sync::Arc};
 
@@ -13,7 +15,7 @@ use stages::{
     validate::Validate,
 };
 
-pub(super) use self::listener::exposed;
+pub(super) use self::{lake::address, listener::exposed};
 use super::{files, finding::Finding, groups, pointer::spoken, prune::Pruned, topology::Topology};
 
 /// The stages of a topology, ready to plan.
@@ -44,16 +46,15 @@ pub(super) fn check(topology: &Topology, file: &Pruned, folder: &Path) -> Sense 
     let stages = stages(topology, folder, &mut mistakes);
     let mut warnings = warnings(topology);
     listener::check(&topology.ingest.listener, file, folder, &mut mistakes, &mut warnings);
-    let lake = topology.store.lake.as_deref();
-    for (pointer, path) in [("/data", Some(topology.data.as_path())), ("/store/lake", lake)] {
-        let text = path.and_then(|path| no_directory(&folder.join(path)));
-        mistakes.extend(text.map(|text| Finding::of_value(pointer, text)));
-    }
+    mistakes.extend(no_directory(&folder.join(&topology.data)).map(|text| Finding::of_value("/data", text)));
+    mistakes.extend(lake::mistake(&topology.store, folder));
     mistakes.extend(limits(topology).iter().filter_map(|limit| limit.finding(file)));
     mistakes.extend(too_few_windows(&topology.analyze, file));
     mistakes.extend(groups::mistakes(topology));
     mistakes.extend(notify::mistakes(&topology.notify));
     warnings.extend(notify::warnings(&topology.notify, folder));
+    mistakes.extend(sqs::mistakes(topology));
+    warnings.extend(sqs::warnings(topology, file));
     if let Some(subscriber) = &topology.ingest.subscriber {
         mistakes.extend(subscriber.mistakes(topology));
         warnings.extend(subscriber.warnings(folder));

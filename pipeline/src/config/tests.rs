@@ -12,6 +12,7 @@ mod groups;
 mod payloads;
 mod sense;
 mod shape;
+mod sqs;
 mod subscriber;
 mod yaml;
 
@@ -92,9 +93,10 @@ fn paths_start_from_the_folder_of_the_file() {
     let folder = folder();
     let config =
         read(folder.path(), "data: d\ntopics: [{pattern: 'd/{device}', schema: local.json}]").unwrap();
-    assert_eq!((config.data(), config.lake()), (&*folder.path().join("d"), &*folder.path().join("d/lake")));
+    assert_eq!(config.data(), folder.path().join("d"));
+    assert_eq!(config.lake().directory(), Some(&*folder.path().join("d/lake")));
     let config = read(folder.path(), "store: {lake: /lake}").unwrap();
-    assert_eq!(config.lake(), Path::new("/lake"));
+    assert_eq!(config.lake().directory(), Some(Path::new("/lake")));
 }
 
 #[test]
@@ -106,7 +108,7 @@ fn flags_take_the_place_of_what_the_file_says() {
         .apply(Overrides { listen, data: Some(folder.path().join("other")), ..Overrides::default() })
         .unwrap();
     assert_eq!(config.topology().ingest.listener.listen.to_string(), "127.0.0.1:0");
-    assert_eq!(config.lake(), folder.path().join("other/lake"));
+    assert_eq!(config.lake().directory(), Some(&*folder.path().join("other/lake")));
 
     let data = folder.path().join("any.json");
     let overrides = Overrides {

@@ -1,6 +1,8 @@
 //! What a topology file says, as written: the one place for its keys, their defaults and their limits.
 
 mod listener;
+mod sqs;
+mod state;
 
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -11,7 +13,11 @@ use stages::{
     topic::TopicConfig, transform::DevicesConfig,
 };
 
-pub use self::listener::{Listen, TlsConfig};
+pub use self::{
+    listener::{Listen, TlsConfig},
+    sqs::SqsConfig,
+    state::{DynamoDbConfig, StateConfig},
+};
 
 use crate::notify::NotifyConfig;
 
@@ -37,6 +43,8 @@ pub struct Topology {
     pub ingest: IngestConfig,
     /// How frames are kept between the stages.
     pub queues: QueuesConfig,
+    /// Where stages keep what they know, if not beside the queues.
+    pub state: StateConfig,
     /// Adjacent stages that a worker runs as one hop, without a queue between them: `[validate, transform]` and
     /// `[analyze, alert]`, both or one of them. A stage in no group is run by itself.
     pub groups: Vec<Vec<GroupStage>>,
@@ -68,6 +76,7 @@ impl Default for Topology {
             shutdown_secs: 30,
             ingest: IngestConfig::default(),
             queues: QueuesConfig::default(),
+            state: StateConfig::default(),
             groups: Vec::new(),
             topics: vec![TopicConfig {
                 pattern: "devices/{device}/telemetry".into(),
@@ -216,6 +225,8 @@ pub struct QueuesConfig {
     /// How long room in the data file is free before it is given back to the file system, in seconds.
     #[schemars(range(min = 1, max = 604_800))]
     pub spare_secs: u32,
+    /// Where and how the queues are on SQS, with `engine: sqs`.
+    pub sqs: SqsConfig,
 }
 
 impl Default for QueuesConfig {
@@ -228,6 +239,7 @@ impl Default for QueuesConfig {
             frame_bytes_max: 8 * MIB,
             dedupe_window_secs: 300,
             spare_secs: 120,
+            sqs: SqsConfig::default(),
         }
     }
 }
@@ -238,15 +250,21 @@ impl Default for QueuesConfig {
 pub enum Engine {
     /// One SQLite file in the data directory, for the processes of one host.
     Sqlite,
+    /// Amazon SQS, for any number of processes.
+    Sqs,
 }
 
 /// How rows become Parquet files.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct StoreConfig {
-    /// The directory of the datasets. Default: `lake` in the data directory.
+    /// The directory of the datasets, or a place in an object store: `s3://BUCKET/PREFIX`, `gs://…` or `az://…`.
+    /// Default: the directory `lake` in the data directory.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub lake: Option<PathBuf>,
+    pub lake: Option<String>,
+    /// A URL that stands in for that of the object store's service; only such a one may be `http://`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lake_endpoint: Option<String>,
     /// How much time one directory of a dataset holds.
     pub partition: Granularity,
     /// At how many collected rows they are written.
@@ -267,6 +285,7 @@ impl Default for StoreConfig {
     fn default() -> Self {
         Self {
             lake: None,
+            lake_endpoint: None,
             partition: Granularity::Day,
             rows_max: 1_000_000,
             bytes_max: 128 * MIB,

@@ -12,7 +12,7 @@ use stages::plan::Counts;
 
 use super::View;
 use crate::{
-    database::DatabaseStats,
+    database::{Database, DatabaseStats},
     ingest::IngestStats,
     lake::DatasetStats,
     meter::Distribution,
@@ -28,7 +28,7 @@ struct Snapshot {
     queues: Vec<(QueueName, Depth)>,
     books: BTreeMap<String, Counts>,
     balances: Vec<Balance>,
-    database: DatabaseStats,
+    database: Option<DatabaseStats>,
     ingest: Option<IngestStats>,
     lake: Vec<DatasetStats>,
     forgotten: u64,
@@ -45,7 +45,7 @@ pub(super) async fn text(view: &View) -> Result<String, QueueError> {
         queues,
         books: view.queues.books().await?,
         balances: view.queues.audit(false).await?.balances,
-        database: view.database.stats(),
+        database: view.database.as_ref().map(Database::stats),
         ingest: view.ingest.as_ref().map(|ingest| ingest.stats()),
         lake: view.lake.as_ref().map(|lake| lake.stats()).unwrap_or_default(),
         forgotten: view.forgotten.rows(),
@@ -143,7 +143,7 @@ impl Snapshot {
     }
 
     fn database(&self, out: &mut Out<'_>) -> fmt::Result {
-        let DatabaseStats { commit_writes, commit_seconds } = &self.database;
+        let Some(DatabaseStats { commit_writes, commit_seconds }) = &self.database else { return Ok(()) };
         out.distribution("commit_writes", "Writes that shared a commit.", None, commit_writes)?;
         out.distribution(
             "commit",

@@ -184,7 +184,7 @@ fn is_new(connection: &Connection) -> rusqlite::Result<bool> {
 
 /// Where the epochs of ingest begin in a file that is made now. A lake may hold numbers of an earlier file, whose
 /// epochs began so too, and rise by one with each start: not faster than minutes pass.
-pub(super) fn first_epoch(now: Micros) -> i64 {
+pub(crate) fn first_epoch(now: Micros) -> i64 {
     (now - EPOCHS_SINCE).max(0) / 60_000_000
 }
 

@@ -111,10 +111,7 @@ impl Packer {
     /// Where messages of `topic` go: by the capture `device`, or by the topic where there is none.
     pub(super) fn slot(&self, topic: &str) -> Slot {
         let lanes = self.options.lanes;
-        match self.topics.find(topic) {
-            Some(found) => Slot(Lane::of(found.device_or_topic(), lanes).0),
-            None => Slot(lanes),
-        }
+        Slot(lane_of(&self.topics, topic, lanes).map_or(lanes, |lane| lane.0))
     }
 
     /// Where released packet ids go. They are never sealed, so every take takes all there are: a packet id
@@ -244,6 +241,11 @@ impl Packer {
     fn shelf(&self, slot: Slot) -> &Shelf {
         &self.shelves[usize::from(slot.0)]
     }
+}
+
+/// The lane of messages of `topic`: by the capture `device`, or by the topic where there is none. None where no pattern fits.
+pub(crate) fn lane_of(topics: &Topics, topic: &str, lanes: u16) -> Option<Lane> {
+    topics.find(topic).map(|found| Lane::of(found.device_or_topic(), lanes))
 }
 
 /// A panic under the lock may leave half a row; Arrow notices when the frame is made, and ingest fails.

@@ -1,5 +1,7 @@
 //! The one task that makes frames durable.
 
+#[cfg(feature = "sqs")]
+use std::mem;
 use std::{
     sync::{Arc, OnceLock},
     time::Duration,
@@ -19,7 +21,7 @@ use super::{
     sessions::{Held, PacketChanges},
 };
 use crate::{
-    database::{Database, DatabaseError, Durability, Turn},
+    database::{Database, Durability, Turn},
     error::Class,
     queue::{Commit, EncodedFrame, Publish, QueueError, QueueName, Queues},
 };
@@ -42,12 +44,19 @@ pub(super) struct Publisher {
     pub(super) frames: u64,
 }
 
-/// Begins an epoch: message numbers and frame ids are unique within one.
+/// Begins an epoch: message numbers and frame ids are unique within one. It is counted where the state of the queues is.
 ///
 /// # Errors
 /// When it cannot be written.
-pub(super) async fn next_epoch(database: &Database) -> Result<u64, DatabaseError> {
-    let next = |connection: &Connection| -> Result<u64, DatabaseError> {
+pub(super) async fn next_epoch(queues: &Queues, database: &Database) -> Result<u64, QueueError> {
+    #[cfg(feature = "sqs")]
+    if let Queues::Sqs(engine) = queues
+        && let Some(table) = engine.table()
+    {
+        return Ok(table.next_epoch().await?);
+    }
+    let _ = queues;
+    let next = |connection: &Connection| -> Result<u64, QueueError> {
         let sql = "UPDATE meta SET value = value + 1 WHERE key = 'ingest_epoch' RETURNING value";
         let epoch: i64 = connection.query_row(sql, [], |row| row.get(0))?;
         Ok(epoch.unsigned_abs())
@@ -81,7 +90,7 @@ impl Publisher {
             self.counters.published(frames, &counts);
             self.packer.settle(batches);
             if self.packer.wants_epoch() {
-                self.epoch = next_epoch(&self.database).await?;
+                self.epoch = next_epoch(&self.queues, &self.database).await?;
                 self.packer.renumber(self.epoch);
             }
         }
@@ -111,10 +120,9 @@ impl Publisher {
         Ok(Publish { queue, frame: EncodedFrame::of(&frame)? })
     }
 
-    /// Commits frames and what is remembered of their messages in one transaction, again and again while
-    /// that may help: the ids of the frames make a repeat harmless.
-    async fn commit(&self, commit: Commit, packets: PacketChanges) -> Result<(), QueueError> {
-        let Queues::Sqlite(queues) = &self.queues;
+    /// Makes frames durable, and what is remembered of their messages, again and again while that may help: the ids of the
+    /// frames make a repeat harmless.
+    async fn commit(&self, mut commit: Commit, packets: PacketChanges) -> Result<(), QueueError> {
         let packets = Arc::new(packets);
         let mut pause = PAUSE_MIN;
         let ended = loop {
@@ -125,9 +133,7 @@ impl Publisher {
                 told.get_or_init(|| ended);
                 Ok(())
             };
-            // Devices wait for it, with their windows full: the stages do not.
-            let committed = queues.commit_with(commit.clone(), Turn::First, remember).await;
-            let Err(error) = committed else { break ended };
+            let Err(error) = self.try_commit(&mut commit, remember).await else { break ended };
             if error.class() != Class::Retry {
                 return Err(error);
             }
@@ -144,5 +150,35 @@ impl Publisher {
             self.counters.set_stalled(false);
         }
         Ok(())
+    }
+
+    /// One try; in one transaction where the queues are in the data file. Else `commit` keeps what is still to be done.
+    async fn try_commit(
+        &self,
+        commit: &mut Commit,
+        remember: impl FnOnce(&Connection) -> Result<(), QueueError> + Send + 'static,
+    ) -> Result<(), QueueError> {
+        match &self.queues {
+            // Devices wait for it, with their windows full: the stages do not.
+            Queues::Sqlite(queues) => queues.commit_with(commit.clone(), Turn::First, remember).await,
+            #[cfg(feature = "sqs")]
+            Queues::Sqs(queues) => {
+                let entries = mem::take(&mut commit.publish);
+                let answers = queues.publish(entries.clone()).await;
+                let mut refused = Ok(());
+                for (entry, answer) in entries.into_iter().zip(answers) {
+                    if let Err(error) = answer {
+                        commit.publish.push(entry);
+                        refused = refused.and(Err(error));
+                    }
+                }
+                refused?;
+                // Their messages are safe. What is remembered of them comes after that: a message of QoS 2 whose packet id is
+                // lost is sent again, and analyze drops it.
+                self.database.write(Durability::Fsync, remember).await?;
+                let counted = Commit { counts: mem::take(&mut commit.counts), ..Commit::default() };
+                queues.commit(vec![counted]).await.into_iter().collect()
+            }
+        }
     }
 }

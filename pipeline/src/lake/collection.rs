@@ -5,10 +5,11 @@ use std::{fmt, mem};
 use arrow_array::RecordBatch;
 use arrow_select::concat::concat_batches;
 use stages::{
-    frame::{FrameError, FrameId},
+    frame::FrameError,
     store::{self, Dataset, Partition},
 };
 
+use super::intents::{Claim, GivenUp};
 use crate::memory::Memory;
 
 /// So many batches of frames are joined into one: a batch of a few rows costs more in columns than
@@ -21,7 +22,9 @@ const WHOLE_ROWS: usize = 4096;
 /// Rows of frames that the store worker holds, by dataset and columns.
 #[derive(Debug, Default)]
 pub(super) struct Collection {
-    pub(super) frames: Vec<FrameId>,
+    pub(super) frames: Vec<Claim>,
+    /// Rolls of them that came to nothing.
+    pub(super) given_up: Vec<GivenUp>,
     pub(super) groups: Vec<Group>,
     pub(super) rows: usize,
     pub(super) bytes: usize,
@@ -57,8 +60,8 @@ pub(super) struct Group {
 
 impl Collection {
     /// Adds what is to be written of a frame; may be no row at all.
-    pub(super) fn add(&mut self, id: FrameId, key: GroupKey, rows: RecordBatch) -> Result<(), FrameError> {
-        self.frames.push(id);
+    pub(super) fn add(&mut self, claim: Claim, key: GroupKey, rows: RecordBatch) -> Result<(), FrameError> {
+        self.frames.push(claim);
         self.add_rows(key, rows)
     }
 
@@ -80,7 +83,8 @@ impl Collection {
 
     /// The same frames without the rows that are `written` already.
     pub(super) fn without(&self, written: &[(GroupKey, Partition)]) -> Result<Self, FrameError> {
-        let mut left = Self { frames: self.frames.clone(), ..Self::default() };
+        let (frames, given_up) = (self.frames.clone(), self.given_up.clone());
+        let mut left = Self { frames, given_up, ..Self::default() };
         for group in &self.groups {
             let of_group = written.iter().filter(|(key, _)| *key == group.key);
             let partitions: Vec<_> = of_group.map(|(_, partition)| *partition).collect();
@@ -129,7 +133,7 @@ impl Group {
 #[cfg(test)]
 mod tests {
     use stages::{
-        frame::{Header, Kind, Lane, Reading, ReadingsBuilder},
+        frame::{FrameId, Header, Kind, Lane, Reading, ReadingsBuilder},
         store::Granularity,
     };
 
@@ -158,11 +162,13 @@ mod tests {
         let counts = [10, WHOLE_ROWS, 20, 30, WHOLE_ROWS + 1];
         for count in counts {
             let rows = of_rows(count);
-            collection.add(FrameId([0; 16]), GroupKey::of(Dataset::Readings, &rows), rows).unwrap();
+            let key = GroupKey::of(Dataset::Readings, &rows);
+            collection.add(Claim::first(FrameId([0; 16])), key, rows).unwrap();
         }
         // Rows of a large batch, and all that it holds.
         let part = of_rows(20 * WHOLE_ROWS).slice(0, WHOLE_ROWS);
-        collection.add(FrameId([0; 16]), GroupKey::of(Dataset::Readings, &part), part).unwrap();
+        let key = GroupKey::of(Dataset::Readings, &part);
+        collection.add(Claim::first(FrameId([0; 16])), key, part).unwrap();
         collection.join().unwrap();
         let batches = &collection.groups[0].batches;
         let joined: Vec<_> = batches.iter().map(RecordBatch::num_rows).collect();
@@ -179,7 +185,7 @@ mod tests {
         let mut collection = Collection::default();
         for (index, rows) in [plain, tagged].into_iter().enumerate() {
             let id = FrameId([u8::try_from(index).unwrap(); 16]);
-            collection.add(id, keys[index], rows).unwrap();
+            collection.add(Claim::first(id), keys[index], rows).unwrap();
         }
         collection.join().unwrap();
         let today = Granularity::Day.partition(0);

@@ -11,10 +11,10 @@
 //!
 //! There is nothing to resolve after a crash: before the exchange the new directory is garbage, after it the old one.
 
-mod footer;
+pub(in crate::lake) mod footer;
 mod garbage;
 mod listing;
-mod merge;
+pub(in crate::lake) mod merge;
 mod pass;
 mod swap;
 mod task;
@@ -39,23 +39,19 @@ use self::{
 };
 pub use self::{
     garbage::GRACE,
-    pass::{CompactedPartition, Intents, Pass, Surroundings},
+    pass::{CompactedPartition, Named, Pass, Surroundings},
     task::{CompactTask, read_intents},
 };
-use super::{Lake, LakeError, lock};
+use super::{LakeError, directory::Directory, lock};
 use crate::failpoint::fail_point;
 
 /// The lock of who merges, one per lake; the file says who that is.
 const LOCK: &str = "compact.lock";
 
-/// Files that are merged at once, and what reading them may take.
-const FILES_MAX: usize = 64;
-const MEMORY_BYTES_MAX: u64 = 128 << 20;
-
-/// Merges the small files of a lake.
+/// Merges the small files of a lake in a directory.
 #[derive(Debug)]
-pub struct Compactor {
-    lake: Lake,
+pub(super) struct Compactor {
+    lake: Directory,
     options: CompactOptions,
     dry_run: bool,
     /// Partitions in which there was nothing to do, as they were then.
@@ -72,21 +68,12 @@ struct Plan {
 }
 
 impl Compactor {
-    /// Merges `files_min` or more small files of a partition into one of at most `file_bytes_max` when it is worth it; with
-    /// `thorough`, whatever can be merged.
-    pub fn new(lake: Lake, files_min: usize, file_bytes_max: u64, thorough: bool) -> Self {
-        let options = CompactOptions {
-            files_min,
-            files_max: FILES_MAX,
-            file_bytes_max,
-            memory_bytes_max: MEMORY_BYTES_MAX,
-            thorough,
-        };
+    pub(super) fn new(lake: Directory, options: CompactOptions) -> Self {
         Self { lake, options, dry_run: false, settled: HashMap::new(), refused: HashSet::new() }
     }
 
     /// The same, but it only tells what it would do.
-    pub fn dry(self) -> Self {
+    pub(super) fn dry(self) -> Self {
         Self { dry_run: true, ..self }
     }
 
@@ -96,7 +83,11 @@ impl Compactor {
     /// # Errors
     /// [`LakeError::Busy`] while another process does that; and when the lake cannot be written, or its file system cannot
     /// exchange directories ([`LakeError::Exchange`]).
-    pub fn pass(&mut self, datasets: &[Dataset], world: &Surroundings<'_>) -> (Pass, Result<(), LakeError>) {
+    pub(super) fn pass(
+        &mut self,
+        datasets: &[Dataset],
+        world: &Surroundings<'_>,
+    ) -> (Pass, Result<(), LakeError>) {
         let mut pass = Pass::default();
         let ended = self.look_through(datasets, world, &mut pass);
         (pass, ended)
@@ -161,7 +152,7 @@ impl Compactor {
     ///
     /// # Errors
     /// As [`Compactor::pass`].
-    pub fn sweep(&self, world: &Surroundings<'_>) -> Result<(), LakeError> {
+    pub(super) fn sweep(&self, world: &Surroundings<'_>) -> Result<(), LakeError> {
         let _alone = self.lock()?;
         garbage::sweep(&self.lake, &(world.intents)()?.rolls)
     }

@@ -1,11 +1,38 @@
 //! What store is about to write, and what an interrupted worker had written, by frame.
 //!
-//! Every function runs inside a transaction of the database.
+//! An intent is of a *roll*: its files, and its frames. It is opened before the first file is written and finished once all
+//! are there. Whoever is handed a frame of one that is open resolves it, after which it says what of it came into the lake.
 
-use rusqlite::{Connection, OptionalExtension, Result, params};
-use stages::{frame::FrameId, store::Partition};
+#[cfg(feature = "sqs")]
+mod dynamodb;
+mod sqlite;
 
-use super::{Intents, collection::GroupKey};
+use stages::{frame::FrameId, plan::Counts, store::Partition};
+
+pub(super) use self::sqlite::all;
+pub(crate) use self::sqlite::forget;
+use super::{LakeError, Named, collection::GroupKey};
+use crate::queue::{Queues, Receipt, SqliteQueues};
+#[cfg(feature = "sqs")]
+use crate::state::dynamodb::Table;
+
+/// Where intents are kept; clones share it.
+#[derive(Clone)]
+pub enum Intents {
+    /// In the data file: they change in one transaction with the queues.
+    Sqlite(SqliteQueues),
+    /// In a table beside queues of any kind.
+    #[cfg(feature = "sqs")]
+    DynamoDb(TableIntents),
+}
+
+/// Intents in a table, for any number of processes.
+#[cfg(feature = "sqs")]
+#[derive(Clone)]
+pub struct TableIntents {
+    table: Table,
+    queues: Queues,
+}
 
 /// A file of a roll: the rows of one partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,152 +43,139 @@ pub(super) struct PlannedFile {
     pub(super) partition: Partition,
 }
 
-/// Records that `roll` is about to write `files` from `frames`.
-pub(super) fn open(
-    database: &Connection,
-    roll: &str,
-    frames: &[FrameId],
-    files: &[PlannedFile],
-) -> Result<()> {
-    database.prepare_cached("INSERT INTO roll (roll) VALUES (?)")?.execute([roll])?;
-    let mut insert = database.prepare_cached("INSERT INTO roll_file VALUES (?, ?, ?, ?, ?)")?;
-    for file in files {
-        let Partition { start, end } = file.partition;
-        insert.execute(params![roll, file.path, file.key.to_string(), start, end])?;
-    }
-    let mut insert = database.prepare_cached("INSERT INTO roll_frame VALUES (?, ?)")?;
-    for frame in frames {
-        insert.execute(params![frame.0, roll])?;
-    }
-    Ok(())
+/// A frame for a roll, and the rolls that had it when it was looked at: none of these writes any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Claim {
+    pub(super) frame: FrameId,
+    pub(super) rolls: Vec<String>,
+}
+
+/// A roll that its own worker gave up, and resolved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct GivenUp {
+    pub(super) roll: String,
+    /// Whether any of its files is in the lake.
+    pub(super) wrote: bool,
+}
+
+/// All that is known of a roll before its first file is written.
+#[derive(Debug)]
+pub(super) struct Intent<'a> {
+    pub(super) roll: &'a str,
+    pub(super) claims: &'a [Claim],
+    #[cfg_attr(not(feature = "sqs"), expect(dead_code, reason = "the data file knows who holds a frame"))]
+    pub(super) given_up: &'a [GivenUp],
+    pub(super) files: Vec<PlannedFile>,
 }
 
 /// A roll that somebody opened and did not finish, with its files.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Interrupted {
     pub(super) roll: String,
     pub(super) paths: Vec<String>,
 }
 
-/// The first open roll that one of `frames` is part of. Its worker holds them no more.
-pub(super) fn interrupted(
-    database: &Connection,
-    frames: impl Iterator<Item = FrameId>,
-) -> Result<Option<Interrupted>> {
-    let mut find = database.prepare_cached(
-        "SELECT roll FROM roll_frame JOIN roll USING (roll) WHERE frame = ? AND NOT resolved LIMIT 1",
-    )?;
-    for frame in frames {
-        let Some(roll) = find.query_row([frame.0], |row| row.get::<_, String>(0)).optional()? else {
-            continue;
-        };
-        let mut paths = database.prepare_cached("SELECT path FROM roll_file WHERE roll = ?")?;
-        let paths = paths.query_map([&roll], |row| row.get(0))?.collect::<Result<_>>()?;
-        return Ok(Some(Interrupted { roll, paths }));
-    }
-    Ok(None)
+/// What there is to know of frames that were just handed out.
+pub(super) enum Looked {
+    /// One of them is part of an open roll: resolve it, then look again.
+    Interrupted(Interrupted),
+    /// What became of each so far.
+    Past(Vec<Past>),
 }
 
-/// Closes an interrupted roll for good: of its files only `there` exist, and no other ever will.
-pub(super) fn resolve(database: &Connection, roll: &str, there: &[String]) -> Result<()> {
-    database.prepare_cached("UPDATE roll SET resolved = 1 WHERE roll = ?")?.execute([roll])?;
-    let mut paths = database.prepare_cached("SELECT path FROM roll_file WHERE roll = ?")?;
-    let planned: Vec<String> = paths.query_map([roll], |row| row.get(0))?.collect::<Result<_>>()?;
-    let mut delete = database.prepare_cached("DELETE FROM roll_file WHERE roll = ? AND path = ?")?;
-    for path in planned.iter().filter(|path| !there.contains(path)) {
-        delete.execute([roll, path])?;
-    }
-    Ok(())
+/// What became of a frame so far.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Past {
+    /// Partitions whose rows are in the lake.
+    pub(super) written: Vec<Partition>,
+    /// The rolls that had it.
+    pub(super) rolls: Vec<String>,
+    /// All its rows are in the lake, and counted: it only has to be settled.
+    pub(super) finished: bool,
 }
 
-/// What resolved rolls have written of `frame`, whose rows are of the group `key`.
-pub(super) fn written(database: &Connection, frame: FrameId, key: GroupKey) -> Result<Vec<Partition>> {
-    let mut find = database.prepare_cached(
-        "SELECT starts_at, ends_at FROM roll_frame JOIN roll_file USING (roll)
-         WHERE frame = ? AND rows_of = ?",
-    )?;
-    let partition = |row: &rusqlite::Row<'_>| Ok(Partition { start: row.get(0)?, end: row.get(1)? });
-    find.query_map(params![frame.0, key.to_string()], partition)?.collect()
-}
-
-/// Everything that any intent names, finished or not.
-pub(super) fn all(database: &Connection) -> Result<Intents> {
-    let mut paths = database.prepare_cached("SELECT path FROM roll_file")?;
-    let paths = paths.query_map([], |row| row.get(0))?.collect::<Result<_>>()?;
-    let mut rolls = database.prepare_cached("SELECT roll FROM roll")?;
-    let rolls = rolls.query_map([], |row| row.get(0))?.collect::<Result<_>>()?;
-    Ok(Intents { paths, rolls })
-}
-
-/// Whether `roll` is still the caller's to finish.
-pub(super) fn is_open(database: &Connection, roll: &str) -> Result<bool> {
-    let mut find = database.prepare_cached("SELECT NOT resolved FROM roll WHERE roll = ?")?;
-    Ok(find.query_row([roll], |row| row.get(0)).optional()?.unwrap_or(false))
-}
-
-/// Forgets `frames`, whose rows are all in the lake or that nobody will be handed again, and every roll that has no others.
-pub(crate) fn forget(database: &Connection, frames: &[FrameId]) -> Result<()> {
-    let mut rolls = std::collections::BTreeSet::new();
-    let mut delete = database.prepare_cached("DELETE FROM roll_frame WHERE frame = ? RETURNING roll")?;
-    for frame in frames {
-        for roll in delete.query_map([frame.0], |row| row.get::<_, String>(0))? {
-            rolls.insert(roll?);
+impl Intents {
+    /// Where these queues have them; none where they have no table for them.
+    pub fn of(queues: &Queues) -> Option<Self> {
+        match queues {
+            Queues::Sqlite(engine) => Some(Self::Sqlite(engine.clone())),
+            #[cfg(feature = "sqs")]
+            Queues::Sqs(engine) => Some(Self::in_table(engine.table()?.clone(), queues.clone())),
         }
     }
-    let mut left = database.prepare_cached("SELECT EXISTS (SELECT 1 FROM roll_frame WHERE roll = ?)")?;
-    for roll in rolls {
-        if !left.query_row([&roll], |row| row.get::<_, bool>(0))? {
-            database.prepare_cached("DELETE FROM roll_file WHERE roll = ?")?.execute([&roll])?;
-            database.prepare_cached("DELETE FROM roll WHERE roll = ?")?.execute([&roll])?;
+
+    /// Intents in `table`, of a store worker that takes from `queues`.
+    #[cfg(feature = "sqs")]
+    pub fn in_table(table: Table, queues: Queues) -> Self {
+        Self::DynamoDb(TableIntents { table, queues })
+    }
+
+    /// What became of frames that were just handed out, whose rows are of these groups.
+    pub(super) async fn look(&self, frames: &[(FrameId, GroupKey)]) -> Result<Looked, LakeError> {
+        match self {
+            Self::Sqlite(queues) => sqlite::look(queues, frames.to_vec()).await,
+            #[cfg(feature = "sqs")]
+            Self::DynamoDb(intents) => Ok(intents.look(frames).await?),
         }
     }
-    Ok(())
+
+    /// Opens a roll, provided that no roll but those of the worker itself had one of its frames since it was looked at: all
+    /// `receipts` are still held, or its claim comes first. Only then may its first file be written.
+    pub(super) async fn open(&self, intent: &Intent<'_>, receipts: &[Receipt]) -> Result<(), LakeError> {
+        match self {
+            Self::Sqlite(queues) => sqlite::open(queues, intent, receipts).await,
+            #[cfg(feature = "sqs")]
+            Self::DynamoDb(intents) => Ok(intents.open(intent).await?),
+        }
+    }
+
+    /// Settles the frames of a roll whose files are all in the lake, and counts their rows; lost, if somebody resolved it
+    /// meanwhile.
+    pub(super) async fn finish(
+        &self,
+        roll: &str,
+        claims: &[Claim],
+        receipts: &[Receipt],
+        counts: Counts,
+    ) -> Result<(), LakeError> {
+        match self {
+            Self::Sqlite(queues) => sqlite::finish(queues, roll, claims, receipts, counts).await,
+            #[cfg(feature = "sqs")]
+            Self::DynamoDb(intents) => Ok(intents.finish(roll, receipts, counts).await?),
+        }
+    }
+
+    /// Closes a roll for good, after the lake was made to take no more of its files. Of these only `there` exist. Answers
+    /// which count: somebody else may have closed it before.
+    pub(super) async fn resolve(
+        &self,
+        interrupted: &Interrupted,
+        there: Vec<String>,
+    ) -> Result<Vec<String>, LakeError> {
+        match self {
+            Self::Sqlite(queues) => sqlite::resolve(queues, &interrupted.roll, there).await,
+            #[cfg(feature = "sqs")]
+            Self::DynamoDb(intents) => Ok(intents.resolve(interrupted, there).await?),
+        }
+    }
+
+    /// Everything that is named by a roll whose files may still be looked for in the lake.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn all(&self) -> Result<Named, LakeError> {
+        match self {
+            Self::Sqlite(queues) => super::read_intents(queues.database()).await,
+            #[cfg(feature = "sqs")]
+            Self::DynamoDb(intents) => Ok(intents.all().await?),
+        }
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use stages::frame::Lane;
-
-    use super::*;
-    use crate::{
-        database::{Database, Durability},
-        queue::{
-            DeadFilter, EncodedFrame, Publish, QueueError, QueueName::Store, ReceiveLimits, Span,
-            SqliteOptions, SqliteQueues, Verdict,
-        },
-    };
-
-    async fn intents(queues: &SqliteQueues) -> Intents {
-        queues.database().read(|database| Ok::<_, QueueError>(all(database)?)).await.unwrap()
-    }
-
-    /// Publishes frames, takes them as a roll does, and dies with them.
-    async fn dead_in_a_roll(queues: &SqliteQueues, frames: &[FrameId]) {
-        let frame = |id: &FrameId| EncodedFrame { id: *id, lane: Lane(0), rows: 1, bytes: vec![1].into() };
-        let publish = frames.iter().map(|id| Publish { queue: Store, frame: frame(id) });
-        assert!(queues.publish(publish.collect()).await.iter().all(Result::is_ok));
-        let limits = ReceiveLimits { frames: 9, bytes: 1 << 20, wait: Duration::ZERO };
-        let held = queues.receive(Store, queues.holder(), limits).await.unwrap();
-        let names = frames.to_vec();
-        let begin = move |database: &Connection| Ok::<_, QueueError>(open(database, "roll", &names, &[])?);
-        queues.database().write(Durability::Process, begin).await.unwrap();
-        let dead = held.into_iter().map(|delivery| (delivery.receipt, Verdict::Dead(String::new())));
-        assert!(queues.settle(dead.collect()).await.iter().all(Result::is_ok));
-    }
-
-    #[tokio::test]
-    async fn a_frame_that_is_dropped_leaves_no_intent() {
-        let directory = tempfile::tempdir().unwrap();
-        let database = Database::open(&directory.path().join("millstream.db")).unwrap();
-        let queues = SqliteQueues::open(database, SqliteOptions::default()).await.unwrap();
-        dead_in_a_roll(&queues, &[FrameId([1; 16]), FrameId([2; 16])]).await;
-        let letters = queues.dead_letters(DeadFilter::default(), Span::ALL).await.unwrap();
-        for (letter, left) in letters.iter().zip([1, 0]) {
-            let one = DeadFilter { letters: vec![letter.letter], ..DeadFilter::default() };
-            queues.drop_dead(one, Span::ALL).await.unwrap();
-            assert_eq!(intents(&queues).await.rolls.len(), left, "the other frame may come back");
-        }
+impl Claim {
+    /// On a frame that no roll had.
+    #[cfg(test)]
+    pub(super) fn first(frame: FrameId) -> Self {
+        Self { frame, rolls: Vec::new() }
     }
 }

@@ -12,15 +12,11 @@ use tokio::task::spawn_blocking;
 use super::{
     Lake, LakeError,
     collection::Collection,
-    intents::{self, Interrupted, PlannedFile},
+    intents::{GivenUp, Intent, Intents, Interrupted, PlannedFile},
     parquet,
-    staging::Staging,
+    place::Staging,
 };
-use crate::{
-    database::{Database, Durability, Turn},
-    failpoint::fail_point,
-    queue::{Commit, QueueError, Receipt, SqliteQueues},
-};
+use crate::{failpoint::fail_point, queue::Receipt};
 
 /// A collection cut into files.
 pub(super) struct Roll {
@@ -45,7 +41,7 @@ impl Roll {
         now: Micros,
     ) -> Result<Self, FrameError> {
         collection.join()?;
-        let id = FrameId::joined(collection.frames.iter().copied()).to_string();
+        let id = FrameId::joined(collection.frames.iter().map(|claim| claim.frame)).to_string();
         let name = format!("{now:014x}-{}", &id[..8]);
         let mut files = Vec::new();
         for (group, rows) in collection.groups.iter().enumerate() {
@@ -66,12 +62,10 @@ impl Roll {
     }
 
     /// Commits the intent, provided that all `receipts` are still held.
-    pub(super) async fn open(&self, queues: &SqliteQueues, receipts: &[Receipt]) -> Result<(), LakeError> {
-        let (roll, frames) = (self.name.clone(), self.collection.frames.clone());
-        let files: Vec<_> = self.files.iter().map(|file| file.planned.clone()).collect();
-        let open =
-            move |database: &rusqlite::Connection| Ok(intents::open(database, &roll, &frames, &files)?);
-        Ok(queues.while_held(receipts.to_vec(), open).await?)
+    pub(super) async fn open(&self, intents: &Intents, receipts: &[Receipt]) -> Result<(), LakeError> {
+        let files = self.files.iter().map(|file| file.planned.clone()).collect();
+        let Collection { frames, given_up, .. } = &self.collection;
+        intents.open(&Intent { roll: &self.name, claims: frames, given_up, files }, receipts).await
     }
 
     /// Writes every file and gives it its name. Blocks.
@@ -92,35 +86,24 @@ impl Roll {
         staging.sync()
     }
 
-    /// Settles the frames and removes the intent, in one commit.
+    /// Finishes the intent and settles the frames.
     pub(super) async fn settle(
         &self,
-        queues: &SqliteQueues,
+        intents: &Intents,
         receipts: &[Receipt],
         counts: Counts,
     ) -> Result<(), LakeError> {
-        let Some(first) = receipts.first() else { return Ok(()) };
-        let lost = QueueError::Lost { queue: first.queue(), frame: first.frame() };
-        let (roll, frames) = (self.name.clone(), self.collection.frames.clone());
-        let commit =
-            Commit { receipts: receipts.to_vec(), counts: vec![(store::STAGE, counts)], ..Commit::default() };
-        let finish = move |database: &rusqlite::Connection| {
-            if !intents::is_open(database, &roll)? {
-                return Err(lost);
-            }
-            Ok(intents::forget(database, &frames)?)
-        };
-        Ok(queues.commit_with(commit, Turn::Common, finish).await?)
+        intents.finish(&self.name, &self.collection.frames, receipts, counts).await
     }
 
     /// Gives up this roll: returns the collection without the rows that are in the lake already.
     pub(super) async fn give_up(
         self: &Arc<Self>,
         lake: &Lake,
-        database: &Database,
+        intents: &Intents,
     ) -> Result<Collection, LakeError> {
         let paths = self.files.iter().map(|file| file.planned.path.clone()).collect();
-        let there = resolve(lake, database, Interrupted { roll: self.name.clone(), paths }).await?;
+        let there = resolve(lake, intents, Interrupted { roll: self.name.clone(), paths }).await?;
         let written: Vec<_> = self
             .files
             .iter()
@@ -128,34 +111,27 @@ impl Roll {
             .map(|file| (file.planned.key, file.planned.partition))
             .collect();
         let roll = Arc::clone(self);
-        Ok(spawn_blocking(move || roll.collection.without(&written)).await??)
+        let left = spawn_blocking(move || {
+            let mut left = roll.collection.without(&written)?;
+            left.given_up.push(GivenUp { roll: roll.name.clone(), wrote: !written.is_empty() });
+            Ok::<_, FrameError>(left)
+        });
+        Ok(left.await??)
     }
 }
 
 /// Closes an interrupted roll: afterwards its files are those returned, and no other ever.
 pub(super) async fn resolve(
     lake: &Lake,
-    database: &Database,
+    intents: &Intents,
     interrupted: Interrupted,
 ) -> Result<Vec<String>, LakeError> {
-    let Interrupted { roll, paths } = interrupted;
-    let (lake, fenced) = (lake.clone(), roll.clone());
+    let (lake, fenced) = (lake.clone(), interrupted.clone());
     let there = spawn_blocking(move || {
-        lake.fence(&fenced)?;
-        let mut there = Vec::new();
-        for path in paths {
-            if lake.holds(&path)? {
-                there.push(path);
-            }
-        }
-        // Whoever linked them may have died before their names were durable.
-        lake.sync(&there)?;
+        let Interrupted { roll, paths } = fenced;
+        let there = lake.decide(&roll, paths)?;
         fail_point!("fence_after");
         Ok::<_, LakeError>(there)
     });
-    let there = there.await??;
-    let found = there.clone();
-    let resolve = move |database: &rusqlite::Connection| Ok(intents::resolve(database, &roll, &found)?);
-    database.write(Durability::Fsync, resolve).await.map_err(|error: QueueError| error)?;
-    Ok(there)
+    intents.resolve(&interrupted, there.await??).await
 }

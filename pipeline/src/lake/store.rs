@@ -1,14 +1,15 @@
 //! The store worker: collects frames, and now and then rolls them into files.
 
+mod held;
 #[cfg(test)]
 mod tests;
 
-use std::{mem, sync::Arc, time::Duration};
+use std::{collections::HashSet, mem, sync::Arc, time::Duration};
 
 use stages::{
-    frame::{Frame, FrameError},
+    frame::FrameError,
     plan::Counts,
-    store::{self, Dataset, Granularity, Partition},
+    store::{self, Granularity},
 };
 use tokio::{
     sync::watch,
@@ -17,17 +18,18 @@ use tokio::{
 };
 use tracing::{error, info, warn};
 
+use self::held::{Held, decode};
 use super::{
     Lake, LakeError,
     collection::{Collection, GroupKey},
-    intents,
+    intents::{Claim, Intents, Looked, Past},
     roll::{self, Roll},
 };
 use crate::{
     clock,
     error::Class,
     failpoint::fail_point,
-    queue::{Delivery, Holder, QueueError, QueueName, Queues, Receipt, ReceiveLimits, SqliteQueues, Verdict},
+    queue::{Delivery, Holder, QueueError, QueueName, Queues, Receipt, ReceiveLimits, Verdict},
     worker::{Leases, QueueTrouble},
 };
 
@@ -73,7 +75,8 @@ pub enum Mode {
 /// The store worker: one per process.
 pub struct Store {
     lake: Lake,
-    queues: SqliteQueues,
+    queues: Queues,
+    intents: Intents,
     options: StoreOptions,
     mode: watch::Receiver<Mode>,
     holder: Holder,
@@ -90,14 +93,33 @@ pub struct Store {
 }
 
 impl Store {
-    /// A worker that takes from the `store` queue and writes into `lake`.
-    pub fn new(lake: Lake, queues: SqliteQueues, options: StoreOptions, mode: watch::Receiver<Mode>) -> Self {
-        let (holder, leases, age) =
-            (queues.holder(), Leases::new(Queues::Sqlite(queues.clone())), options.age);
+    /// A worker that takes from the `store` queue and writes into `lake`, and has its intents where it can.
+    pub fn new(
+        lake: Lake,
+        queues: Queues,
+        intents: Intents,
+        options: StoreOptions,
+        mode: watch::Receiver<Mode>,
+    ) -> Self {
+        let (holder, leases, age) = (queues.holder(), Leases::new(queues.clone()), options.age);
         let (collection, rows, due) = (Collection::default(), 0, None);
         let opens_at = Instant::now();
         let trouble = QueueTrouble::new(store::STAGE);
-        Self { lake, queues, options, mode, holder, leases, collection, rows, age, due, opens_at, trouble }
+        Self {
+            lake,
+            queues,
+            intents,
+            options,
+            mode,
+            holder,
+            leases,
+            collection,
+            rows,
+            age,
+            due,
+            opens_at,
+            trouble,
+        }
     }
 
     /// Works until the mode is [`Mode::Stop`].
@@ -183,22 +205,46 @@ impl Store {
         let (frames, refused) = spawn_blocking(move || decode(deliveries)).await?;
         self.refuse(refused).await?;
         for held in &frames {
-            self.rows += held.frame.rows.num_rows() as u64;
             self.leases.hold(held.receipt.clone());
         }
-        let written = self.written(&frames).await?;
+        let past = self.past(&frames).await?;
+        let frames = self.unfinished(frames.into_iter().zip(past)).await?;
         let mut collection = mem::take(&mut self.collection);
         let collected = spawn_blocking(move || {
-            for (Held { frame, key, .. }, written) in frames.into_iter().zip(written) {
-                let rows = store::without_written(key.dataset, &frame.rows, &written)?;
-                collection.add(frame.header.id, key, rows)?;
+            let mut known: HashSet<_> = collection.frames.iter().map(|claim| claim.frame).collect();
+            let mut taken = 0;
+            for (Held { frame, key, .. }, Past { written, rolls, .. }) in frames {
+                // Twice in the queue it is one frame all the same: settled with the other, its rows are there once.
+                if known.insert(frame.header.id) {
+                    taken += frame.rows.num_rows() as u64;
+                    let rows = store::without_written(key.dataset, &frame.rows, &written)?;
+                    collection.add(Claim { frame: frame.header.id, rolls }, key, rows)?;
+                }
             }
-            Ok::<_, FrameError>(collection)
+            Ok::<_, FrameError>((collection, taken))
         });
-        self.collection = collected.await??;
+        let (collection, taken) = collected.await??;
+        (self.collection, self.rows) = (collection, self.rows + taken);
+        if self.collection.is_empty() {
+            return Ok(());
+        }
         let due = Instant::now() + wait;
         self.due = Some(self.due.map_or(due, |earlier| earlier.min(due)));
         Ok(())
+    }
+
+    /// Settles those frames whose rows are in the lake and counted; the others are left.
+    async fn unfinished(
+        &mut self,
+        frames: impl Iterator<Item = (Held, Past)>,
+    ) -> Result<Vec<(Held, Past)>, LakeError> {
+        let (finished, left): (Vec<_>, Vec<_>) = frames.partition(|(_, past)| past.finished);
+        for (Held { receipt, .. }, _) in &finished {
+            self.leases.release(receipt);
+        }
+        let done = finished.into_iter().map(|(held, _)| (held.receipt, Verdict::Done));
+        self.settle(done.collect()).await?;
+        Ok(left)
     }
 
     async fn refuse(&self, refused: Vec<(Receipt, String)>) -> Result<(), LakeError> {
@@ -211,37 +257,30 @@ impl Store {
 
     /// What cannot be settled now comes again when its lease ends.
     async fn settle(&self, verdicts: Vec<(Receipt, Verdict)>) -> Result<(), LakeError> {
+        if verdicts.is_empty() {
+            return Ok(());
+        }
         for answer in self.queues.settle(verdicts).await {
             answer.or_else(|error| if error.class() == Class::Fatal { Err(error) } else { Ok(()) })?;
         }
         Ok(())
     }
 
-    /// What is in the lake of each frame, once the interrupted rolls that it was part of are resolved.
-    async fn written(&mut self, frames: &[Held]) -> Result<Vec<Vec<Partition>>, LakeError> {
+    /// What became of each frame, once the interrupted rolls that it was part of are resolved.
+    async fn past(&mut self, frames: &[Held]) -> Result<Vec<Past>, LakeError> {
         let mut backoff = BACKOFF_MIN;
         let asked: Vec<_> = frames.iter().map(|held| (held.frame.header.id, held.key)).collect();
         loop {
-            let asked = asked.clone();
-            let look = move |database: &rusqlite::Connection| {
-                if let Some(interrupted) = intents::interrupted(database, asked.iter().map(|(id, _)| *id))? {
-                    return Ok::<_, QueueError>(Err(interrupted));
-                }
-                let written = asked.iter().map(|(id, key)| intents::written(database, *id, *key));
-                Ok(Ok(written.collect::<rusqlite::Result<Vec<_>>>()?))
-            };
-            match self.queues.database().read(look).await {
-                Err(error) if error.class() == Class::Retry => {
-                    self.back_off(&mut backoff, &error.into()).await;
-                }
-                Err(error) => return Err(error.into()),
-                Ok(Ok(written)) => return Ok(written),
-                Ok(Err(interrupted)) => {
+            match self.intents.look(&asked).await {
+                Err(error) if error.class() == Class::Retry => self.back_off(&mut backoff, &error).await,
+                Err(error) => return Err(error),
+                Ok(Looked::Past(past)) => return Ok(past),
+                Ok(Looked::Interrupted(interrupted)) => {
                     info!(
                         roll = interrupted.roll,
                         "a worker was interrupted while it wrote; its files are looked through"
                     );
-                    match roll::resolve(&self.lake, self.queues.database(), interrupted).await {
+                    match roll::resolve(&self.lake, &self.intents, interrupted).await {
                         Err(error) if error.class() == Class::Retry => {
                             self.back_off(&mut backoff, &error).await;
                         }
@@ -313,12 +352,12 @@ impl Store {
             let (staging, lake) = (Arc::clone(&roll), self.lake.clone());
             let staging = spawn_blocking(move || staging.stage(&lake)).await??;
             fail_point!("intent_before");
-            roll.open(&self.queues, &receipts).await?;
+            roll.open(&self.intents, &receipts).await?;
             fail_point!("intent_after");
             let (writing, lake) = (Arc::clone(&roll), self.lake.clone());
             spawn_blocking(move || writing.write(&lake, staging)).await??;
             fail_point!("settle_before");
-            roll.settle(&self.queues, &receipts, counts).await?;
+            roll.settle(&self.intents, &receipts, counts).await?;
             fail_point!("settle_after");
             Ok(())
         };
@@ -336,7 +375,7 @@ impl Store {
     /// the frames are held: each lease that ran out would make them look as if they brought their holders down.
     async fn take_back(&mut self, roll: &Arc<Roll>, backoff: &mut Duration) -> Result<Collection, LakeError> {
         loop {
-            let left = roll.give_up(&self.lake, self.queues.database());
+            let left = roll.give_up(&self.lake, &self.intents);
             match self.leases.keep(left).await {
                 Err(error) if error.class() == Class::Retry => self.back_off(backoff, &error).await,
                 left => return left,
@@ -351,32 +390,4 @@ enum Failure {
     Again(LakeError),
     /// The rows in memory are gone; those in the queue are not.
     Abandoned(LakeError),
-}
-
-/// A frame that store holds.
-struct Held {
-    receipt: Receipt,
-    frame: Frame,
-    key: GroupKey,
-}
-
-/// The frames of the deliveries, and those that store cannot read, each with the reason.
-fn decode(deliveries: Vec<Delivery>) -> (Vec<Held>, Vec<(Receipt, String)>) {
-    let (mut frames, mut refused) = (Vec::new(), Vec::new());
-    for Delivery { receipt, frame, .. } in deliveries {
-        match frame.bytes.frame() {
-            Ok(frame) => match Dataset::of(frame.header.kind) {
-                Some(dataset) => match store::check(dataset, &frame.rows) {
-                    Ok(()) => {
-                        let key = GroupKey::of(dataset, &frame.rows);
-                        frames.push(Held { receipt, frame, key });
-                    }
-                    Err(error) => refused.push((receipt, error.to_string())),
-                },
-                None => refused.push((receipt, format!("store keeps no {} frames", frame.header.kind))),
-            },
-            Err(error) => refused.push((receipt, error.to_string())),
-        }
-    }
-    (frames, refused)
 }

@@ -3,6 +3,13 @@
 use std::{path::PathBuf, time::Duration};
 
 use super::ProcessError;
+#[cfg(feature = "sqs")]
+use crate::{
+    aws,
+    config::Engine,
+    queue::{QueueError, SqsQueues},
+    state::dynamodb::Table,
+};
 use crate::{
     config::Config,
     database::Database,
@@ -19,6 +26,10 @@ pub fn data_file(config: &Config) -> PathBuf {
 /// # Errors
 /// When the data file cannot be used, or has another number of lanes.
 pub async fn open_queues(config: &Config) -> Result<Queues, ProcessError> {
+    #[cfg(feature = "sqs")]
+    if config.topology().queues.engine == Engine::Sqs {
+        return open_sqs(config).await;
+    }
     let spare_for = Duration::from_secs(config.topology().queues.spare_secs.into());
     let database = Database::open_with(&data_file(config), spare_for)?;
     Ok(Queues::Sqlite(SqliteQueues::open(database, config.sqlite_options()).await?))
@@ -29,6 +40,32 @@ pub async fn open_queues(config: &Config) -> Result<Queues, ProcessError> {
 /// # Errors
 /// When the data file cannot be read, is of another version, or has another number of lanes.
 pub async fn look_at_queues(config: &Config) -> Result<Queues, ProcessError> {
+    #[cfg(feature = "sqs")]
+    if config.topology().queues.engine == Engine::Sqs {
+        return open_sqs(config).await;
+    }
     let database = Database::look(&data_file(config))?;
     Ok(Queues::Sqlite(SqliteQueues::open_to_read(database, config.sqlite_options()).await?))
+}
+
+/// The queues of a topology on SQS.
+#[cfg(feature = "sqs")]
+async fn open_sqs(config: &Config) -> Result<Queues, ProcessError> {
+    let table = table(config).await;
+    table.check().await.map_err(QueueError::from)?;
+    table.fix_lanes(config.topology().lanes).await.map_err(QueueError::from)?;
+    let client = sqs_client(config).await;
+    Ok(Queues::Sqs(SqsQueues::open(client, config.sqs_options()).await?.with_table(table)))
+}
+
+/// The table of a topology; nothing is asked of it yet.
+#[cfg(feature = "sqs")]
+pub async fn table(config: &Config) -> Table {
+    Table::new(&aws::config(&config.table_aws_options()).await, config.table_options())
+}
+
+/// What asks SQS, as the topology and the environment say.
+#[cfg(feature = "sqs")]
+pub async fn sqs_client(config: &Config) -> aws_sdk_sqs::Client {
+    aws_sdk_sqs::Client::new(&aws::config(&config.aws_options()).await)
 }

@@ -18,8 +18,8 @@ use stages::{
     topic::Topics,
 };
 
-use super::{Filter, QuarantineError, Replayed, Span, files, filter};
-use crate::lake::Batches;
+use super::{Filter, QuarantineError, Replayed, Span, files, filter, source::Source};
+use crate::lake::{Batches, LakeAddress};
 
 /// Rows in memory at once, without payloads.
 const MARKS_ROWS: usize = 8192;
@@ -88,10 +88,34 @@ impl Reader {
         (filter, take): (Filter, Take),
         replayed: Replayed,
     ) -> Result<Self, QuarantineError> {
+        let directories = files::directories(&directory, filter.span)?;
+        Ok(Self::new((Source::Directory, directories), topics, (filter, take), replayed))
+    }
+
+    /// The same of what there is in the quarantine of the lake at `address`.
+    ///
+    /// # Errors
+    /// When it cannot be listed.
+    pub async fn of_lake(
+        address: &LakeAddress,
+        topics: Topics,
+        (filter, take): (Filter, Take),
+        replayed: Replayed,
+    ) -> Result<Self, QuarantineError> {
+        let source = Source::of(address, filter.span).await?;
+        Ok(Self::new(source, topics, (filter, take), replayed))
+    }
+
+    fn new(
+        (source, directories): (Source, Vec<PathBuf>),
+        topics: Topics,
+        (filter, take): (Filter, Take),
+        replayed: Replayed,
+    ) -> Self {
         files::raise_limit();
-        let directories = files::directories(&directory, filter.span)?.into();
-        let rows = Rows { take, span: filter.span, directories, files: VecDeque::new(), current: None };
-        Ok(Self { topics, filter, replayed, rows })
+        let (span, directories) = (filter.span, directories.into());
+        let rows = Rows { take, span, source, directories, files: VecDeque::new(), current: None };
+        Self { topics, filter, replayed, rows }
     }
 
     /// The next rows that the filter picks, at least one; none at the end.
@@ -100,7 +124,7 @@ impl Reader {
     /// When a file cannot be read, or is none of the quarantine.
     pub async fn next(&mut self) -> Result<Option<Picked>, QuarantineError> {
         loop {
-            let Some(rows) = self.rows.next()? else { return Ok(None) };
+            let Some(rows) = self.rows.next().await? else { return Ok(None) };
             let mask = self.filter.mask(&Quarantine::of_rows(&rows)?, &self.topics);
             if mask.true_count() == 0 {
                 continue;
@@ -128,6 +152,7 @@ impl Reader {
 struct Rows {
     take: Take,
     span: Span,
+    source: Source,
     directories: VecDeque<PathBuf>,
     /// Of the directory that is being read.
     files: VecDeque<(PathBuf, File)>,
@@ -135,7 +160,7 @@ struct Rows {
 }
 
 impl Rows {
-    fn next(&mut self) -> Result<Option<RecordBatch>, QuarantineError> {
+    async fn next(&mut self) -> Result<Option<RecordBatch>, QuarantineError> {
         loop {
             if let Some((path, batches)) = &mut self.current {
                 let rows = |source| QuarantineError::Rows { path: path.clone(), source };
@@ -156,7 +181,7 @@ impl Rows {
                     batches.map_err(|source| QuarantineError::Parquet { path: path.clone(), source })?;
                 self.current = Some((path, batches));
             } else if let Some(directory) = self.directories.pop_front() {
-                self.files = files::open(&directory)?.into();
+                self.files = self.source.open(&directory).await?.into();
             } else {
                 return Ok(None);
             }

@@ -210,7 +210,7 @@ impl<'a> Replay<'a> {
             names.extend(messages_of(frame)?);
         }
         commit.counts = vec![(STAGE, Counts { consumed: rows, produced: rows, ..Counts::default() })];
-        let Queues::Sqlite(queues) = self.queues;
+        let queues = self.queues.embedded("quarantine replay")?;
         let names = Arc::new(names);
         let work = move |connection: &Connection| remember(connection, &names);
         let mut committed = Box::pin(queues.commit_with(commit, Turn::Common, work));

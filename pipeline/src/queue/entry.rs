@@ -71,12 +71,46 @@ pub struct Delivery {
 pub struct Receipt {
     pub(super) queue: QueueName,
     pub(super) frame: FrameId,
+    pub(super) token: Token,
+}
+
+/// What the engine that made a receipt knows the delivery by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Token {
+    /// A row of the data file.
+    Row(Row),
+    /// A lease that this process counted.
+    #[cfg(feature = "sqs")]
+    Lease(u64),
+}
+
+/// A leased row of the data file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Row {
     pub(super) seq: i64,
     pub(super) holder: Holder,
     pub(super) lease: i64,
 }
 
 impl Receipt {
+    /// The row of the data file; none of a receipt that another engine made.
+    pub(super) fn row(&self) -> Option<Row> {
+        match self.token {
+            Token::Row(row) => Some(row),
+            #[cfg(feature = "sqs")]
+            Token::Lease(_) => None,
+        }
+    }
+
+    /// The lease; none of a receipt that another engine made.
+    #[cfg(feature = "sqs")]
+    pub(super) fn lease(&self) -> Option<u64> {
+        match self.token {
+            Token::Lease(lease) => Some(lease),
+            Token::Row(_) => None,
+        }
+    }
+
     /// Where the frame was leased from.
     pub fn queue(&self) -> QueueName {
         self.queue
@@ -156,13 +190,16 @@ pub struct NumberedDelta {
     pub stage: &'static str,
     /// Of which lane.
     pub lane: Lane,
-    /// The last number plus 1; the first is 1. With neither bytes nor a snapshot the last number itself:
+    /// The last number plus 1; the first is 1. With neither bytes nor a snapshot nor frames applied the last number itself:
     /// then nothing is added, and the commit only counts if the state has not moved on.
     pub number: u64,
     /// What changed.
     pub bytes: Vec<u8>,
     /// The whole state after this change, now and then: it replaces all deltas so far.
     pub snapshot: Option<Vec<u8>>,
+    /// The frames that this change deals with, where consuming them is another step than this one; with a snapshot all that
+    /// are remembered of the lane, the oldest first. Not in the data file, where it is the same step.
+    pub applied: Vec<FrameId>,
 }
 
 /// What a queue holds.

@@ -3,6 +3,8 @@ use std::path::PathBuf;
 use stages::frame::{FrameId, Lane};
 
 use super::QueueName;
+#[cfg(feature = "sqs")]
+use crate::state::dynamodb::TableError;
 use crate::{database::DatabaseError, error::Class};
 
 /// Why a queue refused an entry.
@@ -87,6 +89,20 @@ pub enum QueueError {
     /// The data file cannot be written or read.
     #[error(transparent)]
     Database(#[from] DatabaseError),
+    /// The queues of another engine, for something that is made for the embedded one.
+    #[error("{what} needs the embedded engine: set queues.engine to sqlite")]
+    Embedded {
+        /// What needs it.
+        what: &'static str,
+    },
+    /// SQS did not do what it was asked for.
+    #[cfg(feature = "sqs")]
+    #[error(transparent)]
+    Sqs(#[from] super::SqsError),
+    /// The table of the state cannot be written or read.
+    #[cfg(feature = "sqs")]
+    #[error(transparent)]
+    Table(#[from] TableError),
 }
 
 impl QueueError {
@@ -96,8 +112,12 @@ impl QueueError {
         match self {
             Self::Lost { .. } | Self::Fenced { .. } | Self::Replayed { .. } => Class::Retry,
             Self::TooLarge { .. } | Self::Lane { .. } => Class::Dead,
-            Self::State { .. } | Self::Lanes { .. } => Class::Fatal,
+            Self::State { .. } | Self::Lanes { .. } | Self::Embedded { .. } => Class::Fatal,
             Self::Database(error) => error.class(),
+            #[cfg(feature = "sqs")]
+            Self::Sqs(error) => error.class(),
+            #[cfg(feature = "sqs")]
+            Self::Table(error) => error.class(),
         }
     }
 }

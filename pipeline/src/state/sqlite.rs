@@ -29,14 +29,15 @@ pub(super) fn load(
         )?
         .query_map(params![stage, lane.0, after.cast_signed()], numbered)?
         .collect::<Result<_, _>>()?;
-    Ok(Loaded { snapshot, deltas, number: last(connection, stage, lane)? })
+    // A frame is consumed with what it leads to, so none that is applied comes again.
+    Ok(Loaded { snapshot, deltas, number: last(connection, stage, lane)?, applied: Vec::new() })
 }
 
 /// Adds a change, in the caller's transaction.
 pub(crate) fn append(connection: &Connection, delta: &NumberedDelta) -> Result<(), QueueError> {
     let &NumberedDelta { stage, lane, number, .. } = delta;
     let last = last(connection, stage, lane)?;
-    let nothing = delta.bytes.is_empty() && delta.snapshot.is_none();
+    let nothing = delta.bytes.is_empty() && delta.snapshot.is_none() && delta.applied.is_empty();
     if number != if nothing { last } else { last + 1 } {
         return Err(QueueError::Fenced { stage, lane, number, last });
     }
@@ -66,7 +67,7 @@ pub(crate) fn append(connection: &Connection, delta: &NumberedDelta) -> Result<(
     Ok(())
 }
 
-fn last(connection: &Connection, stage: &str, lane: Lane) -> Result<u64, QueueError> {
+pub(super) fn last(connection: &Connection, stage: &str, lane: Lane) -> Result<u64, QueueError> {
     let number: i64 = connection
         .prepare_cached(
             "SELECT coalesce(

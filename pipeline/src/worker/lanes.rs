@@ -1,18 +1,21 @@
 //! What the tasks of one stage know of the lanes they were handed.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet, VecDeque},
     sync::{Arc, Mutex, PoisonError},
 };
 
 use stages::{
-    frame::Lane,
+    frame::{FrameId, Lane},
     plan::{Delta, StateError},
     stage::{LaneState, Stage},
 };
 use tokio::sync::OwnedMutexGuard;
 
-use crate::{queue::NumberedDelta, state::Loaded};
+use crate::{
+    queue::NumberedDelta,
+    state::{APPLIED_MAX, Loaded},
+};
 
 /// Deltas are replaced by a snapshot when they take more than this and more than the last snapshot
 /// did: then all snapshots together cost no more than the deltas. The crash tests do not wait for that many.
@@ -23,25 +26,47 @@ pub(super) struct Known {
     /// The number of the last delta in it.
     number: u64,
     pub(super) state: LaneState,
+    applied: Applied,
     delta_bytes: usize,
     snapshot_bytes: usize,
 }
 
 impl Known {
-    /// The state that was saved.
-    pub(super) fn restore(stage: &Stage, loaded: &Loaded) -> Result<Self, StateError> {
-        let mut state = stage.empty_state();
-        let snapshot = loaded.snapshot.as_ref().map(|(_, bytes)| bytes);
-        let deltas = || loaded.deltas.iter().map(|(_, bytes)| bytes);
-        for bytes in snapshot.into_iter().chain(deltas()) {
-            stage.apply(&mut state, bytes)?;
+    /// Nothing yet.
+    pub(super) fn empty(stage: &Stage) -> Self {
+        let (state, applied) = (stage.empty_state(), Applied::default());
+        Self { number: 0, state, applied, delta_bytes: 0, snapshot_bytes: 0 }
+    }
+
+    /// Takes over what was saved since.
+    pub(super) fn renew(&mut self, stage: &Stage, loaded: Loaded) -> Result<(), StateError> {
+        if let Some((_, snapshot)) = &loaded.snapshot {
+            *self = Self { snapshot_bytes: snapshot.len(), ..Self::empty(stage) };
+            stage.apply(&mut self.state, snapshot)?;
         }
-        Ok(Self {
-            number: loaded.number,
-            state,
-            delta_bytes: deltas().map(Vec::len).sum(),
-            snapshot_bytes: snapshot.map_or(0, Vec::len),
-        })
+        // Some only tell of a frame.
+        for (_, bytes) in loaded.deltas.iter().filter(|(_, bytes)| !bytes.is_empty()) {
+            stage.apply(&mut self.state, bytes)?;
+            self.delta_bytes += bytes.len();
+        }
+        loaded.applied.into_iter().for_each(|frame| self.applied.add(frame));
+        self.number = loaded.number;
+        Ok(())
+    }
+
+    /// The number of the last change that is known.
+    pub(super) fn last(&self) -> u64 {
+        self.number
+    }
+
+    /// Whether there is nothing to know.
+    pub(super) fn is_stateless(&self) -> bool {
+        matches!(self.state, LaneState::Stateless)
+    }
+
+    /// Whether the state has what `frame` changes.
+    pub(super) fn has_applied(&self, frame: FrameId) -> bool {
+        self.applied.has(frame)
     }
 
     /// Numbers what changed in `lane`, with a snapshot if it is time for one. Where nothing did, the number tells whether
@@ -52,11 +77,17 @@ impl Known {
         lane: Lane,
         deltas: Vec<Delta>,
     ) -> Result<Vec<NumberedDelta>, StateError> {
-        if matches!(self.state, LaneState::Stateless) {
+        if self.is_stateless() {
             return Ok(Vec::new());
         }
-        let numbered =
-            |number, bytes, snapshot| NumberedDelta { stage: stage.name(), lane, number, bytes, snapshot };
+        let numbered = |number, bytes, snapshot| NumberedDelta {
+            stage: stage.name(),
+            lane,
+            number,
+            bytes,
+            snapshot,
+            applied: Vec::new(),
+        };
         let Some(last) = deltas.len().checked_sub(1) else {
             return Ok(vec![numbered(self.number, Vec::new(), None)]);
         };
@@ -65,6 +96,27 @@ impl Known {
             // The state has all changes by now: a snapshot of it stands for the last.
             let (number, snapshot) = self.advance(stage, bytes.len(), index == last)?;
             all.push(numbered(number, bytes, snapshot));
+        }
+        Ok(all)
+    }
+
+    /// Like [`Known::number`] of what one frame changed, where a commit is no transaction: one change, which tells of the frame
+    /// also where it changed nothing.
+    pub(super) fn number_of(
+        &mut self,
+        stage: &Stage,
+        lane: Lane,
+        frame: FrameId,
+        deltas: Vec<Delta>,
+    ) -> Result<Vec<NumberedDelta>, StateError> {
+        if self.is_stateless() {
+            return Ok(Vec::new());
+        }
+        let deltas = if deltas.is_empty() { vec![Delta::default()] } else { deltas };
+        let mut all = self.number(stage, lane, deltas)?;
+        self.applied.add(frame);
+        if let Some(last) = all.last_mut() {
+            last.applied = if last.snapshot.is_some() { self.applied.all() } else { vec![frame] };
         }
         Ok(all)
     }
@@ -85,18 +137,20 @@ impl Known {
         Ok((self.number, None))
     }
 
-    /// Numbers one more change in `lane`, saved as a snapshot, unless there is no state.
+    /// Numbers one more change in `lane`, that of a `frame`, saved as a snapshot, unless there is no state.
     pub(super) fn number_whole(
         &mut self,
         stage: &Stage,
         lane: Lane,
+        frame: FrameId,
     ) -> Result<Option<NumberedDelta>, StateError> {
-        if matches!(self.state, LaneState::Stateless) {
+        if self.is_stateless() {
             return Ok(None);
         }
         let (number, snapshot) = self.replace(stage)?;
-        let (stage, snapshot) = (stage.name(), Some(snapshot));
-        Ok(Some(NumberedDelta { stage, lane, number, bytes: Vec::new(), snapshot }))
+        self.applied.add(frame);
+        let (stage, snapshot, applied) = (stage.name(), Some(snapshot), self.applied.all());
+        Ok(Some(NumberedDelta { stage, lane, number, bytes: Vec::new(), snapshot, applied }))
     }
 
     fn replace(&mut self, stage: &Stage) -> Result<(u64, Vec<u8>), StateError> {
@@ -104,6 +158,36 @@ impl Known {
         self.number += 1;
         (self.delta_bytes, self.snapshot_bytes) = (0, snapshot.len());
         Ok((self.number, snapshot))
+    }
+}
+
+/// The frames last applied to a lane, so that one that comes again changes nothing.
+#[derive(Default)]
+struct Applied {
+    order: VecDeque<FrameId>,
+    known: HashSet<FrameId>,
+}
+
+impl Applied {
+    fn add(&mut self, frame: FrameId) {
+        if !self.known.insert(frame) {
+            return;
+        }
+        self.order.push_back(frame);
+        if self.order.len() > APPLIED_MAX
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.known.remove(&oldest);
+        }
+    }
+
+    fn has(&self, frame: FrameId) -> bool {
+        self.known.contains(&frame)
+    }
+
+    /// All, the oldest first.
+    fn all(&self) -> Vec<FrameId> {
+        self.order.iter().copied().collect()
     }
 }
 

@@ -39,6 +39,11 @@ impl Leases {
         self.held.push(receipt);
     }
 
+    /// Lets go of one: it is settled by itself.
+    pub(crate) fn release(&mut self, receipt: &Receipt) {
+        self.held.retain(|held| held != receipt);
+    }
+
     /// Lets go of all: they are settled, or lost.
     pub(crate) fn clear(&mut self) {
         self.held.clear();

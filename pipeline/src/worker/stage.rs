@@ -18,7 +18,7 @@ use super::{
     Forgotten, Leases, QueueTrouble,
     hop::SharedHop,
     lanes::Known,
-    step::{Step, plan_joined, plan_pieces},
+    step::{Step, plan_each, plan_joined, plan_pieces},
     turnstile::{Found, Turnstile},
 };
 use crate::{
@@ -270,10 +270,7 @@ impl StageWorker {
         while !left.is_empty() {
             let mut known = Vec::with_capacity(slots.len());
             for (slot, stage) in slots.iter_mut().zip(self.hop.stages()) {
-                known.push(match slot.take() {
-                    Some(known) => known,
-                    None => self.load(stage, lane).await?,
-                });
+                known.push(self.know(stage, lane, slot.take()).await?);
             }
             let (known, step) = match self.plan(known, left, manner).await {
                 Ok(planned) => planned,
@@ -306,17 +303,24 @@ impl StageWorker {
         Ok(())
     }
 
-    async fn load(&self, stage: &Stage, lane: Lane) -> Result<Known, QueueError> {
+    /// The state of a lane, from what is `known` of it. Where a commit is no transaction nothing fences what is published: so
+    /// whoever plans must know the last state, which another process may have changed.
+    async fn know(&self, stage: &Stage, lane: Lane, known: Option<Known>) -> Result<Known, QueueError> {
+        let since = known.as_ref().map(Known::last);
+        let mut known = known.unwrap_or_else(|| Known::empty(stage));
+        if known.is_stateless() || (since.is_some() && self.queues.capabilities().commits_at_once) {
+            return Ok(known);
+        }
         let mut tries = 0;
         let loaded = loop {
-            match self.state.load(stage.name(), lane, None).await {
+            match self.state.load(stage.name(), lane, since).await {
                 Ok(loaded) => break loaded,
                 Err(error) => self.wait_for_world(&mut tries, error).await?,
             }
         };
-        let restoring = stage.clone();
-        let restored = spawn_blocking(move || Known::restore(&restoring, &loaded)).await;
-        let reason = match restored {
+        let renewing = stage.clone();
+        let renewed = spawn_blocking(move || known.renew(&renewing, loaded).map(|()| known)).await;
+        let reason = match renewed {
             Ok(Ok(known)) => return Ok(known),
             Ok(Err(error)) => error.to_string(),
             Err(ended) => ended_text(ended),
@@ -340,7 +344,10 @@ impl StageWorker {
                     let check = |entry: &Publish| queues.check(entry);
                     plan_pieces(&hop, &recipients, &mut known, (first, attempts), check)?
                 }
-                _ => plan_joined(&hop, &recipients, &mut known, &frames)?,
+                _ if queues.capabilities().commits_at_once => {
+                    plan_joined(&hop, &recipients, &mut known, &frames)?
+                }
+                _ => plan_each(&hop, &recipients, &mut known, &frames)?,
             };
             Ok::<_, HopError>((known, step))
         };

@@ -135,6 +135,34 @@ pub(super) fn plan_joined(
     Ok(step)
 }
 
+/// Plans the frames of a run of one lane each by itself, where a commit is no transaction: where frames are cut then hangs on
+/// nothing but the frames, so whoever gets them again makes the same of them. One that was applied before is only settled.
+pub(super) fn plan_each(
+    hop: &Hop,
+    recipients: &Recipients,
+    known: &mut [Known],
+    run: &[Body],
+) -> Result<Step, HopError> {
+    let mut step = Step { frames: run.len(), ..Step::default() };
+    for body in run {
+        let frame = body.frame()?;
+        let (id, lane) = (frame.header.id, frame.header.lane);
+        if known.first().is_some_and(|known| known.has_applied(id)) {
+            let repeated = frame.rows.num_rows() as u64;
+            add_to(&mut step.counts, hop.first().name(), Counts { repeated, ..Counts::default() });
+            continue;
+        }
+        let mut parts = hop::plan(hop, states(known), &frame)?;
+        for ((stage, known), part) in hop.stages().zip(known.iter_mut()).zip(&mut parts) {
+            step.deltas.extend(known.number_of(stage, lane, id, mem::take(&mut part.deltas))?);
+        }
+        let inputs: Vec<_> = body.source().into_iter().collect();
+        step.add(hop, parts, recipients, &inputs, |_| Ok(()))?;
+    }
+    step.forgotten = forgotten(known);
+    Ok(step)
+}
+
 fn states(known: &mut [Known]) -> impl Iterator<Item = &mut LaneState> {
     known.iter_mut().map(|known| &mut known.state)
 }
@@ -174,7 +202,7 @@ pub(super) fn plan_pieces(
         step.dead.push(DeadLetter { queue: route::before(hop.first()), frame, attempts, reason });
     }
     for (stage, known) in hop.stages().zip(known) {
-        step.deltas.extend(known.number_whole(stage, frame.header.lane)?);
+        step.deltas.extend(known.number_whole(stage, frame.header.lane, frame.header.id)?);
     }
     Ok(step)
 }

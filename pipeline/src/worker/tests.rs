@@ -147,7 +147,7 @@ async fn nothing_overtakes_a_frame_that_cannot_be_settled() {
     assert_eq!(run.len(), 2);
 
     // The dead letter, a copy of the frame, has no room.
-    let Queues::Sqlite(engine) = &bench.queues;
+    let engine = bench.queues.embedded("this test").unwrap();
     let full = |connection: &rusqlite::Connection| -> Result<(), DatabaseError> {
         Ok(connection.pragma_update_and_check(None, "max_page_count", 1, |_| Ok(()))?)
     };

@@ -17,7 +17,7 @@ use self::progress::{Look, Progress};
 use crate::{
     clock::{micros, now},
     error::Class,
-    queue::{EncodedFrame, Publish, QueueError, QueueName, Queues},
+    queue::{Depth, EncodedFrame, Publish, QueueError, QueueName, Queues},
 };
 
 /// How long a message may take from its receipt into the queue of validate, beside the time that ingest lets
@@ -212,10 +212,12 @@ impl Ticker {
         Ok(Some(self.progress.look(Look { durable, ingested_at, validate, validated_at, transform })))
     }
 
-    /// When the oldest frame in a queue was published; rather too early than too late.
+    /// When the oldest frame in a queue was published; rather too early than too late, and where the engine does not tell,
+    /// earlier than anything.
     async fn oldest(&self, queue: QueueName) -> Result<Option<Micros>, QueueError> {
         let asked_at = now();
-        let age = self.queues.depth(queue).await?.oldest_age;
-        Ok(age.map(|age| asked_at.saturating_sub(micros(age))))
+        let Depth { frames, oldest_age, .. } = self.queues.depth(queue).await?;
+        let age = oldest_age.map(|age| asked_at.saturating_sub(micros(age)));
+        Ok(age.or((frames > 0).then_some(Micros::MIN)))
     }
 }

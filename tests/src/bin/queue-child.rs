@@ -1,25 +1,40 @@
-//! Works on embedded queues until it is killed, and tells on stdout what it may rely on.
+//! Works on queues until it is killed, and tells on stdout what it may rely on.
 //!
-//! `queue-child DIR publish`: a line for each frame that was acknowledged.
-//! `queue-child DIR hold`: a line for each frame that it has leased.
+//! `queue-child publish DIR`: a line for each frame that was acknowledged.
+//! `queue-child hold DIR`: a line for each frame that it has leased.
+//! `queue-child publish ENDPOINT PREFIX fifo`: the same on SQS; or `standard`.
 
-use std::{env, io::Write, path::PathBuf, time::Duration};
+use std::{env, io::Write, path::Path, time::Duration};
 
 use anyhow::{Context, bail};
 use millstream::{
+    aws::{self, AwsOptions},
     database::Database,
-    queue::{EncodedFrame, Publish, QueueName, ReceiveLimits, SqliteOptions, SqliteQueues},
+    queue::{
+        EncodedFrame, Publish, QueueName, Queues, ReceiveLimits, SqliteOptions, SqliteQueues, SqsOptions,
+        SqsQueues,
+    },
 };
 use stages::frame::{FrameId, Lane};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     let mut arguments = env::args().skip(1);
-    let directory = PathBuf::from(arguments.next().context("which directory?")?);
     let action = arguments.next().context("publish or hold?")?;
-    let queues =
-        SqliteQueues::open(Database::open(&directory.join("millstream.db"))?, SqliteOptions::default())
-            .await?;
+    let place = arguments.next().context("which directory or endpoint?")?;
+    let queues = match arguments.next() {
+        None => {
+            let database = Database::open(&Path::new(&place).join("millstream.db"))?;
+            Queues::Sqlite(SqliteQueues::open(database, SqliteOptions::default()).await?)
+        }
+        Some(prefix) => {
+            let options = AwsOptions { endpoint: Some(place), ..AwsOptions::default() };
+            let client = aws_sdk_sqs::Client::new(&aws::config(&options).await);
+            let fifo = arguments.next().context("fifo or standard?")? == "fifo";
+            let options = SqsOptions { prefix, fifo, ..SqsOptions::default() };
+            Queues::Sqs(SqsQueues::open(client, options).await?)
+        }
+    };
     match action.as_str() {
         "publish" => publish(&queues).await,
         "hold" => hold(&queues).await,
@@ -27,7 +42,7 @@ async fn main() -> anyhow::Result<()> {
     }
 }
 
-async fn publish(queues: &SqliteQueues) -> anyhow::Result<()> {
+async fn publish(queues: &Queues) -> anyhow::Result<()> {
     for number in 1_u32.. {
         let id = FrameId(u128::from(number).to_be_bytes());
         let frame = EncodedFrame { id, lane: Lane(0), rows: number, bytes: vec![7; 1000].into() };
@@ -39,7 +54,7 @@ async fn publish(queues: &SqliteQueues) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn hold(queues: &SqliteQueues) -> anyhow::Result<()> {
+async fn hold(queues: &Queues) -> anyhow::Result<()> {
     let holder = queues.holder();
     loop {
         let limits = ReceiveLimits { frames: 100, bytes: 1 << 30, wait: Duration::from_secs(1) };

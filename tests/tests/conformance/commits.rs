@@ -6,18 +6,25 @@ use millstream::{
     queue::{
         Commit, DeadLetter, Depth, NumberedDelta,
         QueueName::{Alert, Analyze, Store, Transform},
-        Queues,
+        Queues, Verdict,
     },
     state::Loaded,
 };
 use stages::{frame::Lane, plan::Counts};
 
 use crate::engine::{
-    Engine, LEASE, Limits, entry, frame, is_lost, numbers, publish, receipts, receive, sized,
+    Engine, Limits, entry, frame, is_lost, numbers, publish, receipts, receive, settle, sized,
 };
 
 fn delta(number: u64, snapshot: Option<Vec<u8>>) -> NumberedDelta {
-    NumberedDelta { stage: "analyze", lane: Lane(0), number, bytes: vec![number as u8], snapshot }
+    NumberedDelta {
+        stage: "analyze",
+        lane: Lane(0),
+        number,
+        bytes: vec![number as u8],
+        snapshot,
+        applied: Vec::new(),
+    }
 }
 
 async fn commit(queues: &Queues, commit: Commit) -> Result<(), millstream::queue::QueueError> {
@@ -55,6 +62,30 @@ pub(crate) async fn conformance_commit_consumes_publishes_and_counts_at_once<E: 
     );
 }
 
+/// Without state and books.
+pub(crate) async fn conformance_commit_consumes_publishes_and_buries<E: Engine>() {
+    let engine = E::start(Limits::default()).await;
+    let queues = engine.queues();
+    publish(&queues, Analyze, (1..=2).map(|number| frame(number, 0))).await;
+    let held = receive(&queues, Analyze, queues.holder(), 2).await;
+    let step = Commit {
+        receipts: receipts(&held),
+        publish: vec![entry(Alert, frame(11, 0)), entry(Store, frame(21, 0)), entry(Alert, frame(12, 0))],
+        dead: vec![DeadLetter {
+            queue: Analyze,
+            frame: frame(3, 0),
+            attempts: 5,
+            reason: "it panics".into(),
+        }],
+        ..Commit::default()
+    };
+    commit(&queues, step).await.expect("committed");
+    let depth = queues.depth(Analyze).await.expect("depth");
+    assert_eq!((depth.frames, depth.dead), (0, 1));
+    assert_eq!(numbers(&receive(&queues, Alert, queues.holder(), 9).await), [11, 12]);
+    assert_eq!(numbers(&receive(&queues, Store, queues.holder(), 9).await), [21]);
+}
+
 pub(crate) async fn conformance_commit_keeps_what_it_gives_up<E: Engine>() {
     let engine = E::start(Limits::default()).await;
     let queues = engine.queues();
@@ -79,7 +110,7 @@ pub(crate) async fn conformance_commit_with_a_lost_receipt_changes_nothing<E: En
     let queues = engine.queues();
     publish(&queues, Analyze, (1..=2).map(|number| frame(number, 0))).await;
     let run = receive(&queues, Analyze, queues.holder(), 2).await;
-    engine.advance(LEASE).await;
+    engine.advance(E::LEASE).await;
     let held = receive(&queues, Analyze, queues.holder(), 1).await;
     assert_eq!(numbers(&held), [1]);
     let step = Commit {
@@ -115,11 +146,23 @@ pub(crate) async fn conformance_state_is_numbered_and_snapshots_replace_deltas<E
     ];
     for (since, snapshot, deltas) in cases {
         let loaded = engine.state().load("analyze", Lane(0), since).await.expect("loaded");
-        assert_eq!(loaded, Loaded { snapshot, deltas, number: 5 }, "since {since:?}");
+        assert_eq!(loaded, Loaded { snapshot, deltas, applied: Vec::new(), number: 5 }, "since {since:?}");
     }
     let elsewhere = engine.state().load("analyze", Lane(1), None).await.expect("loaded");
     assert_eq!(elsewhere, Loaded::default(), "lanes are apart");
     assert_eq!(engine.state().load("alert", Lane(0), None).await.expect("loaded"), Loaded::default());
+}
+
+pub(crate) async fn conformance_depth_counts_frames<E: Engine>() {
+    let engine = E::start(Limits::default()).await;
+    let (queues, other) = (engine.queues(), engine.another_process().await);
+    publish(&queues, Store, (1..=4).map(|number| frame(number, 0))).await;
+    let held = receive(&queues, Store, queues.holder(), 2).await;
+    settle(&queues, &held[0], Verdict::Dead("it cannot be read".into())).await.expect("settled");
+    for queues in [queues, other] {
+        let depth = queues.depth(Store).await.expect("depth");
+        assert_eq!((depth.frames, depth.in_flight, depth.dead), (3, 1, 1));
+    }
 }
 
 pub(crate) async fn conformance_depth_tells_what_a_queue_holds<E: Engine>() {

@@ -47,6 +47,52 @@ pub(crate) async fn conformance_dead_letter_is_kept_as_it_was<E: Engine>() {
     assert!(queues.dead_letter(number + 1).await.expect("read").is_none());
 }
 
+pub(crate) async fn conformance_dead_letter_tells_frame_and_reason<E: Engine>() {
+    let engine = E::start(Limits::default()).await;
+    let queues = engine.queues();
+    publish(&queues, Transform, [sized(7, 2, 50)]).await;
+    give_up(&queues, Transform, "it cannot be read").await;
+    let number = letters(&queues, DeadFilter::default()).await[0];
+    for _ in 0..2 {
+        let (kept, bytes) = queues.dead_letter(number).await.expect("read").expect("there");
+        let expected = sized(7, 2, 50);
+        assert_eq!((kept.queue, kept.lane, kept.frame), (Transform, expected.lane, expected.id));
+        assert_eq!((kept.rows, kept.bytes, kept.attempts), (7, 50, 1));
+        assert_eq!((kept.letter, kept.reason.as_str()), (number, "it cannot be read"));
+        assert_eq!(bytes, expected.bytes);
+    }
+    assert!(queues.dead_letter(number + 1).await.expect("read").is_none());
+}
+
+pub(crate) async fn conformance_dead_letter_goes_to_the_end_of_its_lane_or_away<E: Engine>() {
+    let engine = E::start(Limits::default()).await;
+    let queues = engine.queues();
+    publish(&queues, Transform, (1..=3).map(|number| frame(number, 0))).await;
+    give_up(&queues, Transform, "").await;
+    // Its id was published within the dedupe window: it is no repeat for that.
+    let batch = queues.requeue(of(Transform), Span::ALL).await.expect("requeued");
+    assert_eq!(batch.done[Transform as usize], Moved { letters: 1, rows: 1 });
+    assert_eq!(letters(&queues, of(Transform)).await, [0; 0]);
+    let run = receive(&queues, Transform, queues.holder(), 9).await;
+    assert_eq!(numbers(&run), [2, 3, 1], "at the end of its lane");
+    assert_eq!(run[2].attempts, 0);
+    assert_eq!(run[2].frame, frame(1, 0));
+    settle(&queues, &run[0], Verdict::Dead("first".into())).await.expect("settled");
+    settle(&queues, &run[1], Verdict::Dead("second".into())).await.expect("settled");
+    settle(&queues, &run[2], Verdict::Dead("again".into())).await.expect("settled");
+
+    let kept = queues.dead_letters(of(Transform), Span::ALL).await.expect("listed");
+    assert_eq!(kept.len(), 3);
+    let second = kept.iter().find(|kept| kept.reason == "second").expect("there");
+    let only = DeadFilter { letters: vec![second.letter], ..DeadFilter::default() };
+    let batch = queues.drop_dead(only, Span::ALL).await.expect("dropped");
+    assert_eq!(batch.done[Transform as usize], Moved { letters: 1, rows: 3 });
+    let mut left = letters(&queues, of(Transform)).await;
+    left.push(second.letter);
+    left.sort_unstable();
+    assert_eq!(left, kept.iter().map(|kept| kept.letter).collect::<Vec<_>>());
+}
+
 pub(crate) async fn conformance_dead_letters_are_found_by_what_is_known_of_them<E: Engine>() {
     let engine = E::start(Limits::default()).await;
     let queues = engine.queues();
@@ -55,7 +101,7 @@ pub(crate) async fn conformance_dead_letters_are_found_by_what_is_known_of_them<
     {
         publish(&queues, queue, [frame(1 + index as u32, 0)]).await;
         give_up(&queues, queue, reason).await;
-        engine.advance(Duration::from_secs(10)).await;
+        engine.advance(E::MOMENT).await;
     }
     let all = letters(&queues, DeadFilter::default()).await;
     let [first, second, third] = all[..] else { panic!("{all:?}") };

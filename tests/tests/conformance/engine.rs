@@ -29,12 +29,20 @@ impl Default for Limits {
 pub(crate) const NONE: [u32; 0] = [];
 
 pub(crate) const LANES: u16 = 4;
-pub(crate) const LEASE: Duration = Duration::from_secs(30);
 pub(crate) const DEDUPE_WINDOW: Duration = Duration::from_secs(300);
 pub(crate) const MAX_ATTEMPTS: u32 = 5;
 
-/// An engine with fresh queues: [`LANES`] lanes, leases of [`LEASE`], a window of [`DEDUPE_WINDOW`].
+/// An engine with fresh queues: [`LANES`] lanes, leases of [`Engine::LEASE`], a window of [`DEDUPE_WINDOW`].
 pub(crate) trait Engine: Sized {
+    /// How long a delivery is leased for.
+    const LEASE: Duration;
+
+    /// By how much times may differ from what was asked for.
+    const MOMENT: Duration;
+
+    /// The largest frame that is taken.
+    const FRAME_BYTES_MAX: usize;
+
     async fn start(limits: Limits) -> Self;
 
     /// The queues as this process sees them.
@@ -112,6 +120,18 @@ pub(crate) async fn receive(
 ) -> Vec<Delivery> {
     let limits = ReceiveLimits { frames, bytes: 1 << 30, wait: Duration::ZERO };
     queues.receive(queue, holder, limits).await.expect("received")
+}
+
+/// All that is there to receive now, in the order in which it comes.
+pub(crate) async fn receive_all(queues: &Queues, queue: QueueName) -> Vec<u32> {
+    let (mut all, holder) = (Vec::new(), queues.holder());
+    loop {
+        let more = receive(queues, queue, holder, 1000).await;
+        if more.is_empty() {
+            return all;
+        }
+        all.extend(numbers(&more));
+    }
 }
 
 /// What comes within a time that no test should need.

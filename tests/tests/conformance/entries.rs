@@ -8,8 +8,8 @@ use millstream::queue::{
 use stages::{frame::Lane, plan::Counts};
 
 use crate::engine::{
-    DEDUPE_WINDOW, Engine, LANES, LEASE, Limits, NONE, done, entry, frame, id, is_lost, numbers, publish,
-    receive, sized,
+    DEDUPE_WINDOW, Engine, LANES, Limits, NONE, done, entry, frame, id, is_lost, numbers, publish, receive,
+    sized,
 };
 
 pub(crate) async fn conformance_q6_repeated_id_adds_nothing<E: Engine>() {
@@ -28,6 +28,18 @@ pub(crate) async fn conformance_q6_repeated_id_adds_nothing<E: Engine>() {
         "also once it is settled"
     );
     assert_eq!(queues.depth(Validate).await.expect("depth").frames, 0);
+}
+
+pub(crate) async fn conformance_q6_repeated_id_adds_nothing_to_an_ordered_queue<E: Engine>() {
+    let engine = E::start(Limits::default()).await;
+    let (queues, other) = (engine.queues(), engine.another_process().await);
+    publish(&queues, Transform, [frame(1, 0), frame(1, 0)]).await;
+    publish(&other, Transform, [frame(1, 0)]).await;
+    let held = receive(&queues, Transform, queues.holder(), 9).await;
+    assert_eq!(numbers(&held), [1]);
+    done(&queues, &held).await;
+    publish(&queues, Transform, [frame(1, 0)]).await;
+    assert_eq!(queues.depth(Transform).await.expect("depth").frames, 0, "also once it is settled");
 }
 
 pub(crate) async fn conformance_q6_repeated_id_counts_again_after_the_window<E: Engine>() {
@@ -69,11 +81,10 @@ pub(crate) async fn conformance_q6_repeated_commit_is_counted_once<E: Engine>() 
 }
 
 pub(crate) async fn conformance_q7_bytes_come_back_as_they_went_in<E: Engine>() {
-    let limits = Limits::default();
-    let engine = E::start(limits).await;
+    let engine = E::start(Limits::default()).await;
     let queues = engine.queues();
     let mut sent: Vec<_> = (1..)
-        .zip([0, 1, 4000, 4096, 65_537, limits.frame_bytes_max])
+        .zip([1, 2, 4000, 4096, 65_537, E::FRAME_BYTES_MAX])
         .map(|(n, size)| sized(n, 3, size))
         .collect();
     for frame in &mut sent {
@@ -84,6 +95,14 @@ pub(crate) async fn conformance_q7_bytes_come_back_as_they_went_in<E: Engine>() 
     let held = receive(&queues, Store, queues.holder(), 99).await;
     let received: Vec<_> = held.into_iter().map(|delivery| delivery.frame).collect();
     assert!(received == sent, "ids, lanes, rows and bytes are the same");
+}
+
+/// No frame is, but an engine may well keep it.
+pub(crate) async fn conformance_q7_frame_without_bytes_is_taken<E: Engine>() {
+    let engine = E::start(Limits::default()).await;
+    let queues = engine.queues();
+    publish(&queues, Store, [sized(1, 3, 0)]).await;
+    assert_eq!(receive(&queues, Store, queues.holder(), 9).await[0].frame, sized(1, 3, 0));
 }
 
 pub(crate) async fn conformance_q7_too_large_is_refused_before_sending<E: Engine>() {
@@ -116,7 +135,7 @@ pub(crate) async fn conformance_q8_lost_receipt_of_a_settle_fails_alone<E: Engin
     let queues = engine.queues();
     publish(&queues, Validate, (1..=2).map(|number| frame(number, 0))).await;
     let lost = receive(&queues, Validate, queues.holder(), 1).await;
-    engine.advance(LEASE).await;
+    engine.advance(E::LEASE).await;
     let held = receive(&queues, Validate, queues.holder(), 9).await;
     assert_eq!(numbers(&held), [1, 2]);
 
@@ -139,7 +158,14 @@ pub(crate) async fn conformance_q8_fenced_commit_fails_alone<E: Engine>() {
         commits.push(Commit {
             receipts: vec![held[0].receipt.clone()],
             publish: vec![entry(Analyze, frame(100 + u32::from(lane.0), lane.0))],
-            deltas: vec![NumberedDelta { stage: "transform", lane, number, bytes: vec![1], snapshot: None }],
+            deltas: vec![NumberedDelta {
+                stage: "transform",
+                lane,
+                number,
+                bytes: vec![1],
+                snapshot: None,
+                applied: Vec::new(),
+            }],
             ..Commit::default()
         });
     }

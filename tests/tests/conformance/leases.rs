@@ -12,18 +12,15 @@ use millstream::queue::{
 };
 
 use crate::engine::{
-    Engine, LEASE, Limits, NONE, await_frames, done, frame, is_lost, numbers, publish, receipts, receive,
-    settle,
+    Engine, Limits, NONE, await_frames, done, frame, is_lost, numbers, publish, receipts, receive, settle,
 };
-
-const MOMENT: Duration = Duration::from_secs(1);
 
 pub(crate) async fn conformance_q2_unsettled_delivery_is_handed_out_again_after_its_lease<E: Engine>() {
     let engine = E::start(Limits::default()).await;
     let queues = engine.queues();
     publish(&queues, Validate, [frame(1, 0)]).await;
     let first = receive(&queues, Validate, queues.holder(), 1).await;
-    engine.advance(LEASE + MOMENT).await;
+    engine.advance(E::LEASE + E::MOMENT).await;
     let second = receive(&queues, Validate, queues.holder(), 1).await;
     assert_eq!(numbers(&first), numbers(&second));
 }
@@ -34,7 +31,7 @@ pub(crate) async fn conformance_q2_leased_frame_is_not_handed_out_twice<E: Engin
     publish(&queues, Validate, [frame(1, 0)]).await;
     let holder = queues.holder();
     assert_eq!(numbers(&receive(&queues, Validate, holder, 1).await), [1]);
-    engine.advance(LEASE - MOMENT).await;
+    engine.advance(E::LEASE - E::MOMENT).await;
     assert_eq!(numbers(&receive(&queues, Validate, holder, 1).await), NONE, "not even to its holder");
     assert_eq!(numbers(&receive(&queues, Validate, queues.holder(), 1).await), NONE);
     assert_eq!(numbers(&receive(&other, Validate, other.holder(), 1).await), NONE);
@@ -97,7 +94,7 @@ pub(crate) async fn conformance_q2_receive_that_is_dropped_loses_nothing<E: Engi
         }
     }
     // One of them may have been answered in time and was not settled: its lease ends like any other.
-    engine.advance(LEASE + MOMENT).await;
+    engine.advance(E::LEASE + E::MOMENT).await;
     let mut all = Vec::new();
     let holder = queues.holder();
     while all.len() < 5 {
@@ -117,14 +114,14 @@ pub(crate) async fn conformance_q2_clock_that_is_put_back_holds_nothing_up<E: En
     let (sleeper, worker) = (queues.holder(), queues.holder());
     assert_eq!(numbers(&receive(&queues, Transform, sleeper, 1).await), [1]);
     let put_off = receive(&queues, Transform, worker, 1).await;
-    settle(&queues, &put_off[0], Verdict::Retry(MOMENT)).await.expect("settled");
+    settle(&queues, &put_off[0], Verdict::Retry(E::MOMENT)).await.expect("settled");
     let held = receive(&queues, Transform, worker, 1).await;
     assert_eq!(numbers(&held), [3]);
 
     engine.put_back(DAY).await;
     assert_eq!(numbers(&receive(&queues, Transform, queues.holder(), 1).await), NONE);
     for _ in 0..4 {
-        engine.advance(LEASE - MOMENT).await;
+        engine.advance(E::LEASE - E::MOMENT).await;
         queues.extend(receipts(&held)).await.remove(0).expect("who works on it keeps it");
     }
     let mut freed = numbers(&receive(&queues, Transform, queues.holder(), 1).await);
@@ -139,7 +136,7 @@ pub(crate) async fn conformance_q3_extended_lease_lasts<E: Engine>() {
     publish(&queues, Validate, [frame(1, 0)]).await;
     let held = receive(&queues, Validate, queues.holder(), 1).await;
     for _ in 0..3 {
-        engine.advance(LEASE - MOMENT).await;
+        engine.advance(E::LEASE - E::MOMENT).await;
         assert_eq!(queues.extend(receipts(&held)).await.len(), 1);
     }
     assert_eq!(numbers(&receive(&queues, Validate, queues.holder(), 1).await), NONE);
@@ -151,7 +148,7 @@ pub(crate) async fn conformance_q3_lost_lease_settles_nothing<E: Engine>() {
     let queues = engine.queues();
     publish(&queues, Validate, [frame(1, 0)]).await;
     let lost = receive(&queues, Validate, queues.holder(), 1).await;
-    engine.advance(LEASE + MOMENT).await;
+    engine.advance(E::LEASE + E::MOMENT).await;
     let held = receive(&queues, Validate, queues.holder(), 1).await;
 
     assert!(is_lost(&settle(&queues, &lost[0], Verdict::Done).await));

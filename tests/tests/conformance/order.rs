@@ -1,6 +1,6 @@
 //! Q4: ordered and unordered queues.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use millstream::queue::{
     Delivery, Holder,
@@ -9,11 +9,8 @@ use millstream::queue::{
 };
 use stages::frame::Lane;
 
-use crate::engine::{
-    Engine, LEASE, Limits, NONE, done, frame, is_lost, numbers, publish, receive, settle, sized,
-};
+use crate::engine::{Engine, Limits, NONE, done, frame, is_lost, numbers, publish, receive, settle, sized};
 
-const MOMENT: Duration = Duration::from_secs(1);
 const ORDERED: [QueueName; 3] = [Transform, Analyze, Alert];
 const UNORDERED: [QueueName; 3] = [Validate, Store, Notify];
 
@@ -64,7 +61,7 @@ pub(crate) async fn conformance_q4_runs_of_several_lanes_come_at_once<E: Engine>
     let second = receive_runs(&queues, Transform, two, 9).await;
     assert_eq!(numbers(&second), [3, 6], "no lane that another holds");
     assert_eq!(numbers(&receive_runs(&queues, Transform, three, 9).await), NONE);
-    settle(&queues, &first[0], Verdict::Retry(MOMENT)).await.expect("settled");
+    settle(&queues, &first[0], Verdict::Retry(E::MOMENT)).await.expect("settled");
     assert!(is_lost(&settle(&queues, &first[1], Verdict::Done).await), "it went back with the one before it");
     assert_eq!(
         numbers(&receive_runs(&queues, Transform, three, 9).await),
@@ -100,20 +97,23 @@ pub(crate) async fn conformance_q4_lane_with_the_oldest_frame_comes_first<E: Eng
 }
 
 pub(crate) async fn conformance_q4_retry_gives_back_all_after_it_and_holds_the_lane<E: Engine>() {
+    const WAIT: Duration = Duration::from_secs(10);
     let engine = E::start(Limits::default()).await;
     let queues = engine.queues();
     publish(&queues, Transform, (1..=4).map(|number| frame(number, 0)).chain([frame(5, 1)])).await;
     let holder = queues.holder();
     let run = receive(&queues, Transform, holder, 3).await;
-    settle(&queues, &run[1], Verdict::Retry(Duration::from_secs(10))).await.expect("settled");
+    settle(&queues, &run[1], Verdict::Retry(WAIT)).await.expect("settled");
 
     assert!(is_lost(&settle(&queues, &run[2], Verdict::Done).await), "given back with the one before it");
     done(&queues, &run[..1]).await;
-    assert_eq!(numbers(&receive(&queues, Transform, queues.holder(), 9).await), [5], "other lanes go on");
+    let other = receive(&queues, Transform, queues.holder(), 9).await;
+    assert_eq!(numbers(&other), [5], "other lanes go on");
+    done(&queues, &other).await;
     assert_eq!(numbers(&receive(&queues, Transform, holder, 9).await), NONE, "the lane waits");
-    engine.advance(Duration::from_secs(9)).await;
+    engine.advance(WAIT - E::MOMENT).await;
     assert_eq!(numbers(&receive(&queues, Transform, holder, 9).await), NONE, "for all of the time");
-    engine.advance(MOMENT).await;
+    engine.advance(E::MOMENT).await;
     assert_eq!(numbers(&receive(&queues, Transform, queues.holder(), 9).await), [2, 3, 4]);
 }
 
@@ -134,10 +134,10 @@ pub(crate) async fn conformance_q4_lost_lease_gives_back_all_after_it<E: Engine>
     publish(&queues, Transform, (1..=4).map(|number| frame(number, 0))).await;
     let holder = queues.holder();
     let first = receive(&queues, Transform, holder, 2).await;
-    engine.advance(LEASE / 2).await;
+    engine.advance(E::LEASE / 2).await;
     let second = receive(&queues, Transform, holder, 1).await;
     assert_eq!(numbers(&second), [3]);
-    engine.advance(LEASE / 2 + MOMENT).await;
+    engine.advance(E::LEASE / 2 + E::MOMENT).await;
 
     // The first run's leases are over, the second's are not: yet 3 must not be settled before 1 and 2.
     let again = receive(&queues, Transform, queues.holder(), 9).await;
@@ -145,6 +145,26 @@ pub(crate) async fn conformance_q4_lost_lease_gives_back_all_after_it<E: Engine>
     for lost in first.iter().chain(&second) {
         assert!(is_lost(&settle(&queues, lost, Verdict::Done).await));
     }
+}
+
+/// As far as any engine says which lanes come first.
+pub(crate) async fn conformance_q4_lanes_do_not_wait_for_each_other<E: Engine>() {
+    let engine = E::start(Limits::default()).await;
+    let (queues, other) = (engine.queues(), engine.another_process().await);
+    publish(&queues, Transform, (1..=9).map(|number| frame(number, (number % 3) as u16))).await;
+    let mut seen: BTreeMap<u16, Vec<u32>> = BTreeMap::new();
+    let mut received = 0;
+    while received < 9 {
+        let run = receive(&other, Transform, other.holder(), 2).await;
+        assert!(!run.is_empty(), "only {seen:?} came");
+        received += run.len();
+        for delivery in &run {
+            seen.entry(delivery.frame.lane.0).or_default().push(delivery.frame.rows);
+        }
+        done(&other, &run).await;
+    }
+    let expected = [(0, vec![3, 6, 9]), (1, vec![1, 4, 7]), (2, vec![2, 5, 8])];
+    assert_eq!(seen, BTreeMap::from(expected), "each lane in its order");
 }
 
 pub(crate) async fn conformance_q4_unordered_queue_hands_a_lane_to_many_holders<E: Engine>() {
@@ -166,7 +186,9 @@ pub(crate) async fn conformance_q4_unordered_retry_does_not_hold_the_others<E: E
     let run = receive(&queues, Store, holder, 2).await;
     settle(&queues, &run[0], Verdict::Retry(Duration::from_secs(10))).await.expect("settled");
     done(&queues, &run[1..]).await;
-    assert_eq!(numbers(&receive(&queues, Store, holder, 9).await), [3]);
+    let last = receive(&queues, Store, holder, 9).await;
+    assert_eq!(numbers(&last), [3]);
+    done(&queues, &last).await;
     engine.advance(Duration::from_secs(10)).await;
     assert_eq!(numbers(&receive(&queues, Store, holder, 9).await), [1]);
 }
@@ -191,6 +213,16 @@ pub(crate) async fn conformance_q4_lanes_of_notify_are_received_by_themselves<E:
     settle(&queues, &ops[0], Verdict::Retry(Duration::from_secs(10))).await.expect("settled");
     settle(&queues, &ops[1], Verdict::Retry(Duration::ZERO)).await.expect("settled");
     assert_eq!(numbers(&receive_lane(&queues, OPS).await), [2], "what is put off holds nothing up");
+    assert_eq!(queues.depth(Notify).await.expect("depth").frames, 4, "of all lanes");
+}
+
+pub(crate) async fn conformance_q4_what_is_put_off_is_not_in_flight<E: Engine>() {
+    let engine = E::start(Limits::default()).await;
+    let queues = engine.queues();
+    publish(&queues, Notify, [frame(1, OPS), frame(2, OPS), frame(3, LOG), frame(4, OPS)]).await;
+    receive_lane(&queues, LOG).await;
+    let ops = receive_lane(&queues, OPS).await;
+    settle(&queues, &ops[0], Verdict::Retry(Duration::from_secs(10))).await.expect("settled");
     let depth = queues.depth(Notify).await.expect("depth");
     assert_eq!((depth.frames, depth.in_flight), (4, 3), "of all lanes");
 }

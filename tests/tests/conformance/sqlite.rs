@@ -19,7 +19,7 @@ use millstream::{
 };
 use tempfile::TempDir;
 
-use crate::engine::{DEDUPE_WINDOW, Engine, LANES, LEASE, Limits, MAX_ATTEMPTS};
+use crate::engine::{DEDUPE_WINDOW, Engine, LANES, Limits, MAX_ATTEMPTS};
 
 pub(crate) struct Sqlite {
     directory: TempDir,
@@ -43,7 +43,7 @@ impl Sqlite {
         let now = self.now.clone();
         let options = SqliteOptions {
             lanes: LANES,
-            lease: LEASE,
+            lease: Self::LEASE,
             queue_bytes_max: limits.queue_bytes_max,
             notify_bytes_max: limits.queue_bytes_max,
             notify_dead_bytes_max: limits.dead_bytes_max,
@@ -70,6 +70,10 @@ impl Sqlite {
 }
 
 impl Engine for Sqlite {
+    const LEASE: Duration = Duration::from_secs(30);
+    const MOMENT: Duration = Duration::from_secs(1);
+    const FRAME_BYTES_MAX: usize = 1 << 20;
+
     async fn start(limits: Limits) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let now = Arc::new(AtomicI64::new(1_700_000_000_000_000));
@@ -116,7 +120,7 @@ impl Engine for Sqlite {
 
     fn child(&self, action: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_queue-child"));
-        command.arg(self.directory.path()).arg(action);
+        command.arg(action).arg(self.directory.path());
         command
     }
 }

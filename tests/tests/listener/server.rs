@@ -115,8 +115,7 @@ impl Server {
 /// Starts an intake on a data file.
 pub(crate) async fn start(file: PathBuf, setup: &Setup) -> (Result<Ingest, IngestError>, Queues) {
     let queues = open(file, setup.queue_bytes_max).await;
-    let Queues::Sqlite(sqlite) = &queues;
-    let database = sqlite.database().clone();
+    let database = queues.embedded("this test").unwrap().database().clone();
     let pattern = Pattern::parse("devices/{device}/telemetry").unwrap();
     let topics = Arc::new(Topics::new(vec![pattern]));
     let faces = Faces { listener: Some(setup.listener.clone()), subscriber: None };

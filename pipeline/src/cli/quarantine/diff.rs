@@ -78,7 +78,7 @@ pub(super) async fn diff(args: DiffArgs, out: &mut impl Write) -> anyhow::Result
     let validate = config.files().validate_with(&schema).map_err(|error| anyhow!(error))?;
     let stage = Some(validate::STAGE.to_owned());
     let filter = Filter { stage, schema: args.refused_by, ..args.rows.filter() };
-    let mut reader = looker(&config, filter, Take::All)?;
+    let mut reader = looker(&config, filter, Take::All).await?;
     let mut difference = Difference::default();
     while let Some(picked) = reader.next().await? {
         let rows = picked.rows()?;

@@ -65,7 +65,7 @@ impl Summary {
 
 pub(super) async fn list(args: ListArgs, out: &mut impl Write) -> anyhow::Result<()> {
     let config = args.place.load()?;
-    let mut reader = looker(&config, args.rows.filter_by(args.by), Take::Marks)?;
+    let mut reader = looker(&config, args.rows.filter_by(args.by), Take::Marks).await?;
     let mut summary = Summary::default();
     while let Some(picked) = reader.next().await? {
         let rows = picked.rows()?;

@@ -9,7 +9,6 @@ use super::{Place, RefusedBy, Rows, messages, reader};
 use crate::{
     process::{data_file, open_queues},
     quarantine::{Outcome, Replay, ReplayOptions, Take},
-    queue::Queues,
 };
 
 /// Publishes again the refused messages that would pass now, by the config as it is now, each once.
@@ -42,9 +41,9 @@ pub(super) async fn replay(args: ReplayArgs, out: &mut impl Write) -> anyhow::Re
         bail!("there are no queues in {}: name the directory of a running `up` with --data", file.display());
     }
     let queues = open_queues(&config).await?;
-    let Queues::Sqlite(engine) = &queues;
+    let engine = queues.embedded("quarantine replay")?;
     let what = (args.rows.filter_by(args.by), Take::All);
-    let reader = reader(&config, what, Some(engine.database().clone()))?;
+    let reader = reader(&config, what, Some(engine.database().clone())).await?;
     let options = ReplayOptions { rate: args.rate, limit: args.limit, dry_run: args.dry_run };
     let mut waits = || {
         // Whoever does not see it waits all the same.

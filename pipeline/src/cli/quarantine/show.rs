@@ -32,7 +32,7 @@ pub(super) struct ShowArgs {
 pub(super) async fn show(args: ShowArgs, out: &mut impl Write) -> anyhow::Result<()> {
     let config = args.place.load()?;
     let filter = Filter { message: args.message, ..args.rows.filter_by(args.by) };
-    let mut reader = looker(&config, filter, Take::All)?;
+    let mut reader = looker(&config, filter, Take::All).await?;
     let mut shown = 0;
     while let Some(picked) = reader.next().await? {
         let rows = picked.rows()?;

@@ -142,7 +142,10 @@ fn a_word_that_is_not_known_names_those_that_are() {
             "store:\n  partition: week\n",
             &["2:14: store.partition: expected one of month, day and hour, got \"week\""],
         ),
-        ("queues: {engine: sqs}\n", &["1:18: queues.engine: expected sqlite, got \"sqs\""]),
+        (
+            "queues: {engine: kafka}\n",
+            &["1:18: queues.engine: expected one of sqlite and sqs, got \"kafka\""],
+        ),
         (
             "alert: {rules: [{name: a, metric: m, above: 5, severity: crit}]}\n",
             &[

@@ -76,7 +76,7 @@ async fn a_file_of_format_2_goes_on_where_it_was() {
 
     assert_eq!(received(&queues, QueueName::Validate).await, (2, 10));
     assert_eq!(received(&queues, QueueName::Store).await, (6, 84));
-    let Queues::Sqlite(engine) = &queues;
+    let engine = queues.embedded("this test").expect("embedded");
     let state = StateStore::Sqlite(engine.database().clone());
     let deltas = |loaded: crate::state::Loaded| loaded.deltas.len();
     let mut found = 0;

@@ -9,24 +9,24 @@ use crate::lake::Batches;
 
 /// The end of a file.
 #[derive(Debug)]
-pub(super) struct Footer {
-    pub(super) rows: u64,
+pub(in crate::lake) struct Footer {
+    pub(in crate::lake) rows: u64,
     /// [`store::columns_id`].
-    pub(super) columns: u64,
+    pub(in crate::lake) columns: u64,
     /// How it is read.
-    pub(super) batches: Batches,
+    pub(in crate::lake) batches: Batches,
 }
 
 impl Footer {
     /// # Errors
     /// Why the file at `path` is none to be merged.
-    pub(super) fn read(path: &Path) -> Result<Self, String> {
+    pub(in crate::lake) fn read(path: &Path) -> Result<Self, String> {
         let file = File::open(path).map_err(|error| error.to_string())?;
         let metadata = ArrowReaderMetadata::load(&file, Batches::options());
         Self::of(&metadata.map_err(|error| error.to_string())?)
     }
 
-    pub(super) fn of(metadata: &ArrowReaderMetadata) -> Result<Self, String> {
+    pub(in crate::lake) fn of(metadata: &ArrowReaderMetadata) -> Result<Self, String> {
         let (schema, parquet) = (metadata.schema(), metadata.metadata());
         let file = parquet.file_metadata();
         let writer = file.created_by().unwrap_or("an unknown program");

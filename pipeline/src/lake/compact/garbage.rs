@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    super::{Lake, LakeError},
+    super::{LakeError, directory::Directory},
     swap,
 };
 use crate::failpoint::fail_point;
@@ -23,7 +23,7 @@ pub const GRACE: Duration = Duration::from_secs(10);
 const ORPHANED: Duration = Duration::from_secs(3600);
 
 /// Removes what is there for nothing. Only under the lock of those who merge.
-pub(super) fn sweep(lake: &Lake, rolls: &HashSet<String>) -> Result<(), LakeError> {
+pub(super) fn sweep(lake: &Directory, rolls: &HashSet<String>) -> Result<(), LakeError> {
     let staging = lake.staging();
     let entries = fs::read_dir(&staging).map_err(LakeError::io("list", &staging))?;
     for entry in entries {

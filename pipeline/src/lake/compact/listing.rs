@@ -12,7 +12,7 @@ use std::{
 
 use stages::store::Dataset;
 
-use super::super::{Lake, LakeError};
+use super::super::{LakeError, directory::Directory};
 
 /// Directories below a dataset's own that lead to a file, at the most: `date=…/hour=…`.
 const DEPTH_MAX: usize = 2;
@@ -59,7 +59,7 @@ pub(super) struct Found {
 }
 
 /// Every partition of `dataset`.
-pub(super) fn partitions(lake: &Lake, dataset: Dataset, settled: &HashMap<PathBuf, Stamp>) -> Found {
+pub(super) fn partitions(lake: &Directory, dataset: Dataset, settled: &HashMap<PathBuf, Stamp>) -> Found {
     let mut found = Found::default();
     descend(lake, dataset, dataset.as_str(), 0, settled, &mut found);
     found.partitions.sort_unstable();
@@ -67,7 +67,7 @@ pub(super) fn partitions(lake: &Lake, dataset: Dataset, settled: &HashMap<PathBu
 }
 
 fn descend(
-    lake: &Lake,
+    lake: &Directory,
     dataset: Dataset,
     relative: &str,
     depth: usize,
@@ -172,7 +172,7 @@ impl Stamp {
 }
 
 impl PartitionPath {
-    pub(super) fn directory(&self, lake: &Lake) -> PathBuf {
+    pub(super) fn directory(&self, lake: &Directory) -> PathBuf {
         lake.root().join(&self.relative)
     }
 }

@@ -32,7 +32,7 @@ const GATHERED_BYTES: usize = 8 << 20;
 
 /// Why files were not merged.
 #[derive(Debug)]
-pub(super) enum MergeError {
+pub(in crate::lake) enum MergeError {
     /// One of them cannot be read, or is not sorted: which, and why.
     Input(PathBuf, String),
     /// The merged file cannot be filled.
@@ -51,7 +51,7 @@ impl From<ParquetError> for MergeError {
 
 /// Writes the rows of the files at `paths`, each sorted and all with the same columns, in order into `file`; rows equal in
 /// what they are sorted by in the order of the files. Answers the complete file, not synced, and how many rows it has.
-pub(super) fn merge(
+pub(in crate::lake) fn merge(
     paths: &[PathBuf],
     dataset: Dataset,
     file: File,

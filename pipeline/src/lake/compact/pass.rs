@@ -11,7 +11,7 @@ use super::{
 
 /// What the data file knows of the lake's files.
 #[derive(Debug, Clone, Default)]
-pub struct Intents {
+pub struct Named {
     /// The paths, inside the lake, that any intent names.
     pub paths: HashSet<String>,
     /// The rolls that have one.
@@ -21,7 +21,7 @@ pub struct Intents {
 /// The world, as far as a pass has to ask it.
 pub struct Surroundings<'a> {
     /// Reads the intents, as they are now.
-    pub intents: &'a dyn Fn() -> Result<Intents, LakeError>,
+    pub intents: &'a dyn Fn() -> Result<Named, LakeError>,
     /// Whether the pass is to end at the next opportunity.
     pub is_stopping: &'a dyn Fn() -> bool,
 }

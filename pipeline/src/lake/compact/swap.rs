@@ -17,7 +17,7 @@ use rustix::{
 use tempfile::TempDir;
 
 use super::{
-    super::{Lake, LakeError, lock},
+    super::{LakeError, directory::Directory, lock},
     listing::Listing,
 };
 use crate::failpoint::fail_point;
@@ -33,7 +33,7 @@ const ROUNDS_MAX: usize = 8;
 
 /// The directory that is to take a partition's place. Dropping it removes it.
 pub(super) struct Swap<'a> {
-    lake: &'a Lake,
+    lake: &'a Directory,
     partition: PathBuf,
     /// What the partition held when it was listed.
     listing: &'a Listing,
@@ -53,7 +53,11 @@ pub(super) enum Swapped {
 impl<'a> Swap<'a> {
     /// An empty directory out of sight, on the way to take the place of `partition`. Fails where it could not take it
     /// later: before anything is merged.
-    pub(super) fn new(lake: &'a Lake, partition: PathBuf, listing: &'a Listing) -> Result<Self, LakeError> {
+    pub(super) fn new(
+        lake: &'a Directory,
+        partition: PathBuf,
+        listing: &'a Listing,
+    ) -> Result<Self, LakeError> {
         let staging = lake.staging();
         let directory = tempfile::Builder::new().prefix(PREFIX).tempdir_in(&staging);
         let directory = directory.map_err(LakeError::io("make a directory in", &staging))?;

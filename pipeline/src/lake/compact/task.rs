@@ -15,10 +15,10 @@ use tokio::{
 };
 use tracing::{debug, info, warn};
 
-use super::{Compactor, GRACE, Intents, Pass, Surroundings};
+use super::{GRACE, Named, Pass, Surroundings};
 use crate::{
     database::Database,
-    lake::{LakeError, intents},
+    lake::{Compactor, Intents, LakeError, intents},
     queue::QueueError,
 };
 
@@ -28,7 +28,7 @@ const TOLD_MAX: usize = 1000;
 /// Looks through a lake again and again.
 pub struct CompactTask {
     compactor: Arc<Mutex<Compactor>>,
-    database: Database,
+    intents: Intents,
     every: Option<Duration>,
     stop: watch::Receiver<bool>,
     /// What was told of already.
@@ -39,12 +39,12 @@ impl CompactTask {
     /// Looks `every` so often, if at all, and ends when `stop` becomes true, or nobody can say so any more.
     pub fn new(
         compactor: Compactor,
-        database: Database,
+        intents: Intents,
         every: Option<Duration>,
         stop: watch::Receiver<bool>,
     ) -> Self {
         let compactor = Arc::new(Mutex::new(compactor));
-        Self { compactor, database, every, stop, told: HashSet::new() }
+        Self { compactor, intents, every, stop, told: HashSet::new() }
     }
 
     /// Removes what earlier processes left. Then works until it is stopped, or the lake turns out to be none that can be
@@ -101,14 +101,14 @@ impl CompactTask {
         &self,
         work: impl FnOnce(&mut Compactor, &Surroundings<'_>) -> T + Send + 'static,
     ) -> Result<T, JoinError> {
-        let (compactor, database, stop) =
-            (Arc::clone(&self.compactor), self.database.clone(), self.stop.clone());
+        let (compactor, intents, stop) =
+            (Arc::clone(&self.compactor), self.intents.clone(), self.stop.clone());
         let runtime = Handle::current();
         spawn_blocking(move || {
             let mut compactor = compactor.lock().unwrap_or_else(PoisonError::into_inner);
             // Who is gone does not want it any more either.
             let is_stopping = || *stop.borrow() || stop.has_changed().is_err();
-            let intents = || runtime.block_on(read_intents(&database));
+            let intents = || runtime.block_on(intents.all());
             work(&mut compactor, &Surroundings { intents: &intents, is_stopping: &is_stopping })
         })
         .await
@@ -141,7 +141,7 @@ impl CompactTask {
 ///
 /// # Errors
 /// When it cannot be read.
-pub async fn read_intents(database: &Database) -> Result<Intents, LakeError> {
+pub async fn read_intents(database: &Database) -> Result<Named, LakeError> {
     let read = |database: &rusqlite::Connection| Ok::<_, QueueError>(intents::all(database)?);
     Ok(database.read(read).await?)
 }

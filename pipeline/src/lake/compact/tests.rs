@@ -14,7 +14,7 @@ use stages::{
 };
 
 use super::{
-    super::{lock, parquet},
+    super::{compactor::options, lock, parquet},
     *,
 };
 
@@ -69,15 +69,15 @@ fn rows_of(rows: &RecordBatch) -> Vec<Row> {
 /// A lake that lives as long as the test, with a partition of files, and what its intents name.
 struct Fixture {
     root: tempfile::TempDir,
-    lake: Lake,
-    intents: Intents,
+    lake: Directory,
+    intents: Named,
 }
 
 impl Fixture {
     fn new() -> Self {
         let root = tempfile::tempdir().unwrap();
-        let lake = Lake::open(root.path()).unwrap();
-        Self { root, lake, intents: Intents::default() }
+        let lake = Directory::open(root.path()).unwrap();
+        Self { root, lake, intents: Named::default() }
     }
 
     /// One with so many files, of a row each, numbered from 0.
@@ -100,7 +100,7 @@ impl Fixture {
     }
 
     fn compactor(&self) -> Compactor {
-        Compactor::new(self.lake.clone(), 2, 1 << 30, true)
+        Compactor::new(self.lake.clone(), options(2, 1 << 30, true))
     }
 
     fn pass(&self) -> Pass {

@@ -18,11 +18,11 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{GroupKey, Mode, Store, StoreOptions};
+use super::{GroupKey, Intents, Mode, Store, StoreOptions};
 use crate::{
     database::Database,
     lake::Lake,
-    queue::{Clock, Depth, EncodedFrame, Publish, QueueName, SqliteOptions, SqliteQueues},
+    queue::{Clock, Depth, EncodedFrame, Publish, QueueName, Queues, SqliteOptions, SqliteQueues},
 };
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -66,7 +66,8 @@ impl Bench {
             age: hour,
             age_max: hour,
         };
-        let store = Store::new(lake, self.queues.clone(), options, self.mode.subscribe());
+        let (queues, intents) = (Queues::Sqlite(self.queues.clone()), Intents::Sqlite(self.queues.clone()));
+        let store = Store::new(lake, queues, intents, options, self.mode.subscribe());
         tokio::spawn(async move { store.run().await.unwrap() });
     }
 

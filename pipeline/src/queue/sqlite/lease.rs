@@ -6,7 +6,7 @@ use stages::frame::Micros;
 use super::{settle, tally::Tally};
 use crate::{
     database::{Owner, Registration},
-    queue::{QueueError, QueueName, Receipt},
+    queue::{QueueError, QueueName, Receipt, entry::Row},
 };
 
 /// Lost leases after which a frame is suspected to bring its holders down. The number also stands in the
@@ -39,14 +39,23 @@ pub(super) struct Held {
 /// # Errors
 /// [`QueueError::Lost`] when it stands for nothing any more.
 pub(super) fn find(connection: &Connection, receipt: &Receipt) -> Result<Held, QueueError> {
+    let row = row(receipt)?;
     let line = connection
         .prepare_cached("SELECT line FROM frame WHERE seq = ?1 AND holder = ?2 AND lease = ?3")?
-        .query_row(params![receipt.seq, receipt.holder.key(), receipt.lease], |row| row.get(0))
+        .query_row(params![row.seq, row.holder.key(), row.lease], |row| row.get(0))
         .optional()?;
     match line {
-        Some(line) => Ok(Held { seq: receipt.seq, queue: receipt.queue, line }),
+        Some(line) => Ok(Held { seq: row.seq, queue: receipt.queue, line }),
         None => Err(lost(receipt)),
     }
+}
+
+/// The row that was leased.
+///
+/// # Errors
+/// [`QueueError::Lost`] for the receipt of another engine.
+pub(super) fn row(receipt: &Receipt) -> Result<Row, QueueError> {
+    receipt.row().ok_or_else(|| lost(receipt))
 }
 
 pub(super) fn lost(receipt: &Receipt) -> QueueError {

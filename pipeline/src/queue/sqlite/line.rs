@@ -11,7 +11,10 @@ use super::{
 };
 use crate::{
     database::{checked, damage},
-    queue::{Body, Delivery, EncodedFrame, Holder, QueueName, Receipt, ReceiveLimits},
+    queue::{
+        Body, Delivery, EncodedFrame, Holder, QueueName, Receipt, ReceiveLimits,
+        entry::{Row as Leased, Token},
+    },
 };
 
 /// Leases what is next to `holder`; nothing when all that waits is kept from it.
@@ -36,7 +39,8 @@ pub(super) fn hand_out(
     let mut lease = connection
         .prepare_cached("UPDATE frame SET holder = ?2, lease = ?3, held_until = ?4 WHERE seq = ?1")?;
     for delivery in &run.deliveries {
-        lease.execute(params![delivery.receipt.seq, look.holder, look.lease, look.until])?;
+        let seq = delivery.receipt.row().map(|row| row.seq);
+        lease.execute(params![seq, look.holder, look.lease, look.until])?;
     }
     Ok(run.deliveries)
 }
@@ -152,7 +156,8 @@ fn delivery(
         None => read(connection, place.seq)?,
     };
     let frame = EncodedFrame { id, lane: Lane(row.get(1)?), rows: row.get(3)?, bytes };
-    let receipt = Receipt { queue: look.queue, frame: id, seq: place.seq, holder, lease: look.lease };
+    let token = Token::Row(Leased { seq: place.seq, holder, lease: look.lease });
+    let receipt = Receipt { queue: look.queue, frame: id, token };
     Ok(Delivery { receipt, frame, attempts: row.get(5)?, suspect })
 }
 

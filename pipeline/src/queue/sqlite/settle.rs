@@ -38,7 +38,8 @@ impl SqliteQueues {
                 "UPDATE frame SET held_until = ?4 WHERE seq = ?1 AND holder = ?2 AND lease = ?3",
             )?;
             each(receipts, |receipt| {
-                match update.execute(params![receipt.seq, receipt.holder.key(), receipt.lease, until])? {
+                let row = lease::row(receipt)?;
+                match update.execute(params![row.seq, row.holder.key(), row.lease, until])? {
                     0 => Err(lease::lost(receipt)),
                     _ => Ok(()),
                 }
@@ -110,16 +111,17 @@ pub(super) fn consume(
     tally: &mut Tally,
     receipt: &Receipt,
 ) -> Result<(), QueueError> {
+    let leased = lease::row(receipt)?;
     let (rows, bytes) = connection
         .prepare_cached(
             "DELETE FROM frame WHERE seq = ?1 AND holder = ?2 AND lease = ?3 RETURNING rows, bytes",
         )?
-        .query_row(params![receipt.seq, receipt.holder.key(), receipt.lease], |row| {
+        .query_row(params![leased.seq, leased.holder.key(), leased.lease], |row| {
             Ok((row.get(0)?, row.get(1)?))
         })
         .optional()?
         .ok_or_else(|| lease::lost(receipt))?;
-    connection.prepare_cached("DELETE FROM body WHERE seq = ?1")?.execute([receipt.seq])?;
+    connection.prepare_cached("DELETE FROM body WHERE seq = ?1")?.execute([leased.seq])?;
     tally.removed(receipt.queue, rows, bytes);
     Ok(())
 }

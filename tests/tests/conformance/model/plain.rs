@@ -5,7 +5,10 @@ use millstream::queue::{
     Verdict,
 };
 
-use crate::engine::{LEASE, MAX_ATTEMPTS};
+use crate::{
+    engine::{Engine, MAX_ATTEMPTS},
+    sqlite::Sqlite,
+};
 
 /// A frame as the model has it; the vector they are in is the order of publishing.
 #[derive(Debug, Clone)]
@@ -69,7 +72,7 @@ impl Model {
             return Vec::new();
         }
         self.leases += 1;
-        let state = State::Held { holder, lease: self.leases, until: self.now + LEASE.as_secs() };
+        let state = State::Held { holder, lease: self.leases, until: self.now + Sqlite::LEASE.as_secs() };
         let (mut limit, mut run) = (limit, Vec::new());
         for frame in &mut self.frames {
             let in_line = frame.queue == queue && (frame.lane == lane || !queue.is_ordered());
@@ -130,7 +133,7 @@ impl Model {
     pub(super) fn extend(&mut self, number: u32, lease: usize) -> bool {
         let Some(at) = self.find(number, lease) else { return false };
         if let State::Held { until, .. } = &mut self.frames[at].state {
-            *until = self.now + LEASE.as_secs();
+            *until = self.now + Sqlite::LEASE.as_secs();
         }
         true
     }

@@ -6,7 +6,11 @@ use rustix::io::Errno;
 use tokio::sync::watch;
 
 use super::*;
-use crate::database::Database;
+use crate::{
+    database::Database,
+    lake::Intents,
+    queue::{SqliteOptions, SqliteQueues},
+};
 
 #[test]
 fn small_files_become_one() {
@@ -48,7 +52,7 @@ fn whoever_has_begun_to_list_a_partition_sees_each_row_once() {
 #[test]
 fn a_dry_run_only_tells() {
     let fixture = Fixture::with_files(3);
-    let world = Surroundings { intents: &|| Ok(Intents::default()), is_stopping: &|| false };
+    let world = Surroundings { intents: &|| Ok(Named::default()), is_stopping: &|| false };
     let pass = fixture.compactor().dry().pass(&Dataset::ALL, &world).0;
     assert_eq!((pass.partitions[0].before.0, pass.partitions[0].after.0), (3, 1));
     assert_eq!((fixture.names().len(), fixture.old()), (3, 0));
@@ -154,10 +158,10 @@ fn what_is_merged_beside_a_file_that_breaks_off_is_not_merged_again() {
     let asked = Cell::new(0);
     let intents = || {
         asked.set(asked.get() + 1);
-        Ok(Intents::default())
+        Ok(Named::default())
     };
     let world = Surroundings { intents: &intents, is_stopping: &|| false };
-    let mut compactor = Compactor::new(fixture.lake.clone(), 3, 1 << 30, false);
+    let mut compactor = Compactor::new(fixture.lake.clone(), options(3, 1 << 30, false));
     let (pass, ended) = compactor.pass(&Dataset::ALL, &world);
     ended.unwrap();
     assert_eq!((pass.partitions[0].merged, pass.troubles.len()), (3, 1), "{:?}", pass.troubles);
@@ -188,7 +192,7 @@ fn a_settled_partition_is_not_listed_and_a_gone_one_forgotten() {
     let hour = std::time::Duration::from_secs(3600);
     File::open(fixture.day()).unwrap().set_modified(SystemTime::now() - hour).unwrap();
     let mut compactor = fixture.compactor();
-    let world = Surroundings { intents: &|| Ok(Intents::default()), is_stopping: &|| false };
+    let world = Surroundings { intents: &|| Ok(Named::default()), is_stopping: &|| false };
     let pass = |compactor: &mut Compactor| compactor.pass(&Dataset::ALL, &world).1.unwrap();
     pass(&mut compactor);
     let found = listing::partitions(&fixture.lake, Dataset::Readings, &compactor.settled);
@@ -230,7 +234,7 @@ fn one_merges_at_a_time() {
     let fixture = Fixture::with_files(3);
     let one = fixture.compactor();
     let held = one.lock().unwrap();
-    let world = Surroundings { intents: &|| Ok(Intents::default()), is_stopping: &|| false };
+    let world = Surroundings { intents: &|| Ok(Named::default()), is_stopping: &|| false };
     let error = fixture.compactor().pass(&Dataset::ALL, &world).1.unwrap_err().to_string();
     assert!(error.starts_with(&format!("process {} merges files", process::id())), "{error}");
     drop(held);
@@ -286,7 +290,10 @@ async fn what_was_left_is_removed_at_a_start_also_where_nothing_is_merged() {
     let old = SystemTime::now() - std::time::Duration::from_secs(2 * 3600);
     File::open(&orphan).unwrap().set_modified(old).unwrap();
     let database = Database::open(&fixture.root.path().join("millstream.db")).unwrap();
+    let queues = SqliteQueues::open(database, SqliteOptions::default()).await.unwrap();
     let (_stop, stopping) = watch::channel(false);
-    CompactTask::new(fixture.compactor(), database, None, stopping).run().await.unwrap();
+    let by_itself =
+        crate::lake::Compactor::new(crate::lake::Lake::open(fixture.root.path()).unwrap(), 2, 1 << 30, true);
+    CompactTask::new(by_itself, Intents::Sqlite(queues), None, stopping).run().await.unwrap();
     assert!(!orphan.exists());
 }

@@ -147,7 +147,14 @@ async fn what_is_received_again_is_read() {
 async fn a_commit_that_is_refused_leaves_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let queues = open(directory.path()).await;
-    let delta = NumberedDelta { stage: "alert", lane: Lane(0), number: 9, bytes: vec![1], snapshot: None };
+    let delta = NumberedDelta {
+        stage: "alert",
+        lane: Lane(0),
+        number: 9,
+        bytes: vec![1],
+        snapshot: None,
+        applied: Vec::new(),
+    };
     let publish_frame = || vec![Publish { queue: QUEUE, frame: encoded(1) }];
     let fenced = Commit { publish: publish_frame(), deltas: vec![delta], ..Commit::default() };
     let error = queues.commit(vec![fenced]).await.remove(0).unwrap_err();
@@ -166,13 +173,13 @@ async fn frames_that_another_process_took_are_not_taken_for_its_own() {
     publish(&here, 1).await;
     let (delivery, kept) = receive_one(&there).await;
     assert_eq!((&delivery.frame, kept), (&encoded(1), false), "what comes from another process is read");
-    let seq = delivery.receipt.seq;
+    let seq = delivery.receipt.row().unwrap().seq;
     settle(&there, delivery, Verdict::Done).await;
     assert_eq!(here.inner.handover.len(), 1);
 
     publish(&there, 2).await;
     let (delivery, kept) = receive_one(&here).await;
-    assert_eq!((delivery.receipt.seq, kept), (seq, false), "the same number");
+    assert_eq!((delivery.receipt.row().unwrap().seq, kept), (seq, false), "the same number");
     assert_eq!(delivery.frame, encoded(2), "another frame");
     assert_eq!(here.inner.handover.len(), 0);
 }

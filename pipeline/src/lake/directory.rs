@@ -22,17 +22,17 @@ const PATIENCE: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 10 });
 
 /// A lake in a local directory.
 #[derive(Debug, Clone)]
-pub struct Lake {
+pub(super) struct Directory {
     root: PathBuf,
     meters: Arc<LakeMeters>,
 }
 
-impl Lake {
+impl Directory {
     /// The lake in `root`, made if it is not there.
     ///
     /// # Errors
     /// When the directory cannot be made.
-    pub fn open(root: &Path) -> Result<Self, LakeError> {
+    pub(super) fn open(root: &Path) -> Result<Self, LakeError> {
         let staging = root.join(STAGING);
         fs::create_dir_all(&staging)
             .map_err(|source| LakeError::Open { path: staging.display().to_string(), source })?;
@@ -40,7 +40,7 @@ impl Lake {
     }
 
     /// Its directory.
-    pub fn root(&self) -> &Path {
+    pub(super) fn root(&self) -> &Path {
         &self.root
     }
 
@@ -50,12 +50,12 @@ impl Lake {
     }
 
     /// What this process has written into it.
-    pub fn meters(&self) -> Arc<LakeMeters> {
+    pub(super) fn meters(&self) -> Arc<LakeMeters> {
         Arc::clone(&self.meters)
     }
 
     /// Whether a file with this path inside the lake is there.
-    pub(super) fn holds(&self, path: &str) -> Result<bool, LakeError> {
+    fn holds(&self, path: &str) -> Result<bool, LakeError> {
         let path = self.root.join(path);
         match path.try_exists() {
             // Something else stands where its directory should be.
@@ -70,7 +70,7 @@ impl Lake {
     }
 
     /// Makes the names of files durable; their paths are inside the lake.
-    pub(super) fn sync(&self, paths: &[String]) -> Result<(), LakeError> {
+    fn sync(&self, paths: &[String]) -> Result<(), LakeError> {
         let directories: BTreeSet<_> = paths.iter().flat_map(|path| self.directories_of(path)).collect();
         for directory in directories {
             let opened = File::open(&directory).and_then(|opened| opened.sync_all());
@@ -87,16 +87,30 @@ impl Lake {
     }
 
     /// A place out of sight for the files of one roll.
-    pub(super) fn stage(&self, roll: &str) -> Result<Staging, LakeError> {
+    pub(super) fn stage(&self, roll: &str) -> Result<StagingDirectory, LakeError> {
         let staging = self.staging();
         let directory = staging.join(roll);
         fs::create_dir_all(&staging).map_err(LakeError::io("create", &staging))?;
         fs::create_dir(&directory).map_err(LakeError::io("create", &directory))?;
-        Ok(Staging { lake: self.clone(), directory, published: Vec::new() })
+        Ok(StagingDirectory { lake: self.clone(), directory, published: Vec::new() })
+    }
+
+    /// Makes the names of a roll's files final: who slept can publish none of them from here on. Answers which are there.
+    pub(super) fn decide(&self, roll: &str, paths: Vec<String>) -> Result<Vec<String>, LakeError> {
+        self.fence(roll)?;
+        let mut there = Vec::new();
+        for path in paths {
+            if self.holds(&path)? {
+                there.push(path);
+            }
+        }
+        // Whoever linked them may have died before their names were durable.
+        self.sync(&there)?;
+        Ok(there)
     }
 
     /// Takes the staging directory of a roll away: from here on nobody can link a file out of it.
-    pub(super) fn fence(&self, roll: &str) -> Result<(), LakeError> {
+    fn fence(&self, roll: &str) -> Result<(), LakeError> {
         let directory = self.staging().join(roll);
         let fenced = directory.with_extension("fenced");
         match fs::rename(&directory, &fenced) {
@@ -110,14 +124,14 @@ impl Lake {
 
 /// The files of one roll before they have a name.
 #[derive(Debug)]
-pub(super) struct Staging {
-    lake: Lake,
+pub(super) struct StagingDirectory {
+    lake: Directory,
     directory: PathBuf,
     /// Paths whose names are not synced yet.
     published: Vec<String>,
 }
 
-impl Staging {
+impl StagingDirectory {
     /// A new file, out of sight.
     pub(super) fn create(&self, name: &str) -> Result<File, LakeError> {
         let path = self.directory.join(name);
@@ -125,7 +139,7 @@ impl Staging {
     }
 
     /// Gives a complete file its path inside the lake; it never replaces one. After
-    /// [`Staging::sync`] it also survives a power cut.
+    /// [`StagingDirectory::sync`] it also survives a power cut.
     pub(super) fn publish(&mut self, name: &str, file: &File, path: &str) -> Result<(), LakeError> {
         let (from, to) = (self.directory.join(name), self.lake.root.join(path));
         fail_point!("fsync_before");
@@ -171,13 +185,13 @@ mod tests {
 
     const FINAL: &str = "readings/date=2024-01-01/roll-0.parquet";
 
-    fn lake() -> (tempfile::TempDir, Lake) {
+    fn lake() -> (tempfile::TempDir, Directory) {
         let root = tempfile::tempdir().unwrap();
-        let lake = Lake::open(root.path()).unwrap();
+        let lake = Directory::open(root.path()).unwrap();
         (root, lake)
     }
 
-    fn written(staging: &Staging, bytes: &[u8]) -> File {
+    fn written(staging: &StagingDirectory, bytes: &[u8]) -> File {
         let mut file = staging.create("0").unwrap();
         file.write_all(bytes).unwrap();
         file

@@ -1,0 +1,43 @@
+//! How the clients of AWS are set up: by what the environment says, as AWS's own tools are.
+
+use std::time::Duration;
+
+use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_smithy_http_client::{
+    Builder,
+    tls::{Provider, rustls_provider::CryptoMode},
+};
+
+/// Tries of one call, the first included; what still fails after them is for the caller to try again.
+const TRIES: u32 = 3;
+const CONNECT: Duration = Duration::from_secs(5);
+/// Longer than the longest wait of a call that waits for messages.
+const ATTEMPT: Duration = Duration::from_secs(30);
+
+/// Where the services are, beside what the environment says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AwsOptions {
+    /// The region; none is that of the environment.
+    pub region: Option<String>,
+    /// A URL that stands in for the services' own.
+    pub endpoint: Option<String>,
+}
+
+/// What clients are made from. Credentials come from the environment, the shared files, a container's or an instance's role;
+/// they are looked for at the first call.
+pub async fn config(options: &AwsOptions) -> SdkConfig {
+    let https = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
+    let timeouts =
+        TimeoutConfig::builder().connect_timeout(CONNECT).operation_attempt_timeout(ATTEMPT).build();
+    let mut loader = aws_config::defaults(BehaviorVersion::latest())
+        .http_client(https)
+        .retry_config(RetryConfig::standard().with_max_attempts(TRIES))
+        .timeout_config(timeouts);
+    if let Some(region) = &options.region {
+        loader = loader.region(Region::new(region.clone()));
+    }
+    if let Some(endpoint) = &options.endpoint {
+        loader = loader.endpoint_url(endpoint);
+    }
+    loader.load().await
+}

@@ -1,0 +1,98 @@
+//! Whether a topology can have its queues on SQS.
+
+use super::super::{
+    finding::Finding,
+    prune::Pruned,
+    topology::{Engine, Topology},
+};
+use crate::queue::{Capabilities, QueueName};
+
+/// SQS counts leases by seconds, and one may be gone before an answer is here.
+const LEASE_SECS_MIN: u32 = 2;
+/// The longest name of a queue.
+const NAME_BYTES_MAX: usize = 80;
+/// What is added to a name.
+const ENDINGS: &str = "-dead.fifo";
+
+pub(super) fn mistakes(topology: &Topology) -> Vec<Finding> {
+    let queues = &topology.queues;
+    if queues.engine != Engine::Sqs {
+        return Vec::new();
+    }
+    let mut mistakes = Vec::new();
+    let mut mistake = |pointer: &str, text: String| mistakes.push(Finding::of_value(pointer, text));
+    if !cfg!(feature = "sqs") {
+        let text =
+            "this millstream is built without SQS; build it with --features sqs, or set engine to sqlite";
+        mistake("/queues/engine", text.to_owned());
+    }
+    if queues.lease_secs < LEASE_SECS_MIN {
+        let text = format!("{} is too short for SQS; take {LEASE_SECS_MIN} or more", queues.lease_secs);
+        mistake("/queues/lease_secs", text);
+    }
+    if !Capabilities::sqs(queues.sqs.fifo).tells_places && !topology.groups.is_empty() {
+        let text = "SQS does not tell whether the queues within a hop are dry; leave groups out";
+        mistake("/groups", text.to_owned());
+    }
+    let prefix = &queues.sqs.prefix;
+    if let Some(text) = unfit(&format!("{prefix}{}", QueueName::Validate)) {
+        mistake("/queues/sqs/prefix", text);
+        return mistakes;
+    }
+    for (at, webhook) in topology.notify.webhooks.iter().enumerate() {
+        if let Some(text) = unfit(&format!("{prefix}{}-{}", QueueName::Notify, webhook.name)) {
+            mistake(&format!("/notify/webhooks/{at}/name"), text);
+        }
+    }
+    mistakes
+}
+
+/// Why SQS would not take a queue of this name.
+fn unfit(name: &str) -> Option<String> {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    let most = NAME_BYTES_MAX - ENDINGS.len();
+    let text = || {
+        format!(
+            "SQS takes no queue {name:?}: such a name has letters, digits, - and _, and up to {most} of them"
+        )
+    };
+    (name.len() > most || !name.bytes().all(fits)).then(text)
+}
+
+/// What the topology asks for and SQS does not keep.
+pub(super) fn warnings(topology: &Topology, file: &Pruned) -> Vec<Finding> {
+    let queues = &topology.queues;
+    if queues.engine != Engine::Sqs {
+        return Vec::new();
+    }
+    let (mut warnings, kept) = (Vec::new(), Capabilities::sqs(queues.sqs.fifo));
+    let mut warn = |pointer: &str, text: &str| warnings.push(Finding::of_value(pointer, text.to_owned()));
+    if !kept.ordered {
+        let text = "without FIFO queues what a device sends may overtake itself: readings come out late, windows and \
+                    alerts of a lane are made by one process at a time, with others in between; set it to true";
+        warn("/queues/sqs/fifo", text);
+    }
+    let limits = [
+        (
+            "/queues/queue_bytes_max",
+            "queues on SQS have no limit: nobody waits for room, and what nobody takes is gone after retention_secs",
+        ),
+        (
+            "/notify/queue_bytes_max",
+            "queues on SQS have no limit: alerts that no webhook takes wait until they are given up",
+        ),
+        ("/notify/dead_bytes_max", "queues on SQS have no limit: dead letters are kept for 14 days"),
+    ];
+    for (pointer, text) in limits {
+        if !kept.has_limits && file.gives(pointer) {
+            warn(pointer, text);
+        }
+    }
+    if !kept.dedupes_all && file.gives("/queues/dedupe_window_secs") {
+        warn(
+            "/queues/dedupe_window_secs",
+            "SQS remembers ids for 300 seconds in FIFO queues, and none in others",
+        );
+    }
+    warnings
+}

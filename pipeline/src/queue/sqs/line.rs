@@ -1,0 +1,65 @@
+//! A queue of SQS, and the one with its dead letters.
+
+use stages::frame::Lane;
+
+use super::{api::Api, error::SqsError};
+use crate::queue::QueueName;
+
+/// What a queue of SQS is called, and what it is for.
+#[derive(Debug, Clone)]
+pub(super) struct Names {
+    pub(super) queue: QueueName,
+    /// The only lane whose frames are in it, where it is not for all.
+    pub(super) lane: Option<Lane>,
+    pub(super) name: String,
+    /// The queue of its dead letters.
+    pub(super) dead: String,
+    pub(super) fifo: bool,
+}
+
+/// A queue of SQS that is there.
+#[derive(Debug)]
+pub(super) struct Line {
+    pub(super) queue: QueueName,
+    pub(super) lane: Option<Lane>,
+    pub(super) fifo: bool,
+    pub(super) main: Place,
+    pub(super) dead: Place,
+}
+
+/// Where requests about one queue of SQS go.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    /// For people.
+    pub(super) name: String,
+    /// For SQS.
+    pub(super) url: String,
+}
+
+impl Names {
+    pub(super) fn new(queue: QueueName, lane: Option<Lane>, stem: &str, fifo: bool) -> Self {
+        let ending = if fifo { ".fifo" } else { "" };
+        Self { queue, lane, name: format!("{stem}{ending}"), dead: format!("{stem}-dead{ending}"), fifo }
+    }
+}
+
+impl Line {
+    /// Looks up both queues.
+    ///
+    /// # Errors
+    /// [`SqsError::Missing`] with those that are not there.
+    pub(super) async fn open(api: &Api, names: Names) -> Result<Self, SqsError> {
+        let Names { queue, lane, name, dead, fifo } = names;
+        let (mut found, mut missing) = (Vec::new(), Vec::new());
+        for name in [name, dead] {
+            match api.find(&name).await? {
+                Some(place) => found.push(place),
+                None => missing.push(name),
+            }
+        }
+        match <[Place; 2]>::try_from(found) {
+            Ok([main, dead]) => Ok(Self { queue, lane, fifo, main, dead }),
+            Err(_) => Err(SqsError::Missing { queues: missing }),
+        }
+    }
+}

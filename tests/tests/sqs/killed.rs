@@ -1,0 +1,36 @@
+//! kill -9 of workers: others take over what they had, and no row is lost or there twice.
+
+use tests::{Child, Ministack, Site};
+
+use crate::QUICK;
+
+/// Processes, two of each stage with state and of store.
+const PROCESSES: [&str; 9] =
+    ["ingest", "validate", "transform", "analyze", "analyze", "alert", "alert", "store", "store"];
+
+#[test]
+fn sqs_killed_workers_lose_and_repeat_nothing() {
+    let services = Ministack::start();
+    let rule = "alert: { rules: [{ name: hot, metric: temperature, above: 22 }] }\n";
+    let site = Site::on_aws(&services, &format!("{rule}{QUICK}"));
+    let mut running: Vec<Child> = PROCESSES.iter().map(|stage| site.run(&[stage])).collect();
+    let load = ["--devices", "50", "--rate", "500", "--seconds", "25", "--faults", "default"];
+    let mut fleet = site.fleet(load);
+    // Each but the intake, whose clients would only connect again, in turn.
+    let mut kills = 0;
+    for at in (1..PROCESSES.len()).cycle() {
+        if !fleet.is_running() {
+            break;
+        }
+        running.remove(at).kill();
+        kills += 1;
+        running.insert(at, site.run(&[PROCESSES[at]]));
+    }
+    assert!(kills >= PROCESSES.len(), "the fleet was done after {kills} kills");
+    fleet.ended().well();
+    site.wait_until_dry();
+    running.iter().for_each(Child::terminate);
+    running.into_iter().for_each(|process| drop(process.ended().well()));
+    let verified = site.verify();
+    assert_eq!((&verified["missing"], &verified["duplicated"]), (&0.into(), &0.into()), "{verified}");
+}

@@ -1,0 +1,9 @@
+//! Millstream on SQS and DynamoDB, in one process and in many, as users run it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
+
+mod killed;
+mod same_lake;
+
+/// The defaults, but rows are in the lake within a second.
+const QUICK: &str = "store: { age_secs: 1, age_secs_max: 1 }\n";
