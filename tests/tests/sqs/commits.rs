@@ -26,15 +26,15 @@ const STAGE: &str = "analyze";
 const LANE: Lane = Lane(1);
 
 /// Standard queues and a table, as two processes see them.
-struct Processes {
+pub(crate) struct Processes {
     _services: Ministack,
-    table: Table,
-    one: Queues,
-    other: Queues,
+    pub(crate) table: Table,
+    pub(crate) one: Queues,
+    pub(crate) other: Queues,
 }
 
 impl Processes {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let services = Ministack::start();
         let options = AwsOptions { region: Some(REGION.to_owned()), endpoint: Some(services.endpoint()) };
         let credentials = SharedCredentialsProvider::new(Credentials::for_tests());
@@ -75,7 +75,7 @@ fn numbers(held: &[Delivery]) -> Vec<u8> {
     numbers
 }
 
-async fn receive(queues: &Queues, queue: QueueName) -> Vec<Delivery> {
+pub(crate) async fn receive(queues: &Queues, queue: QueueName) -> Vec<Delivery> {
     let limits = ReceiveLimits { frames: 10, bytes: 1 << 20, wait: Duration::ZERO };
     queues.receive(queue, queues.holder(), limits).await.unwrap()
 }
@@ -105,7 +105,7 @@ fn settled(held: &Delivery) -> Commit {
     }
 }
 
-async fn commit(queues: &Queues, commit: Commit) -> Result<(), QueueError> {
+pub(crate) async fn commit(queues: &Queues, commit: Commit) -> Result<(), QueueError> {
     queues.commit(vec![commit]).await.remove(0)
 }
 
