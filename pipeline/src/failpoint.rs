@@ -29,12 +29,14 @@ pub enum Passer {
     Compactor,
     /// The store worker and compaction, where the lake is in an object store.
     Objects,
+    /// A stage, and whoever else commits, where queues are on SQS.
+    Steps,
     /// `millstream quarantine replay`.
     Replay,
 }
 
 /// Every moment there is, and who comes by it.
-pub const FAIL_POINTS: [(&str, Passer); 42] = [
+pub const FAIL_POINTS: [(&str, Passer); 45] = [
     // A group commit: what is in it is in the log, but counts only once that is fsynced.
     ("commit_before", Passer::Writer),
     ("commit_after", Passer::Writer),
@@ -87,6 +89,10 @@ pub const FAIL_POINTS: [(&str, Passer); 42] = [
     ("log_open", Passer::Objects),
     ("log_merged", Passer::Objects),
     ("log_removed", Passer::Objects),
+    // A commit in steps: what it leads to is sent, its state is saved, its frames are settled.
+    ("sqs_published", Passer::Steps),
+    ("sqs_appended", Passer::Steps),
+    ("sqs_settled", Passer::Steps),
     // Messages are published again, and remembered as such.
     ("replay_committed", Passer::Replay),
 ];

@@ -70,8 +70,9 @@ impl Events {
     pub fn fail_points(&self) -> Vec<(&'static str, Hits)> {
         let counts = self.counts();
         let hits = |name| counts.at.get(name).copied().unwrap_or_default();
-        let points =
-            FAIL_POINTS.iter().filter(|(_, passer)| !matches!(passer, Passer::Replay | Passer::Objects));
+        let points = FAIL_POINTS
+            .iter()
+            .filter(|(_, passer)| !matches!(passer, Passer::Replay | Passer::Objects | Passer::Steps));
         points.map(|(name, _)| (*name, hits(name))).collect()
     }
 

@@ -261,7 +261,7 @@ impl Plan {
             Passer::Store | Passer::Compactor => runs("store"),
             Passer::Notify => runs("notify"),
             // No process of a round, no lake of one.
-            Passer::Replay | Passer::Objects => false,
+            Passer::Replay | Passer::Objects | Passer::Steps => false,
         };
         FAIL_POINTS.iter().filter(|(_, passer)| comes_by(*passer)).map(|(name, _)| *name).collect()
     }
@@ -381,8 +381,9 @@ mod tests {
         let lives = plans.flat_map(|plan| plan.processes).flat_map(|process| process.lives);
         let drawn: Vec<_> =
             lives.filter_map(|life| life.fail_point).map(|fail_point| fail_point.name).collect();
-        for (name, _) in
-            FAIL_POINTS.iter().filter(|(_, passer)| !matches!(passer, Passer::Replay | Passer::Objects))
+        for (name, _) in FAIL_POINTS
+            .iter()
+            .filter(|(_, passer)| !matches!(passer, Passer::Replay | Passer::Objects | Passer::Steps))
         {
             assert!(drawn.contains(name), "{name}");
         }
