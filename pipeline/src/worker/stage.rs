@@ -15,13 +15,14 @@ use tokio::{
 use tracing::{error, info, warn};
 
 use super::{
-    Forgotten, Leases, QueueTrouble,
+    Flow, Forgotten, Leases, QueueTrouble,
     hop::SharedHop,
     lanes::Known,
     step::{Step, plan_each, plan_joined, plan_pieces},
     turnstile::{Found, Turnstile},
 };
 use crate::{
+    clock::now,
     error::Class,
     failpoint::fail_point,
     notify::Recipients,
@@ -53,6 +54,7 @@ pub struct StageWorker {
     recipients: Recipients,
     turnstile: Arc<Turnstile>,
     forgotten: Forgotten,
+    flow: Flow,
     trouble: QueueTrouble,
     stop: watch::Receiver<bool>,
 }
@@ -98,9 +100,21 @@ impl StageWorker {
         stop: watch::Receiver<bool>,
     ) -> Self {
         let (hop, recipients) = (shared.in_force(), Recipients::default());
-        let (turnstile, forgotten) = (Arc::default(), Forgotten::default());
+        let (turnstile, forgotten, flow) = (Arc::default(), Forgotten::default(), Flow::default());
         let trouble = QueueTrouble::new(hop.first().name());
-        Self { hop, shared, queues, state, max_attempts, recipients, turnstile, forgotten, trouble, stop }
+        Self {
+            hop,
+            shared,
+            queues,
+            state,
+            max_attempts,
+            recipients,
+            turnstile,
+            forgotten,
+            flow,
+            trouble,
+            stop,
+        }
     }
 
     /// The same, but it has these told of alerts.
@@ -111,6 +125,11 @@ impl StageWorker {
     /// The same, but what its memory of repeats had to forget early is added there.
     pub fn counting(self, forgotten: Forgotten) -> Self {
         Self { forgotten, ..self }
+    }
+
+    /// The same, but the ticker hears there of the frames that come.
+    pub fn feeding(self, flow: Flow) -> Self {
+        Self { flow, ..self }
     }
 
     /// Works until it is told to stop, and finishes what is in hand.
@@ -276,6 +295,9 @@ impl StageWorker {
                 Ok(planned) => planned,
                 Err(reason) => return Ok(Outcome::Failed(reason)),
             };
+            if let Some(created_at) = step.created_at {
+                self.flow.came(created_at, now());
+            }
             let (done, rest) = left.split_at(step.frames.min(left.len()));
             match self.commit(done, step).await {
                 Ok(()) => {

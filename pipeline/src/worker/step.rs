@@ -7,7 +7,7 @@ use std::{
 };
 
 use stages::{
-    frame::{Frame, FrameError, Header, Kind, Source},
+    frame::{Frame, FrameError, Header, Kind, Micros, Source},
     hop::{self, Hop, HopError, Part},
     plan::{Counts, Delta, Port, StateError},
     stage::{LaneState, Stage},
@@ -38,6 +38,8 @@ pub(super) struct Step {
     pub(super) forgotten: u64,
     /// Rows that are given up.
     pub(super) dead: Vec<DeadLetter>,
+    /// When ingest closed the oldest of the frames of readings that were planned each by itself.
+    pub(super) created_at: Option<Micros>,
     /// Transitions of alerts, to be logged once they are committed.
     pub(super) alerts: Vec<Frame>,
 }
@@ -151,6 +153,10 @@ pub(super) fn plan_each(
             let repeated = frame.rows.num_rows() as u64;
             add_to(&mut step.counts, hop.first().name(), Counts { repeated, ..Counts::default() });
             continue;
+        }
+        if frame.header.kind == Kind::Readings {
+            let created_at = frame.header.created_at;
+            step.created_at = Some(step.created_at.map_or(created_at, |oldest| oldest.min(created_at)));
         }
         let mut parts = hop::plan(hop, states(known), &frame)?;
         for ((stage, known), part) in hop.stages().zip(known.iter_mut()).zip(&mut parts) {
