@@ -4,6 +4,7 @@
 
 mod killed;
 mod same_lake;
+mod ticks;
 
 /// The defaults, but rows are in the lake within a second.
 const QUICK: &str = "store: { age_secs: 1, age_secs_max: 1 }\n";
