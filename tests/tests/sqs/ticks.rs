@@ -8,10 +8,12 @@ use serde_json::{Value, json};
 use tests::{Child, Ministack, PATIENCE, Site, lake, until};
 
 /// How far time stays behind: little, as tests have no patience, but more than a lease.
-const QUEUES: &str = "queues: { engine: sqs, lease_secs: 3, sqs: { tick_hold_secs: 5, endpoint: ";
+const QUEUES: &str = "queues: { engine: sqs, lease_secs: 5, sqs: { tick_hold_secs: 6, endpoint: ";
 
 /// A device is missed after a time that is longer than a busy machine takes a breath.
 const SILENCE: &str = "
+lanes: 2
+ingest: { linger_ms: 200 }
 analyze: { tick_secs: 1, tick_grace_secs: 0, window_secs: 2, allowed_lateness_secs: 2 }
 alert: { rules: [{ name: silent, absent_secs: 12 }] }
 store: { age_secs: 1, age_secs_max: 1 }
@@ -37,7 +39,7 @@ fn start(site: &Site, processes: &[&[&str]]) -> Vec<Child> {
 
 /// Devices that send all the time.
 fn fleet(site: &Site, secs: u32) -> Child {
-    site.fleet(["--devices", "10", "--rate", "40", "--seconds", &secs.to_string()])
+    site.fleet(["--devices", "5", "--rate", "5", "--seconds", &secs.to_string()])
 }
 
 /// A device sends one reading, which is acknowledged, and nothing more.
