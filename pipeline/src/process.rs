@@ -14,9 +14,12 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use self::dry::{frames_left, until_dry};
 #[cfg(feature = "sqs")]
 pub use self::open::{sqs_client, table};
+use self::{
+    dry::{frames_left, until_dry},
+    open::local_file,
+};
 pub use self::{
     open::{data_file, look_at_queues, open_queues},
     part::Part,
@@ -30,7 +33,7 @@ use crate::{
     notify::{Notify, NotifyError, Recipients},
     queue::{QueueError, QueueName, Queues},
     state::StateStore,
-    worker::{Forgotten, SharedHop, SharedStage, StageWorker, Ticker},
+    worker::{Flow, Forgotten, SharedHop, SharedStage, StageWorker, Ticker},
 };
 
 /// Tasks of a stage on an ordered queue, as far as there are lanes for them: while one waits for its
@@ -88,6 +91,8 @@ pub struct Process {
     notify: Option<Notify>,
     /// Rows that the memory of repeats had to forget early.
     forgotten: Forgotten,
+    /// What comes to analyze.
+    flow: Flow,
     tasks: JoinSet<Result<(), ProcessError>>,
     /// What the workers of each stage take before each run.
     stages: Vec<(Part, watch::Sender<Stage>)>,
@@ -117,6 +122,7 @@ impl Process {
             console: None,
             lake: None,
             forgotten: Forgotten::default(),
+            flow: Flow::default(),
             tasks: JoinSet::new(),
             stages: Vec::new(),
             stop,
@@ -327,11 +333,13 @@ impl Process {
         let max_attempts = config.topology().queues.max_attempts;
         // Of a queue without order one task takes the frames as they came: several would mix up what a
         // device sent, and rows in order would come out as late.
-        let ordered = hop.queue().is_ordered();
+        let (ordered, is_analyze) = (hop.queue().is_ordered(), hop.queue() == QueueName::Analyze);
         let tasks = if ordered { config.topology().lanes.min(TASKS_MAX) } else { 1 };
+        let flow = if is_analyze { self.flow.clone() } else { Flow::default() };
         let worker = StageWorker::new(hop, self.queues.clone(), state, max_attempts, self.stop.subscribe())
             .telling(Recipients::of(&config.topology().notify))
-            .counting(self.forgotten.clone());
+            .counting(self.forgotten.clone())
+            .feeding(flow);
         for _ in 0..tasks {
             let worker = worker.clone();
             self.tasks.spawn(async move { Ok(worker.run().await?) });
@@ -340,7 +348,8 @@ impl Process {
     }
 
     fn spawn_ticker(&mut self, config: &Config) {
-        let mut ticker = Ticker::new(self.queues.clone(), config.tick_options(), self.stop_ticks.subscribe());
+        let (queues, stop) = (self.queues.clone(), self.stop_ticks.subscribe());
+        let mut ticker = Ticker::new(queues, config.tick_options(), stop).hearing(self.flow.clone());
         if let Some(ingest) = &self.ingest {
             let view = ingest.view();
             ticker = ticker.behind(move || view.durable_until());
@@ -373,15 +382,6 @@ impl Process {
 
 /// Queues are opened with their table.
 const NO_TABLE: QueueError = QueueError::Embedded { what: "a process without a table for its state" };
-
-/// The data file: that of the queues, or one of this process for MQTT sessions.
-fn local_file(config: &Config, queues: &Queues, parts: &[Part]) -> Result<Option<Database>, ProcessError> {
-    Ok(match queues.database() {
-        Some(database) => Some(database.clone()),
-        None if parts.contains(&Part::Ingest) => Some(Database::open(&data_file(config))?),
-        None => None,
-    })
-}
 
 /// The groups of a topology that have to do with `parts`.
 fn groups(config: &Config, parts: &[Part]) -> Result<Vec<Vec<Part>>, ProcessError> {

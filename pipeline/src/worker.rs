@@ -17,6 +17,6 @@ pub use self::{
     forgotten::Forgotten,
     hop::{SharedHop, SharedStage},
     stage::StageWorker,
-    ticks::{TickOptions, Ticker},
+    ticks::{Flow, TickOptions, Ticker},
 };
 pub(crate) use self::{leases::Leases, trouble::QueueTrouble};

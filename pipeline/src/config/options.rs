@@ -128,6 +128,7 @@ impl Config {
             every: secs(analyze.tick_secs),
             grace: secs(analyze.tick_grace_secs),
             linger: self.packer_options().linger,
+            hold: secs(self.topology.queues.sqs.tick_hold_secs),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use super::ProcessError;
+use super::{Part, ProcessError};
 #[cfg(feature = "sqs")]
 use crate::{
     aws,
@@ -19,6 +19,19 @@ use crate::{
 /// The file with everything of a topology that is not in the lake yet.
 pub fn data_file(config: &Config) -> PathBuf {
     config.data().join("millstream.db")
+}
+
+/// The data file: that of the queues, or one of this process for MQTT sessions.
+pub(super) fn local_file(
+    config: &Config,
+    queues: &Queues,
+    parts: &[Part],
+) -> Result<Option<Database>, ProcessError> {
+    Ok(match queues.database() {
+        Some(database) => Some(database.clone()),
+        None if parts.contains(&Part::Ingest) => Some(Database::open(&data_file(config))?),
+        None => None,
+    })
 }
 
 /// The queues of a topology.

@@ -17,8 +17,10 @@ pub struct Capabilities {
     pub dedupes_all: bool,
     /// A full queue makes publishers wait, and `notify` gives up its oldest (Q9).
     pub has_limits: bool,
-    /// Rows, bytes and ages are known, and so are the books.
+    /// Rows and bytes are known, and so are the books.
     pub keeps_books: bool,
+    /// The age of the oldest frame in a queue is known, and counts are of this moment.
+    pub tells_ages: bool,
     /// A hop may look whether the queues within it are dry.
     pub tells_places: bool,
 }
@@ -33,6 +35,7 @@ impl Capabilities {
         dedupes_all: true,
         has_limits: true,
         keeps_books: true,
+        tells_ages: true,
         tells_places: true,
     };
 
@@ -46,6 +49,7 @@ impl Capabilities {
             dedupes_all: false,
             has_limits: false,
             keeps_books: false,
+            tells_ages: false,
             tells_places: false,
         }
     }

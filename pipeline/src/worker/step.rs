@@ -7,7 +7,7 @@ use std::{
 };
 
 use stages::{
-    frame::{Frame, FrameError, FrameId, Header, Kind, Source},
+    frame::{Frame, FrameError, FrameId, Header, Kind, Micros, Source},
     hop::{self, Hop, HopError, Part},
     plan::{Counts, Delta, Port, StateError},
     stage::{LaneState, Stage},
@@ -38,6 +38,8 @@ pub(super) struct Step {
     pub(super) forgotten: u64,
     /// Rows that are given up.
     pub(super) dead: Vec<DeadLetter>,
+    /// When ingest closed the oldest of the frames of readings that were planned each by itself.
+    pub(super) created_at: Option<Micros>,
     /// Transitions of alerts, to be logged once they are committed.
     pub(super) alerts: Vec<Frame>,
     /// Frames that the deltas deal with, and those that were applied before, where frames are planned each by itself.
@@ -169,6 +171,10 @@ pub(super) fn plan_each(
             continue;
         }
         step.applied.push(id);
+        if frame.header.kind == Kind::Readings {
+            let created_at = frame.header.created_at;
+            step.created_at = Some(step.created_at.map_or(created_at, |oldest| oldest.min(created_at)));
+        }
         let mut parts = hop::plan(hop, states(known), &frame)?;
         for ((stage, known), part) in hop.stages().zip(known.iter_mut()).zip(&mut parts) {
             step.deltas.extend(known.number_of(stage, lane, id, mem::take(&mut part.deltas))?);

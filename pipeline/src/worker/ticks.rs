@@ -1,5 +1,6 @@
 //! Tells the lanes of analyze how far time has come, so that silence is noticed.
 
+mod flow;
 mod progress;
 #[cfg(test)]
 mod tests;
@@ -13,11 +14,15 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use self::progress::{Look, Progress};
+pub use self::flow::Flow;
+use self::{
+    flow::Passed,
+    progress::{Look, Progress},
+};
 use crate::{
     clock::{micros, now},
     error::Class,
-    queue::{Depth, EncodedFrame, Publish, QueueError, QueueName, Queues},
+    queue::{EncodedFrame, Publish, QueueError, QueueName, Queues},
 };
 
 /// How long a message may take from its receipt into the queue of validate, beside the time that ingest lets
@@ -40,6 +45,8 @@ pub struct TickOptions {
     pub grace: Duration,
     /// How long ingest lets messages gather.
     pub linger: Duration,
+    /// How far time stays behind what comes to analyze, where queues tell no ages.
+    pub hold: Duration,
 }
 
 impl TickOptions {
@@ -59,7 +66,9 @@ pub struct Ticker {
     queues: Queues,
     options: TickOptions,
     ingest: Option<Intake>,
+    flow: Flow,
     progress: Progress,
+    passed: Passed,
     /// When the clock was last looked at.
     turned_at: Micros,
     /// The instant of the last tick.
@@ -86,7 +95,9 @@ impl Ticker {
         Self {
             queues,
             ingest: None,
+            flow: Flow::default(),
             progress: Progress::new(options.margin()),
+            passed: Passed::new(micros(options.hold)),
             options,
             turned_at: Micros::MIN,
             last: Micros::MIN,
@@ -101,6 +112,12 @@ impl Ticker {
     #[must_use]
     pub fn behind(self, ingest: impl Fn() -> Option<Micros> + Send + Sync + 'static) -> Self {
         Self { ingest: Some(Box::new(ingest)), ..self }
+    }
+
+    /// Has it go by the frames that come to the workers of analyze in this process, where queues tell no ages.
+    #[must_use]
+    pub fn hearing(self, flow: Flow) -> Self {
+        Self { flow, ..self }
     }
 
     /// Publishes ticks until it is told to stop.
@@ -149,8 +166,7 @@ impl Ticker {
         }
         self.turned_at = now;
         let Some(instant) = self.due().await? else { return Ok(()) };
-        let missed_max = micros(self.options.every).saturating_mul(MISSED_MAX);
-        if now.saturating_sub(self.went_at) > missed_max {
+        if now.saturating_sub(self.went_at) > self.missed_max() {
             self.grace_until = now.saturating_add(micros(self.options.grace));
         }
         if now < self.grace_until || self.tell(instant).await? {
@@ -159,11 +175,25 @@ impl Ticker {
         Ok(())
     }
 
+    /// After how long without a tick it was no silence of devices.
+    fn missed_max(&self) -> Micros {
+        let missed = micros(self.options.every).saturating_mul(MISSED_MAX);
+        // Elsewhere time may stand still for want of counts, and its instants are as long ago as devices have to come back.
+        let hold = if self.tells_ages() { 0 } else { micros(self.options.hold) };
+        missed.saturating_add(hold)
+    }
+
+    fn tells_ages(&self) -> bool {
+        self.queues.capabilities().tells_ages
+    }
+
     /// The clock was put back: what was seen and told by it is no measure any more, or nothing would be told until
     /// it comes there again. Devices that were heard meanwhile have that in their state.
     fn begin_anew(&mut self) {
         warn!("the clock was put back: silent devices are looked for anew");
         self.progress = Progress::new(self.options.margin());
+        self.passed = Passed::new(micros(self.options.hold));
+        self.flow.take();
         (self.last, self.went_at, self.grace_until) = (Micros::MIN, Micros::MIN, Micros::MIN);
     }
 
@@ -194,8 +224,12 @@ impl Ticker {
     }
 
     /// Whether what waits for analyze has waited for longer than a tick does: a tick more would tell it nothing, and
-    /// would wait as long.
+    /// would wait as long. Where queues tell no ages nothing is left out: the lag of frames has more in it than this queue, and a
+    /// tick costs there what it always does.
     async fn lags(&self) -> Result<bool, QueueError> {
+        if !self.tells_ages() {
+            return Ok(false);
+        }
         let waiting = self.queues.depth(QueueName::Analyze).await?.oldest_age;
         Ok(waiting.is_some_and(|age| age > self.options.every))
     }
@@ -205,6 +239,9 @@ impl Ticker {
         let began_at = now();
         let durable = self.ingest.as_ref().map_or(Some(began_at), |ingest| ingest());
         let ingested_at = now();
+        if !self.tells_ages() {
+            return self.hear(durable, ingested_at).await;
+        }
         let validate = self.oldest(QueueName::Validate).await?;
         let validated_at = now();
         let transform = self.oldest(QueueName::Transform).await?;
@@ -212,12 +249,34 @@ impl Ticker {
         Ok(Some(self.progress.look(Look { durable, ingested_at, validate, validated_at, transform })))
     }
 
-    /// When the oldest frame in a queue was published; rather too early than too late, and where the engine does not tell,
-    /// earlier than anything.
+    /// When the oldest frame in a queue was published; rather too early than too late.
     async fn oldest(&self, queue: QueueName) -> Result<Option<Micros>, QueueError> {
         let asked_at = now();
-        let Depth { frames, oldest_age, .. } = self.queues.depth(queue).await?;
-        let age = oldest_age.map(|age| asked_at.saturating_sub(micros(age)));
-        Ok(age.or((frames > 0).then_some(Micros::MIN)))
+        let age = self.queues.depth(queue).await?.oldest_age;
+        Ok(age.map(|age| asked_at.saturating_sub(micros(age))))
+    }
+
+    /// The same as [`Ticker::look`] where queues tell no ages: by what comes to analyze, and in silence by counts, which are paid
+    /// for.
+    async fn hear(
+        &mut self,
+        durable: Option<Micros>,
+        looked_at: Micros,
+    ) -> Result<Option<Micros>, QueueError> {
+        self.passed.hear(looked_at, self.flow.take());
+        let Some(durable) = durable else { return Ok(None) };
+        let dry = if self.passed.flows(looked_at) { None } else { Some(self.is_dry().await?) };
+        let passed = self.passed.until(looked_at, dry);
+        Ok(Some(self.progress.pass(durable, looked_at, passed)))
+    }
+
+    /// Whether nothing is on its way to analyze, as far as counts tell.
+    async fn is_dry(&self) -> Result<bool, QueueError> {
+        for queue in [QueueName::Validate, QueueName::Transform] {
+            if self.queues.depth(queue).await?.frames > 0 {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 }

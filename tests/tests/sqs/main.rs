@@ -7,6 +7,7 @@ mod killed;
 mod same_lake;
 mod standard;
 mod steps;
+mod ticks;
 mod workers;
 
 /// The defaults, but rows are in the lake within a second.

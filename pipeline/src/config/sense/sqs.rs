@@ -96,5 +96,12 @@ pub(super) fn warnings(topology: &Topology, file: &Pruned) -> Vec<Finding> {
             "SQS remembers ids for 300 seconds in FIFO queues, and none in others",
         );
     }
+    let (hold, lease) = (queues.sqs.tick_hold_secs, queues.lease_secs);
+    if !kept.tells_ages && hold < lease {
+        let text = format!(
+            "{hold} is less than queues.lease_secs ({lease}): time is told before a frame comes back whose holder died, and its rows come late"
+        );
+        warn("/queues/sqs/tick_hold_secs", &text);
+    }
     warnings
 }

@@ -57,4 +57,10 @@ fn sqs_warns_of_what_it_does_not_keep() {
     sorted.0.sort_unstable();
     sorted.1.sort_unstable();
     assert_eq!(sorted.0, sorted.1, "{said:?}");
+    assert_eq!(
+        warnings("queues:\n  engine: sqs\n  sqs: {tick_hold_secs: 29}"),
+        [
+            "m.yaml:3:25: queues.sqs.tick_hold_secs: 29 is less than queues.lease_secs (30): time is told before a frame comes back whose holder died, and its rows come late"
+        ]
+    );
 }

@@ -19,6 +19,10 @@ pub struct SqsConfig {
     /// How long queues that `millstream queues create` makes keep a frame that nobody takes, in seconds.
     #[schemars(range(min = 60, max = 1_209_600))]
     pub retention_secs: u32,
+    /// How far the time that windows and absence rules are told of stays behind what comes to analyze, in seconds: SQS does not say how
+    /// old what waits is. No less than `queues.lease_secs`.
+    #[schemars(range(min = 1, max = 3600))]
+    pub tick_hold_secs: u32,
     /// The topic of messages in `validate` that others send as nothing but a payload. Without it, such a message is
     /// `{"topic": …, "payload": …}`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -34,6 +38,7 @@ impl Default for SqsConfig {
             endpoint: None,
             fifo: true,
             retention_secs: 345_600,
+            tick_hold_secs: 120,
             plain_topic: None,
         }
     }

@@ -53,6 +53,15 @@ impl Progress {
         self.reached
     }
 
+    /// The same where it is known that what was durable before `passed` has left both queues.
+    pub(super) fn pass(&mut self, durable: Micros, ingested_at: Micros, passed: Option<Micros>) -> Micros {
+        self.validate.enter(ingested_at, durable.saturating_sub(self.margin));
+        if let Some(reached) = passed.and_then(|passed| self.validate.leave(Some(passed))) {
+            self.reached = self.reached.max(reached);
+        }
+        self.reached
+    }
+
     #[cfg(test)]
     pub(super) fn remembered(&self) -> usize {
         self.validate.0.len() + self.transform.0.len()
@@ -61,17 +70,17 @@ impl Progress {
 
 /// A queue on the way: of past looks when, and up to which receipt all had come there or further.
 #[derive(Debug, Default)]
-struct Hop(VecDeque<(Micros, Micros)>);
+pub(super) struct Hop(VecDeque<(Micros, Micros)>);
 
 impl Hop {
-    fn enter(&mut self, seen_at: Micros, received: Micros) {
+    pub(super) fn enter(&mut self, seen_at: Micros, received: Micros) {
         if self.0.len() < LOOKS_MAX {
             self.0.push_back((seen_at, received));
         }
     }
 
     /// Up to which receipt all have left, as far as this look at the oldest frame tells anything new.
-    fn leave(&mut self, oldest: Option<Micros>) -> Option<Micros> {
+    pub(super) fn leave(&mut self, oldest: Option<Micros>) -> Option<Micros> {
         let mut left = None;
         while let Some((seen_at, received)) = self.0.front()
             && oldest.is_none_or(|oldest| *seen_at < oldest)

@@ -1,3 +1,5 @@
+mod flow;
+
 use std::sync::{
     Arc,
     atomic::{AtomicBool, AtomicI64, Ordering},
@@ -14,6 +16,8 @@ use crate::{
 const EVERY: Duration = Duration::from_secs(2);
 const GRACE: Duration = Duration::from_secs(6);
 const LINGER: Duration = Duration::from_secs(3);
+/// For queues that tell no ages, which these are not.
+const HOLD: Duration = Duration::from_secs(3600);
 
 /// Queues in a directory of their own, with a clock that can be set.
 struct Bench {
@@ -36,7 +40,7 @@ impl Bench {
     }
 
     fn ticker(&self, stop: &watch::Sender<bool>) -> Ticker {
-        let options = TickOptions { lanes: 4, every: EVERY, grace: GRACE, linger: LINGER };
+        let options = TickOptions { lanes: 4, every: EVERY, grace: GRACE, linger: LINGER, hold: HOLD };
         Ticker::new(self.queues.clone(), options, stop.subscribe())
     }
 

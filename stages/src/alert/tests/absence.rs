@@ -124,6 +124,21 @@ fn a_device_that_stays_away_is_forgotten() {
     check(absent(300), events, &["firing at 310 since 10", "expired at 1010 since 10"]);
 }
 
+/// Several processes tell time, and queues without order mix it up.
+#[test]
+fn an_older_tick_changes_nothing() {
+    let events = "
+        10: 1
+        tick 310
+        tick 300
+        tick 310
+        400: 1
+        tick 310
+        tick 699
+        tick 699";
+    check(absent(300), events, &["firing at 310 since 10", "resolved at 400 since 10"]);
+}
+
 /// After a long pause of all stages the first tick finds every limit passed at once.
 #[test]
 fn no_device_is_forgotten_before_its_absence_was_told() {

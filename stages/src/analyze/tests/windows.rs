@@ -113,6 +113,17 @@ fn a_tick_from_before_the_last_row_closes_nothing() {
     check(&[row(100, 1.0), Event::Tick(50)], &[]);
 }
 
+/// Several processes tell time, and queues without order mix it up.
+#[test]
+fn an_older_tick_closes_nothing_and_takes_nothing_back() {
+    check(&[row(3, 1.0), Event::Tick(15), Event::Tick(9), Event::Tick(15)], &[(0, 1)]);
+    check(&[row(3, 1.0), Event::Tick(13), Event::Tick(4), Event::Tick(15)], &[(0, 1)]);
+    check(&[row(3, 1.0), Event::Tick(15), row(22, 1.0), Event::Tick(15), Event::Tick(33)], &[(0, 1)]);
+    let mut bench = Bench::new(&config());
+    bench.run(&[row(3, 1.0), Event::Tick(14), Event::Tick(5), row(4, 1.0)]);
+    assert!(!bench.readings.last().unwrap().4, "its window is open");
+}
+
 #[test]
 fn what_comes_after_a_tick_closed_its_window_is_late() {
     let mut bench = Bench::new(&config());
