@@ -46,7 +46,7 @@ pub use self::{
     doors::Door,
     error::IngestError,
     listener::ListenerOptions,
-    packer::PackerOptions,
+    packer::{PackerOptions, Paid},
     scheme::Scheme,
     subscriber::{Broker, MqttVersion, SubscriberOptions},
     tls::{TlsError, TlsOptions},

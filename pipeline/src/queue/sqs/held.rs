@@ -143,7 +143,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn line(fifo: bool) -> Arc<Line> {
-        let place = Place { name: "q".into(), url: "u".into() };
+        let place = Place { name: "q".into(), url: "u".into(), counters: Arc::default() };
         Arc::new(Line { queue: QueueName::Alert, lane: None, fifo, main: place.clone(), dead: place })
     }
 

@@ -1,8 +1,10 @@
 //! A queue of SQS, and the one with its dead letters.
 
+use std::sync::Arc;
+
 use stages::frame::Lane;
 
-use super::{api::Api, error::SqsError};
+use super::{api::Api, error::SqsError, requests::Counters};
 use crate::queue::QueueName;
 
 /// What a queue of SQS is called, and what it is for.
@@ -34,6 +36,8 @@ pub(super) struct Place {
     pub(super) name: String,
     /// For SQS.
     pub(super) url: String,
+    /// Those that were made.
+    pub(super) counters: Arc<Counters>,
 }
 
 impl Names {
