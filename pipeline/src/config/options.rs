@@ -103,7 +103,7 @@ impl Config {
             frame_bytes_max: size(topology.ingest_frame_bytes_max()),
             frame_rows_max: size(topology.ingest_frame_rows_max().into()),
             linger,
-            buffer_bytes_max: size(topology.ingest.buffer_bytes_max),
+            buffer_bytes_max: size(topology.buffer_bytes_max()),
             lanes: topology.lanes,
             paid: self.paid(linger),
         }

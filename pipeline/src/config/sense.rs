@@ -117,7 +117,7 @@ fn limits(topology: &Topology) -> Vec<Limit> {
         ),
         limit(
             of_ingest,
-            ("/ingest/buffer_bytes_max", ingest.buffer_bytes_max),
+            ("/ingest/buffer_bytes_max", topology.buffer_bytes_max()),
             "a frame must fit into the buffer",
         ),
         limit(frame, ("/queues/queue_bytes_max", queues.queue_bytes_max), "a frame must fit into a queue"),

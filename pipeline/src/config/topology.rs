@@ -106,7 +106,7 @@ pub struct IngestConfig {
     /// A client of a broker, beside or instead of the endpoint.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subscriber: Option<SubscriberConfig>,
-    /// At how many bytes of payloads a frame is closed. Default: 262144; with `engine: sqs` 4194304, since a frame is closed
+    /// At how many bytes of payloads a frame is closed. Default: 262144; with `engine: sqs` 8388608, since a frame is closed
     /// there when it fills a message.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1024, max = 268_435_456))]
@@ -120,9 +120,11 @@ pub struct IngestConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(max = 60_000))]
     pub linger_ms: Option<u32>,
-    /// How many bytes of messages may wait to be durable, before sockets are no longer read.
+    /// How many bytes of messages may wait to be durable, before sockets are no longer read. Default: 67108864; with
+    /// `engine: sqs` 134217728.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1024))]
-    pub buffer_bytes_max: u64,
+    pub buffer_bytes_max: Option<u64>,
 }
 
 impl Default for IngestConfig {
@@ -133,7 +135,7 @@ impl Default for IngestConfig {
             frame_bytes_max: None,
             frame_rows_max: None,
             linger_ms: None,
-            buffer_bytes_max: 64 * MIB,
+            buffer_bytes_max: None,
         }
     }
 }

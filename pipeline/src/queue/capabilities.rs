@@ -20,6 +20,8 @@ pub struct Capabilities {
     pub keeps_books: bool,
     /// A hop may look whether the queues within it are dry.
     pub tells_places: bool,
+    /// Each request is paid for: better few that bring much than many.
+    pub is_paid: bool,
 }
 
 impl Capabilities {
@@ -33,6 +35,7 @@ impl Capabilities {
         has_limits: true,
         keeps_books: true,
         tells_places: true,
+        is_paid: false,
     };
 
     /// Of SQS, with FIFO queues or without.
@@ -46,6 +49,7 @@ impl Capabilities {
             has_limits: false,
             keeps_books: false,
             tells_places: false,
+            is_paid: true,
         }
     }
 }

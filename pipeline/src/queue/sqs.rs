@@ -12,6 +12,7 @@ mod dead;
 mod depth;
 mod digest;
 mod error;
+mod gather;
 mod held;
 mod line;
 mod message;

@@ -31,9 +31,10 @@ use crate::{
 };
 
 /// What a task takes at once: enough to amortise a commit, little enough to go on soon.
-const RUN_FRAMES: usize = 64;
-const RUN_BYTES: usize = 1 << 20;
-const RECEIVE_WAIT: Duration = Duration::from_secs(1);
+const LIMITS: ReceiveLimits = ReceiveLimits { frames: 64, bytes: 1 << 20, wait: Duration::from_secs(1) };
+/// What one request brings that is paid for, also when it brings nothing.
+const LIMITS_PAID: ReceiveLimits =
+    ReceiveLimits { frames: 10, bytes: usize::MAX, wait: Duration::from_secs(20) };
 /// How often a hop looks whether the queues within it are dry.
 const INNER_POLL: Duration = Duration::from_millis(20);
 /// How long to wait before another try: at first, and at most.
@@ -98,7 +99,8 @@ impl StageWorker {
         stop: watch::Receiver<bool>,
     ) -> Self {
         let (hop, recipients) = (shared.in_force(), Recipients::default());
-        let (turnstile, forgotten) = (Arc::default(), Forgotten::default());
+        let turnstile = Arc::new(Turnstile::new(queues.capabilities().is_paid));
+        let forgotten = Forgotten::default();
         let trouble = QueueTrouble::new(hop.first().name());
         Self { hop, shared, queues, state, max_attempts, recipients, turnstile, forgotten, trouble, stop }
     }
@@ -165,7 +167,7 @@ impl StageWorker {
     }
 
     async fn receive(&self, holder: Holder) -> Result<(Vec<Delivery>, Found), QueueError> {
-        let limits = ReceiveLimits { frames: RUN_FRAMES, bytes: RUN_BYTES, wait: RECEIVE_WAIT };
+        let limits = if self.queues.capabilities().is_paid { LIMITS_PAID } else { LIMITS };
         let turn = self.turnstile.turn().await;
         let received = self.queues.receive_runs(route::before(self.hop.first()), holder, limits).await?;
         let found = Found::of(&received, limits);

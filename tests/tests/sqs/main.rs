@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
 mod killed;
+mod requests;
 mod same_lake;
 
 /// The defaults, but rows are in the lake within a second.

@@ -11,6 +11,7 @@ pub(super) struct Defaults {
     ingest_frame_bytes_max: u64,
     ingest_frame_rows_max: u32,
     linger_ms: u32,
+    buffer_bytes_max: u64,
     queues_frame_bytes_max: u64,
     subscriber_packet_bytes_max: u32,
 }
@@ -22,16 +23,18 @@ impl Engine {
                 ingest_frame_bytes_max: 256 * KIB,
                 ingest_frame_rows_max: 8192,
                 linger_ms: 5,
+                buffer_bytes_max: 64 * MIB,
                 queues_frame_bytes_max: 8 * MIB,
                 subscriber_packet_bytes_max: 1 << 20,
             },
             // A request is paid for, so a frame is to fill one, by what it takes once it is encoded. The other bounds leave
-            // room for that: what is compressed to a fifth fills a message with 4 MiB. Four lanes and the refused then fill 20 MiB, and as
-            // much again is on its way: ingest.buffer_bytes_max holds both.
+            // room for that: what is compressed to a seventh, as messages of device-sim are, fills a message with less than 6 MiB.
+            // Four lanes and the refused hold 40 MiB at the most, and as much again may be on its way.
             Self::Sqs => Defaults {
-                ingest_frame_bytes_max: 4 * MIB,
+                ingest_frame_bytes_max: 8 * MIB,
                 ingest_frame_rows_max: 65_536,
                 linger_ms: 1000,
+                buffer_bytes_max: 128 * MIB,
                 queues_frame_bytes_max: SQS_FRAME_BYTES_MAX,
                 subscriber_packet_bytes_max: 688 << 10,
             },
@@ -64,6 +67,11 @@ impl Topology {
     /// How long an open frame waits for more messages, in milliseconds.
     pub fn linger_ms(&self) -> u32 {
         self.ingest.linger_ms.unwrap_or(self.defaults().linger_ms)
+    }
+
+    /// How many bytes of messages may wait to be durable.
+    pub fn buffer_bytes_max(&self) -> u64 {
+        self.ingest.buffer_bytes_max.unwrap_or(self.defaults().buffer_bytes_max)
     }
 
     /// The largest MQTT packet taken from a broker, in bytes.

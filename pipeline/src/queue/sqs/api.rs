@@ -23,9 +23,9 @@ use super::{
 /// Entries of one request.
 pub(super) const BATCH: usize = 10;
 
-const SEND: &str = "SendMessageBatch";
+pub(super) const SEND: &str = "SendMessageBatch";
 const RECEIVE: &str = "ReceiveMessage";
-const DELETE: &str = "DeleteMessageBatch";
+pub(super) const DELETE: &str = "DeleteMessageBatch";
 const CHANGE: &str = "ChangeMessageVisibilityBatch";
 const FIND: &str = "GetQueueUrl";
 const LOOK: &str = "GetQueueAttributes";
