@@ -1,5 +1,11 @@
 //! What engines do not do alike.
 
+use std::time::Duration;
+
+/// How long to wait for a frame before another look; and the same where looks are paid for, the longest that SQS waits.
+const WAIT: Duration = Duration::from_secs(1);
+const WAIT_PAID: Duration = Duration::from_secs(20);
+
 /// What an engine keeps of the clauses that not every engine can keep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Capabilities {
@@ -25,6 +31,11 @@ pub struct Capabilities {
 }
 
 impl Capabilities {
+    /// How long a look at an empty queue is to wait for a frame.
+    pub const fn wait(self) -> Duration {
+        if self.is_paid { WAIT_PAID } else { WAIT }
+    }
+
     /// Of the embedded engine.
     pub const SQLITE: Self = Self {
         commits_at_once: true,

@@ -31,10 +31,10 @@ use crate::{
 };
 
 /// What a task takes at once: enough to amortise a commit, little enough to go on soon.
-const LIMITS: ReceiveLimits = ReceiveLimits { frames: 64, bytes: 1 << 20, wait: Duration::from_secs(1) };
-/// What one request brings that is paid for, also when it brings nothing.
-const LIMITS_PAID: ReceiveLimits =
-    ReceiveLimits { frames: 10, bytes: usize::MAX, wait: Duration::from_secs(20) };
+const RUN_FRAMES: usize = 64;
+const RUN_BYTES: usize = 1 << 20;
+/// As much as one request brings that is paid for.
+const RUN_FRAMES_PAID: usize = 10;
 /// How often a hop looks whether the queues within it are dry.
 const INNER_POLL: Duration = Duration::from_millis(20);
 /// How long to wait before another try: at first, and at most.
@@ -167,7 +167,10 @@ impl StageWorker {
     }
 
     async fn receive(&self, holder: Holder) -> Result<(Vec<Delivery>, Found), QueueError> {
-        let limits = if self.queues.capabilities().is_paid { LIMITS_PAID } else { LIMITS };
+        let kept = self.queues.capabilities();
+        let (frames, bytes) =
+            if kept.is_paid { (RUN_FRAMES_PAID, usize::MAX) } else { (RUN_FRAMES, RUN_BYTES) };
+        let limits = ReceiveLimits { frames, bytes, wait: kept.wait() };
         let turn = self.turnstile.turn().await;
         let received = self.queues.receive_runs(route::before(self.hop.first()), holder, limits).await?;
         let found = Found::of(&received, limits);
