@@ -98,7 +98,7 @@ impl Default for Topology {
 }
 
 /// How messages come in and are packed into frames.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct IngestConfig {
     /// The MQTT endpoint inside this process. With a `subscriber`, there is one only if it is written here.
@@ -125,19 +125,6 @@ pub struct IngestConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1024))]
     pub buffer_bytes_max: Option<u64>,
-}
-
-impl Default for IngestConfig {
-    fn default() -> Self {
-        Self {
-            listener: ListenerConfig::default(),
-            subscriber: None,
-            frame_bytes_max: None,
-            frame_rows_max: None,
-            linger_ms: None,
-            buffer_bytes_max: None,
-        }
-    }
 }
 
 /// An MQTT endpoint, 3.1.1 and 5.0.

@@ -225,6 +225,8 @@ fn intake(ingest: &IngestStats, out: &mut Out<'_>) -> fmt::Result {
         None,
         refused,
     )?;
+    let received = "Messages taken, durable or not yet.";
+    out.counters("ingest_received", received, None, one(ingest.received))?;
     out.counters("ingest_messages", "Messages that are durable.", None, one(ingest.messages))?;
     out.counters("ingest_frames", "Frames published.", None, one(ingest.frames))?;
     out.counters("ingest_acknowledged", "Acknowledgements sent.", None, one(ingest.acknowledged))?;

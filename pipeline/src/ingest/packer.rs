@@ -195,10 +195,14 @@ impl Packer {
         self.next_message.fetch_add(1, Ordering::Relaxed)
     }
 
+    /// How many messages were numbered in this epoch.
+    pub(super) fn numbered(&self) -> u64 {
+        self.next_message.load(Ordering::Relaxed) & ((1 << COUNTER_BITS) - 1)
+    }
+
     /// Whether the counter of this epoch is half used up, so that another one should follow.
     pub(super) fn wants_epoch(&self) -> bool {
-        let counted = self.next_message.load(Ordering::Relaxed) & ((1 << COUNTER_BITS) - 1);
-        counted >> (COUNTER_BITS - 1) != 0
+        self.numbered() >> (COUNTER_BITS - 1) != 0
     }
 
     /// Numbers the messages from here on in `epoch`.
