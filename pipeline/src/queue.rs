@@ -22,6 +22,8 @@ mod dead;
 mod entry;
 mod error;
 mod name;
+mod paid;
+mod split;
 pub mod sqlite;
 #[cfg(feature = "sqs")]
 pub mod sqs;
@@ -48,6 +50,7 @@ pub use self::{
     name::QueueName,
     sqlite::{Clock, SqliteOptions, SqliteQueues},
 };
+pub(crate) use self::{paid::PaidRequests, split::half_of};
 
 /// The queues of one of the engines; clones share them.
 ///
@@ -85,6 +88,15 @@ impl Queues {
             Self::Sqlite(queues) => queues.check(entry),
             #[cfg(feature = "sqs")]
             Self::Sqs(queues) => queues.check(entry),
+        }
+    }
+
+    /// The largest frame that is taken, in bytes.
+    pub fn frame_bytes_max(&self) -> usize {
+        match self {
+            Self::Sqlite(queues) => queues.options().frame_bytes_max,
+            #[cfg(feature = "sqs")]
+            Self::Sqs(queues) => queues.options().frame_bytes_max(),
         }
     }
 
@@ -318,6 +330,15 @@ impl Queues {
             Self::Sqlite(queues) => queues.drop_dead(filter, span).await,
             #[cfg(feature = "sqs")]
             Self::Sqs(queues) => queues.drop_dead(filter, span).await,
+        }
+    }
+
+    /// The requests that this process has made so far, where they are paid for.
+    pub(crate) fn requests(&self) -> PaidRequests {
+        match self {
+            Self::Sqlite(_) => PaidRequests::default(),
+            #[cfg(feature = "sqs")]
+            Self::Sqs(queues) => PaidRequests::of(queues),
         }
     }
 

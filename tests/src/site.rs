@@ -39,7 +39,7 @@ impl Site {
     }
 
     /// One whose queues and state are in these services of AWS, and made by `millstream queues create`; the rest is as
-    /// `topology` says, which has no key `queues`.
+    /// `topology` says, which has no key `queues`. Frames wait for little, unless it has the key `ingest`: requests cost nothing here.
     ///
     /// # Panics
     /// When they cannot be made.
@@ -58,9 +58,10 @@ impl Site {
     fn on_sqs(services: &Ministack, fifo: bool, topology: &str) -> Self {
         let sqs = format!("{{ endpoint: '{}', fifo: {fifo} }}", services.endpoint());
         let queues = format!("queues: {{ engine: sqs, lease_secs: 5, sqs: {sqs} }}\n");
+        let linger = if topology.contains("ingest:") { "" } else { "ingest: { linger_ms: 20 }\n" };
         let site = Self {
             environment: Ministack::environment().into(),
-            ..Self::new(&format!("{queues}{topology}"))
+            ..Self::new(&format!("{queues}{linger}{topology}"))
         };
         let mut create = site.millstream("queues");
         create.arg("create");

@@ -106,9 +106,7 @@ impl<'a> Replay<'a> {
             let rows = picked.rows()?;
             for row in 0..rows.len() {
                 // As ingest does: only a message that is larger alone makes a larger frame.
-                if self.is_full()
-                    || self.portion.bytes + rows.payload(row).len() > self.packer.frame_bytes_max
-                {
+                if self.is_full() || self.portion.bytes + rows.payload(row).len() > self.packer.sure_bytes() {
                     self.publish(reader.replayed()).await?;
                     self.pace(began).await;
                     if self.at_limit() {
@@ -152,7 +150,7 @@ impl<'a> Replay<'a> {
         if let Some(limit) = self.options.limit {
             rows_max = rows_max.min(limit - self.outcome.replayed);
         }
-        self.portion.messages.len() as u64 >= rows_max || self.portion.bytes >= self.packer.frame_bytes_max
+        self.portion.messages.len() as u64 >= rows_max || self.portion.bytes >= self.packer.sure_bytes()
     }
 
     /// Has the stages look at the portion, and publishes what they would let pass.

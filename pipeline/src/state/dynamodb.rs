@@ -33,9 +33,10 @@ mod outbox;
 mod value;
 
 use std::{
+    collections::BTreeMap,
     hash::{BuildHasher, Hasher, RandomState},
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -77,6 +78,7 @@ struct Inner {
     /// Names this handle among all that write.
     writer: u64,
     writes: AtomicU64,
+    requests: Mutex<BTreeMap<&'static str, u64>>,
 }
 
 impl Table {
@@ -84,7 +86,8 @@ impl Table {
     pub fn new(config: &SdkConfig, options: TableOptions) -> Self {
         // Random, as every such hasher is: the table has no place where processes could be numbered.
         let writer = RandomState::new().build_hasher().finish();
-        let inner = Inner { client: Client::new(config), options, writer, writes: AtomicU64::new(0) };
+        let (client, writes, requests) = (Client::new(config), AtomicU64::new(0), Mutex::default());
+        let inner = Inner { client, options, writer, writes, requests };
         Self {
             inner: Arc::new(inner),
             #[cfg(feature = "object-store")]
@@ -95,6 +98,16 @@ impl Table {
     /// Its name.
     pub fn name(&self) -> &str {
         &self.inner.options.name
+    }
+
+    /// How many requests were made so far to read and write items, by kind.
+    pub fn requests(&self) -> BTreeMap<&'static str, u64> {
+        self.inner.requests.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// One more request.
+    fn requested(&self, kind: &'static str) {
+        *self.inner.requests.lock().unwrap_or_else(PoisonError::into_inner).entry(kind).or_default() += 1;
     }
 
     /// A name for one write that no other write has, of at most 36 characters.

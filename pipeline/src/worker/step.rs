@@ -19,9 +19,18 @@ use super::{
 };
 use crate::{
     notify::Recipients,
-    queue::{Body, DeadLetter, EncodedFrame, NumberedDelta, Publish, QueueError, QueueName},
+    queue::{Body, DeadLetter, EncodedFrame, NumberedDelta, Publish, QueueError, QueueName, half_of},
     route,
 };
+
+/// Where what a hop makes goes.
+#[derive(Debug, Clone)]
+pub(super) struct Outlet {
+    /// Who is told of alerts.
+    pub(super) recipients: Recipients,
+    /// The largest frame that the queues take, in bytes.
+    pub(super) frame_bytes_max: usize,
+}
 
 /// What a few frames lead to.
 #[derive(Default)]
@@ -69,7 +78,7 @@ impl Step {
         &mut self,
         hop: &Hop,
         parts: Vec<Part>,
-        recipients: &Recipients,
+        outlet: &Outlet,
         inputs: &[Source<'_>],
         check: impl Fn(&Publish) -> Result<(), QueueError>,
     ) -> Result<(), HopError> {
@@ -79,7 +88,7 @@ impl Step {
                 add_to(&mut self.passed, route::before(stage), part.rows);
             }
             let before = self.publish.len();
-            self.publish(stage, part, recipients, inputs).map_err(|error| hop.error(stage, error.into()))?;
+            self.publish(stage, part, outlet, inputs).map_err(|error| hop.error(stage, error.into()))?;
             let refused = self.publish.iter().skip(before).try_for_each(&check);
             refused.map_err(|error| hop.error(stage, HopError::Refused(error.to_string())))?;
         }
@@ -90,14 +99,16 @@ impl Step {
         &mut self,
         stage: &Stage,
         part: Part,
-        recipients: &Recipients,
+        outlet: &Outlet,
         inputs: &[Source<'_>],
     ) -> Result<(), FrameError> {
         for (port, frame) in part.publish {
             let queue = route::behind(stage, port);
-            self.publish.push(Publish { queue, frame: EncodedFrame::made_from(&frame, inputs)? });
+            // One that is too large goes on in pieces at once: the next try would come to the same.
+            let pieces = EncodedFrame::fitting(&frame, inputs, outlet.frame_bytes_max, &mut half_of)?;
+            self.publish.extend(pieces.into_iter().map(|frame| Publish { queue, frame }));
             if port == Port::Alerts {
-                self.publish.extend(recipients.publish(&frame)?);
+                self.publish.extend(outlet.recipients.publish(&frame)?);
                 self.alerts.push(frame);
             }
         }
@@ -126,7 +137,7 @@ fn add_to<K: PartialEq, V: AddAssign>(list: &mut Vec<(K, V)>, key: K, more: V) {
 /// leads to is dated by it.
 pub(super) fn plan_joined(
     hop: &Hop,
-    recipients: &Recipients,
+    outlet: &Outlet,
     known: &mut [Known],
     run: &[Body],
 ) -> Result<Step, HopError> {
@@ -151,7 +162,7 @@ pub(super) fn plan_joined(
     // What one of them has hardly ever is all that is sent on.
     let inputs: Option<Vec<_>> = run.iter().take(frames.len()).map(Body::source).collect();
     let inputs = inputs.unwrap_or_default();
-    step.add(hop, parts, recipients, &inputs, |_| Ok(()))?;
+    step.add(hop, parts, outlet, &inputs, |_| Ok(()))?;
     Ok(step)
 }
 
@@ -159,7 +170,7 @@ pub(super) fn plan_joined(
 /// nothing but the frames, so whoever gets them again makes the same of them. One that was applied before is only settled.
 pub(super) fn plan_each(
     hop: &Hop,
-    recipients: &Recipients,
+    outlet: &Outlet,
     known: &mut [Known],
     run: &[Body],
 ) -> Result<Step, HopError> {
@@ -180,7 +191,7 @@ pub(super) fn plan_each(
             step.deltas.extend(known.number_of(stage, lane, id, mem::take(&mut part.deltas))?);
         }
         let inputs: Vec<_> = body.source().into_iter().collect();
-        step.add(hop, parts, recipients, &inputs, |_| Ok(()))?;
+        step.add(hop, parts, outlet, &inputs, |_| Ok(()))?;
     }
     step.forgotten = forgotten(known);
     Ok(step)
@@ -198,7 +209,7 @@ fn forgotten(known: &mut [Known]) -> u64 {
 /// go on. A piece fails also when `check` refuses what it leads to.
 pub(super) fn plan_pieces(
     hop: &Hop,
-    recipients: &Recipients,
+    outlet: &Outlet,
     known: &mut [Known],
     (body, attempts): (&Body, u32),
     check: impl Fn(&Publish) -> Result<(), QueueError>,
@@ -218,7 +229,7 @@ pub(super) fn plan_pieces(
     let Isolated { good, poison } = isolate(frame.rows.num_rows(), |rows| {
         traces.attempt(hop, known, &piece("piece", rows), |parts| {
             let mut step = Step::default();
-            step.add(hop, parts, recipients, &[], &check).map_err(|error| error.to_string())?;
+            step.add(hop, parts, outlet, &[], &check).map_err(|error| error.to_string())?;
             Ok(step)
         })
     });

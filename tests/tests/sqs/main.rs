@@ -4,6 +4,7 @@
 
 mod commits;
 mod killed;
+mod requests;
 mod same_lake;
 mod standard;
 mod steps;

@@ -3,7 +3,7 @@
 use super::super::{
     finding::Finding,
     prune::Pruned,
-    topology::{Engine, Topology},
+    topology::{Engine, SQS_FRAME_BYTES_MAX, Topology},
 };
 use crate::queue::{Capabilities, QueueName};
 
@@ -29,6 +29,13 @@ pub(super) fn mistakes(topology: &Topology) -> Vec<Finding> {
     if queues.lease_secs < LEASE_SECS_MIN {
         let text = format!("{} is too short for SQS; take {LEASE_SECS_MIN} or more", queues.lease_secs);
         mistake("/queues/lease_secs", text);
+    }
+    let frame_bytes_max = queues.frame_bytes_max();
+    if frame_bytes_max > SQS_FRAME_BYTES_MAX {
+        let text = format!(
+            "{frame_bytes_max} is more than one message of SQS holds; take {SQS_FRAME_BYTES_MAX} or less, or leave it out"
+        );
+        mistake("/queues/frame_bytes_max", text);
     }
     if !Capabilities::sqs(queues.sqs.fifo).tells_places && !topology.groups.is_empty() {
         let text = "SQS does not tell whether the queues within a hop are dry; leave groups out";

@@ -124,6 +124,11 @@ const PASSING: [&str; 9] = [
 ];
 
 impl SqsError {
+    /// Of a request that came to no end.
+    pub(super) fn unanswered(action: &'static str, queue: &str) -> Self {
+        Self::Unavailable { action, queue: queue.to_owned(), reason: "it came to no end".to_owned() }
+    }
+
     /// What a caller can do about it.
     pub fn class(&self) -> Class {
         match self {

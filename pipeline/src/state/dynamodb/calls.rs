@@ -29,6 +29,7 @@ const IN_CONFLICT: [&str; 3] = ["TransactionConflict", "ThrottlingError", "Provi
 impl Table {
     /// One item, if it is there.
     pub(crate) async fn get(&self, key: &Key) -> Result<Option<Item>, TableError> {
+        self.requested("get");
         let call = self.inner.client.get_item().table_name(self.name()).set_key(Some(key.item()));
         let answer = call.consistent_read(true).send().await;
         Ok(answer.map_err(|error| self.failed("read", &error))?.item)
@@ -43,6 +44,7 @@ impl Table {
             for _ in 0..TRIES {
                 let asked = KeysAndAttributes::builder().set_keys(Some(left)).consistent_read(true).build();
                 let asked = asked.map_err(|error| self.refused("read", error))?;
+                self.requested("batch_get");
                 let answer = self.inner.client.batch_get_item().request_items(self.name(), asked).send();
                 let answer = answer.await.map_err(|error| self.failed("read", &error))?;
                 let items = answer.responses.into_iter().flat_map(|mut tables| tables.remove(self.name()));
@@ -87,6 +89,7 @@ impl Table {
         }
         let (mut items, mut after) = (Vec::new(), None);
         loop {
+            self.requested("query");
             let answer = query.clone().set_exclusive_start_key(after).send().await;
             let answer = answer.map_err(|error| self.failed("read", &error))?;
             items.extend(answer.items.unwrap_or_default());
@@ -99,6 +102,7 @@ impl Table {
 
     /// Writes an item, whatever was there.
     pub(crate) async fn put(&self, item: Item) -> Result<(), TableError> {
+        self.requested("put");
         let answer = self.inner.client.put_item().table_name(self.name()).set_item(Some(item)).send().await;
         answer.map(drop).map_err(|error| self.failed("write", &error))
     }
@@ -107,6 +111,7 @@ impl Table {
     pub(crate) async fn change(&self, change: Change) -> Result<Option<Item>, TableError> {
         let (expression, condition) = (change.expression(), change.condition());
         let (names, values) = change.terms.split();
+        self.requested("update");
         let call = self.inner.client.update_item().table_name(self.name());
         let call = call
             .set_key(Some(change.key.item()))
@@ -127,6 +132,7 @@ impl Table {
     pub(crate) async fn transact(&self, name: &str, actions: Vec<Action>) -> Result<bool, TableError> {
         let writes = actions.into_iter().map(|action| action.write(self.name())).collect::<Result<_, _>>();
         let writes = writes.map_err(|error| self.refused("write", error))?;
+        self.requested("transact");
         let call = self.inner.client.transact_write_items().set_transact_items(Some(writes));
         let (call, mut pause) = (call.client_request_token(name), PAUSE_MIN);
         for tries in 1.. {
@@ -162,6 +168,7 @@ impl Table {
                 requests.collect::<Result<_, _>>().map_err(|error| self.refused("delete", error))?;
             let mut pause = PAUSE_MIN;
             for _ in 0..TRIES {
+                self.requested("batch_write");
                 let answer = self.inner.client.batch_write_item().request_items(self.name(), left).send();
                 let answer = answer.await.map_err(|error| self.failed("delete", &error))?;
                 let undone = answer.unprocessed_items.and_then(|mut tables| tables.remove(self.name()));

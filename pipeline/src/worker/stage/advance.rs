@@ -11,7 +11,7 @@ use tracing::{error, info};
 use super::{
     super::{
         lanes::Known,
-        step::{Step, plan_each, plan_joined, plan_pieces},
+        step::{Outlet, Step, plan_each, plan_joined, plan_pieces},
     },
     End, Manner, Outcome, StageWorker,
 };
@@ -92,19 +92,20 @@ impl StageWorker {
         run: &[Delivery],
         manner: Manner,
     ) -> Result<(Vec<Known>, Step), String> {
-        let (hop, recipients) = (self.hop.clone(), self.recipients.clone());
-        let queues = self.queues.clone();
+        let (hop, queues) = (self.hop.clone(), self.queues.clone());
+        let outlet =
+            Outlet { recipients: self.recipients.clone(), frame_bytes_max: queues.frame_bytes_max() };
         let frames: Vec<Body> = run.iter().map(|delivery| delivery.frame.bytes.clone()).collect();
         let plan = move || {
             let step = match (manner, frames.first()) {
                 (Manner::InPieces { attempts }, Some(first)) => {
                     let check = |entry: &Publish| queues.check(entry);
-                    plan_pieces(&hop, &recipients, &mut known, (first, attempts), check)?
+                    plan_pieces(&hop, &outlet, &mut known, (first, attempts), check)?
                 }
                 _ if queues.capabilities().commits_at_once => {
-                    plan_joined(&hop, &recipients, &mut known, &frames)?
+                    plan_joined(&hop, &outlet, &mut known, &frames)?
                 }
-                _ => plan_each(&hop, &recipients, &mut known, &frames)?,
+                _ => plan_each(&hop, &outlet, &mut known, &frames)?,
             };
             Ok::<_, HopError>((known, step))
         };
