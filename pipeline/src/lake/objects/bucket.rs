@@ -10,6 +10,8 @@ use object_store::{
     gcp::{GoogleCloudStorageBuilder, GoogleConfigKey},
 };
 
+#[cfg(feature = "sqs")]
+use super::STATES;
 use super::{Objects, STAGING, create};
 use crate::{
     clock,
@@ -42,6 +44,18 @@ impl Bucket {
             Service::GoogleCloud => Arc::new(self.google_cloud(retry, in_the_clear).build()?),
             Service::Azure => Arc::new(self.azure(retry, in_the_clear).build()?),
         })
+    }
+
+    /// A client for the large states of `table`, and what their names begin with: beside the lake, where no reader looks.
+    ///
+    /// # Errors
+    /// When what the config or the environment says of it does not fit together.
+    #[cfg(feature = "sqs")]
+    pub(crate) fn states(&self, table: &str) -> Result<(Arc<dyn ObjectStore>, String), LakeError> {
+        let refused = |error: Error| LakeError::Bucket { lake: self.to_string(), reason: error.to_string() };
+        let below = format!("{STATES}/{table}");
+        let prefix = if self.prefix.is_empty() { below } else { format!("{}/{below}", self.prefix) };
+        Ok((self.connect(AGAIN).map_err(refused)?, prefix))
     }
 
     fn s3(&self, retry: RetryConfig, in_the_clear: bool) -> AmazonS3Builder {
