@@ -14,6 +14,7 @@ mod digest;
 mod error;
 mod held;
 mod line;
+mod look;
 mod message;
 mod options;
 mod plain;
@@ -35,6 +36,7 @@ use self::{api::Api, held::Leases, line::Line};
 pub use self::{
     create::{Created, Outcome, create},
     error::SqsError,
+    look::{Looked, Seen, look},
     message::{FRAME_BYTES_MAX, chunks, frame_bytes_in, message_bytes},
     options::{SqsOptions, SqsWebhook},
     requests::{RequestCount, Requests},

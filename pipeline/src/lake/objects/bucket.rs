@@ -152,8 +152,8 @@ impl Objects {
                  to list the bucket, and to get, put and delete objects"
             )),
             (_, Some(300..400)) => self.refused(format!("it is not where it is looked for: {error}; {REGION}")),
-            _ if error.to_string().contains("configured region") => {
-                self.refused(format!("it is in another region; {REGION}"))
+            _ if IN_ANOTHER_REGION.iter().any(|words| error.to_string().contains(words)) => {
+                self.refused(format!("it is in another region: {error}; {REGION}"))
             }
             (_, Some(status @ 400..500)) if !is_passing_status(status) => self.refused(error),
             (Error::NotSupported { .. } | Error::NotImplemented { .. } | Error::InvalidPath { .. }, _) => {
@@ -164,6 +164,8 @@ impl Objects {
     }
 }
 
+/// What S3 and its likes say of a bucket that is in another region than a request says.
+const IN_ANOTHER_REGION: [&str; 2] = ["configured region", "AuthorizationHeaderMalformed"];
 const REGION: &str = "set AWS_REGION to the region of the bucket";
 
 /// Whether an error says that the request has surely had no effect.
