@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
+mod canned;
+mod connect;
 mod killed;
 mod same_lake;
 
