@@ -14,6 +14,7 @@
 //! | `books#STAGE` | a shard | the books of stages without state |
 //! | `rolls` | the roll's name | what store is about to write |
 //! | `frame#ID` | `frame` | the rolls that have this frame |
+//! | `replayed#…`, `replay` | | what came back from the quarantine (`quarantine/replayed/claims.rs`) |
 //!
 //! The head is small, since it is read before each plan and written with each commit, and DynamoDB bills whole items. All
 //! other items of a commit are written before it or with it: what no head points to is nothing, and goes with the next

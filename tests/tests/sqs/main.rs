@@ -3,9 +3,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
 mod canned;
+mod compact;
 mod connect;
 mod killed;
+mod large_states;
+mod place;
 mod same_lake;
+mod way_back;
 
 /// The defaults, but rows are in the lake within a second.
 const QUICK: &str = "store: { age_secs: 1, age_secs_max: 1 }\n";
