@@ -4,9 +4,10 @@ use aws_config::SdkConfig;
 use aws_sdk_sqs::config::ProvideCredentials;
 use tokio::time::Instant;
 
-use super::connect::{Told, in_time, with_causes};
+use super::connect::{Told, in_time};
 use crate::{
     aws,
+    cli::with_causes,
     config::Config,
     queue::sqs::{self, Looked, Seen, SqsError},
     state::dynamodb::{Table, TableError},
@@ -41,7 +42,7 @@ async fn credentials(config: &SdkConfig) -> Told {
             format!(
                 "there are no credentials for AWS: {}; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or AWS_PROFILE, or \
                  give this machine or container a role",
-                with_causes(&error)
+                with_causes(&error.into())
             ),
         ),
     }

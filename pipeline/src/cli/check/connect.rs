@@ -35,6 +35,7 @@ impl Told {
         self.mistakes.push((pointer.to_owned(), text.into()));
     }
 
+    #[cfg(feature = "sqs")]
     pub(super) fn warning(&mut self, pointer: &str, text: impl Into<String>) {
         self.warnings.push((pointer.to_owned(), text.into()));
     }
@@ -98,7 +99,7 @@ async fn lake(config: &Config) -> Told {
                 let unreached = error.class() == crate::error::Class::Retry;
                 let given = config.topology().store.lake_endpoint.is_some();
                 let pointer = if unreached && given { "/store/lake_endpoint" } else { "/store/lake" };
-                Told::mistaken(pointer, with_causes(&error))
+                Told::mistaken(pointer, crate::cli::with_causes(&error.into()))
             }
         },
         #[cfg(not(feature = "object-store"))]
@@ -117,13 +118,4 @@ async fn broker(config: &Config) -> Told {
             format!("{broker} cannot be reached: {error}; correct the address, or start the broker"),
         ),
     }
-}
-
-/// An error and what led to it, each said once.
-pub(super) fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
-    let causes = std::iter::successors(error.source(), |error| error.source());
-    causes.fold(error.to_string(), |text, cause| {
-        let cause = cause.to_string();
-        if text.contains(&cause) { text } else { format!("{text}: {cause}") }
-    })
 }

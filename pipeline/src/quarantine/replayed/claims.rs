@@ -268,7 +268,7 @@ mod tests {
                 topic: "a",
                 payload: b"{}",
                 received_at: 0,
-                client_id: None,
+                client_id: "",
                 properties: &[],
                 replays: 1,
             });
