@@ -1,8 +1,8 @@
 //! Replaying where publishing and remembering are two steps: claim, publish, done. See `replayed/claims.rs`.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
-use stages::frame::Frame;
+use stages::{frame::Frame, replay};
 
 use super::{Replay, messages_of, waiting};
 use crate::{
@@ -40,7 +40,13 @@ impl Replay<'_> {
             let rows = names.len() as u64;
             let publish = Publish { queue: QueueName::Validate, frame: encoded };
             // What is too large must be known before it is claimed.
-            self.queues.check(&publish)?;
+            match self.queues.check(&publish) {
+                Err(QueueError::TooLarge { .. }) if names.len() > 1 => {
+                    halves(&frame, &names)?.into_iter().rev().for_each(|half| left.push_front(half));
+                    continue;
+                }
+                checked => checked?,
+            }
             match claims.claim(&publish.frame, &names).await {
                 Ok(()) => {
                     fail_point!("replay_claimed");
@@ -66,4 +72,12 @@ impl Replay<'_> {
         fail_point!("replay_published");
         Ok(claims.published(&frame).await.map_err(QueueError::from)?)
     }
+}
+
+/// A frame that is too large for the queue, in two.
+fn halves(frame: &Frame, names: &[(u64, u32)]) -> Result<Vec<Frame>, QuarantineError> {
+    let first: HashSet<_> = names.iter().take(names.len() / 2).copied().collect();
+    let half =
+        |wanted: bool| replay::keep(frame, |message, replays| first.contains(&(message, replays)) == wanted);
+    Ok([half(true)?, half(false)?].into_iter().flatten().collect())
 }
