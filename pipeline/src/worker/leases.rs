@@ -93,7 +93,7 @@ impl Leases {
         if count > 0 && !mem::replace(&mut self.lost, true) {
             tracing::warn!(
                 frames = count,
-                "leases were lost: this worker was stopped for longer than lease_secs"
+                "leases were lost: this worker, or what answers it, stood still for about lease_secs"
             );
         }
     }
