@@ -36,7 +36,7 @@ pub enum Passer {
 }
 
 /// Every moment there is, and who comes by it.
-pub const FAIL_POINTS: [(&str, Passer); 45] = [
+pub const FAIL_POINTS: [(&str, Passer); 47] = [
     // A group commit: what is in it is in the log, but counts only once that is fsynced.
     ("commit_before", Passer::Writer),
     ("commit_after", Passer::Writer),
@@ -95,6 +95,9 @@ pub const FAIL_POINTS: [(&str, Passer); 45] = [
     ("sqs_settled", Passer::Steps),
     // Messages are published again, and remembered as such.
     ("replay_committed", Passer::Replay),
+    // On SQS: they are claimed and not published; they are published, and the claim does not say so.
+    ("replay_claimed", Passer::Replay),
+    ("replay_published", Passer::Replay),
 ];
 
 /// A moment with a name of [`FAIL_POINTS`].

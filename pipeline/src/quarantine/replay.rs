@@ -2,8 +2,11 @@
 //!
 //! Messages are collected into portions, a few frames each. The stages as the config has them now say which of a portion
 //! would pass; these are published, and remembered as replayed, in one transaction. So each comes back at most once,
-//! whatever is killed when and whoever else replays, and what was not published yet waits for the next run.
+//! whatever is killed when and whoever else replays, and what was not published yet waits for the next run. On SQS it is
+//! two steps, and the next run finishes what lies between them (`steps`).
 
+#[cfg(feature = "sqs")]
+mod steps;
 #[cfg(test)]
 mod tests;
 
@@ -53,6 +56,8 @@ pub struct ReplayOptions {
 pub struct Outcome {
     /// Messages that were published again, or would be.
     pub replayed: u64,
+    /// Messages that a replay that was interrupted had claimed, and that were published for it.
+    pub finished: u64,
     /// Rows whose messages were replayed before, or by somebody else meanwhile.
     pub before: u64,
     /// Messages that would be refused again, by stage and reason.
@@ -99,6 +104,10 @@ impl<'a> Replay<'a> {
     /// When rows cannot be read, or messages not be published. What was published until then is remembered.
     pub async fn run(mut self, mut reader: Reader) -> Result<Outcome, QuarantineError> {
         let began = Instant::now();
+        #[cfg(feature = "sqs")]
+        if let (Some(claims), false) = (reader.replayed().claims(), self.options.dry_run) {
+            self.finish_others(claims).await?;
+        }
         if self.at_limit() {
             return Ok(self.outcome);
         }
@@ -177,6 +186,10 @@ impl<'a> Replay<'a> {
                 }
             }
             passing.extend(trial.passing);
+        }
+        #[cfg(feature = "sqs")]
+        if let (Some(claims), false) = (replayed.claims(), self.options.dry_run) {
+            return self.publish_in_steps(passing, (claims, replayed)).await;
         }
         while !passing.is_empty() {
             let rows = passing.iter().map(|frame| frame.rows.num_rows() as u64).sum::<u64>();

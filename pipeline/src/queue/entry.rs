@@ -7,7 +7,7 @@ use stages::{
     plan::Counts,
 };
 
-use super::{Body, QueueName};
+use super::{Body, QueueName, mark::Mark};
 use crate::database::Owner;
 
 /// A frame as it crosses a queue.
@@ -72,6 +72,7 @@ pub struct Receipt {
     pub(super) queue: QueueName,
     pub(super) frame: FrameId,
     pub(super) token: Token,
+    pub(super) mark: Mark,
 }
 
 /// What the engine that made a receipt knows the delivery by.

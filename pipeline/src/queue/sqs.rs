@@ -15,6 +15,7 @@ mod error;
 mod gather;
 mod held;
 mod line;
+mod look;
 mod message;
 mod options;
 mod plain;
@@ -37,6 +38,7 @@ use self::{api::Api, held::Leases, line::Line};
 pub use self::{
     create::{Created, Outcome, create},
     error::SqsError,
+    look::{Looked, Seen, look},
     message::{FRAME_BYTES_MAX, chunk_end, chunks, frame_bytes_in, message_bytes},
     options::{SqsOptions, SqsWebhook},
     requests::{RequestCount, Requests},

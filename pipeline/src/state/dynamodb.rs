@@ -15,6 +15,7 @@
 //! | `rolls` | the roll's name | what store is about to write |
 //! | `frame#ID` | `frame` | the rolls that have this frame |
 //! | `outbox#QUEUE#ID` | `outbox` | what this frame of a queue without order led to, or which frame has that of the same commit |
+//! | `replayed#…`, `replay` | | what came back from the quarantine (`quarantine/replayed/claims.rs`) |
 //!
 //! The head is small, since it is read before each plan and written with each commit, and DynamoDB bills whole items. All
 //! other items of a commit are written before it or with it: what no head points to is nothing, and goes with the next

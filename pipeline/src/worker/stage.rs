@@ -201,12 +201,14 @@ impl StageWorker {
             return Ok(end);
         }
         let (ordered, mut all) = (route::before(self.hop.first()).is_ordered(), End::Settled);
-        for delivery in run {
+        let mut rest = run.into_iter();
+        while let Some(delivery) = rest.next() {
             let attempts = delivery.attempts + 1;
             let (end, again) = self.work_alone(delivery, attempts).await?;
             all = all.max(end);
             // What stands behind it went back with it, or must not overtake it.
             if ordered && (again || end == End::Abandoned) {
+                rest.for_each(|behind| behind.receipt.let_go());
                 break;
             }
         }

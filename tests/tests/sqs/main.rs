@@ -2,13 +2,19 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
+mod canned;
 mod commits;
+mod compact;
+mod connect;
 mod killed;
+mod large_states;
+mod place;
 mod requests;
 mod same_lake;
 mod standard;
 mod steps;
 mod ticks;
+mod way_back;
 mod workers;
 
 /// The defaults, but rows are in the lake within a second.

@@ -95,13 +95,14 @@ pub(super) enum Said {
 }
 
 /// Codes of rights and credentials that are missing; those of credentials that have run out pass.
-const REFUSED: [&str; 12] = [
+const REFUSED: [&str; 13] = [
     "AccessDenied",
     "AccessDeniedException",
     "AuthFailure",
     "IncompleteSignature",
     "InvalidClientTokenId",
     "InvalidSecurity",
+    "InvalidSignatureException",
     "KmsAccessDenied",
     "MissingAuthenticationToken",
     "NotAuthorized",

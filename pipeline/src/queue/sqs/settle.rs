@@ -105,7 +105,12 @@ impl SqsQueues {
                     let lasts = Duration::from_secs(change.secs.unsigned_abs().into());
                     self.inner.leases.extend(change.number, now + lasts);
                 }
-                answers[change.at] = self.answer(change, &receipts[change.at], answer);
+                // One that is just being settled takes nothing behind it along.
+                let receipt = &receipts[change.at];
+                answers[change.at] = match answer {
+                    Err(Refusal::Lost) if receipt.is_ending() => Err(lost(receipt)),
+                    answer => self.answer(change, receipt, answer),
+                };
             }
         }
         answers
