@@ -1,6 +1,6 @@
 //! Somebody else who reads the lake all the while, and must never see a row twice, half a file, or a row go.
 
-mod log;
+pub(super) mod log;
 
 use std::{
     collections::{HashMap, HashSet},

@@ -5,8 +5,11 @@ use std::{
     time::Duration,
 };
 
-use super::plan::{Mode, Plan};
-use crate::{Child, Ministack, Mosquitto, S3, Site};
+use super::{
+    plan::{Mode, Plan},
+    reader::log,
+};
+use crate::{Ministack, Mosquitto, S3, Site, until};
 
 /// A merge that was interrupted is finished by others after less than this.
 const MERGE_ABANDONED: Duration = Duration::from_secs(1200);
@@ -91,6 +94,12 @@ impl World {
     pub(super) fn finish_merges(&self, site: &Site) {
         let Some(s3) = &self.s3 else { return };
         s3.let_time_pass(Path::new("lake/.compact"), MERGE_ABANDONED);
-        Child::start(site.millstream("compact")).ended().well();
+        let lake = self.lake(site);
+        let store = site.run(&["store"]);
+        until("interrupted merges come to their end", || {
+            !log::has_replaced(&lake).expect("a lake that can be read")
+        });
+        store.terminate();
+        store.ended().well();
     }
 }

@@ -9,12 +9,25 @@ use std::{
 use anyhow::Context;
 use serde_json::Value;
 
-use super::unless_gone;
+use super::{list, unless_gone};
 use crate::below;
 
 /// Where a lake has the log of a dataset.
 pub(super) fn of(lake: &Path, dataset: &str) -> PathBuf {
     lake.join(".compact").join(dataset)
+}
+
+/// Whether files of some dataset are there that others have taken the place of: readers without the log see rows twice.
+pub(in crate::rig) fn has_replaced(lake: &Path) -> anyhow::Result<bool> {
+    for dataset in ["readings", "aggregates", "alerts", "quarantine"] {
+        let directory = lake.join(dataset);
+        let Some(listed) = unless_gone(list(&directory))? else { continue };
+        if replaced(&directory, &of(lake, dataset), &listed)?.is_none_or(|files| !files.is_disjoint(&listed))
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Those of the files of a dataset that others, which are `listed`, have taken the place of; nothing if one of these is gone
