@@ -37,12 +37,14 @@ pub enum Passer {
     Objects,
     /// The same, with files that are so large that they are sent in parts.
     LargeObjects,
+    /// A stage, and whoever else commits, where queues are on SQS.
+    Steps,
     /// `millstream quarantine replay`.
     Replay,
 }
 
 /// Every moment there is, and who comes by it.
-pub const FAIL_POINTS: [(&str, Passer); 46] = [
+pub const FAIL_POINTS: [(&str, Passer); 49] = [
     // A group commit: what is in it is in the log, but counts only once that is fsynced.
     ("commit_before", Passer::Writer),
     ("commit_after", Passer::Writer),
@@ -101,6 +103,10 @@ pub const FAIL_POINTS: [(&str, Passer); 46] = [
     ("log_open", Passer::Objects),
     ("log_merged", Passer::Objects),
     ("log_removed", Passer::Objects),
+    // A commit in steps: what it leads to is sent, its state is saved, its frames are settled.
+    ("sqs_published", Passer::Steps),
+    ("sqs_appended", Passer::Steps),
+    ("sqs_settled", Passer::Steps),
     // Messages are published again, and remembered as such.
     ("replay_committed", Passer::Replay),
 ];

@@ -44,8 +44,20 @@ impl Site {
     /// # Panics
     /// When they cannot be made.
     pub fn on_aws(services: &Ministack, topology: &str) -> Self {
-        let endpoint = services.endpoint();
-        let queues = format!("queues: {{ engine: sqs, lease_secs: 5, sqs: {{ endpoint: '{endpoint}' }} }}\n");
+        Self::on_sqs(services, true, topology)
+    }
+
+    /// The same with queues that are all standard ones.
+    ///
+    /// # Panics
+    /// When they cannot be made.
+    pub fn on_standard_queues(services: &Ministack, topology: &str) -> Self {
+        Self::on_sqs(services, false, topology)
+    }
+
+    fn on_sqs(services: &Ministack, fifo: bool, topology: &str) -> Self {
+        let sqs = format!("{{ endpoint: '{}', fifo: {fifo} }}", services.endpoint());
+        let queues = format!("queues: {{ engine: sqs, lease_secs: 5, sqs: {sqs} }}\n");
         let site = Self::new(&format!("{queues}{topology}")).with_environment(Ministack::environment());
         site.create_queues();
         site

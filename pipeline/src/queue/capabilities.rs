@@ -3,7 +3,8 @@
 /// What an engine keeps of the clauses that not every engine can keep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Capabilities {
-    /// A commit is one transaction. Else it publishes, then saves state, then settles.
+    /// A commit is one transaction. Else it goes in steps: it publishes, then saves state, then settles; or saves state first, where
+    /// queues are not `ordered`.
     pub commits_at_once: bool,
     /// `transform`, `analyze` and `alert` give the frames of a lane in order to one holder at a time (Q4).
     pub ordered: bool,

@@ -168,6 +168,10 @@ pub struct Commit {
     pub passed: Vec<(QueueName, u64)>,
     /// Rows of the deliveries that are given up.
     pub dead: Vec<DeadLetter>,
+    /// The frames that the changes deal with, where consuming them is another step than changing state.
+    pub applied: Vec<FrameId>,
+    /// Frames that earlier changes dealt with, there: they came again.
+    pub repeated: Vec<FrameId>,
 }
 
 /// A frame that is given up, with the reason: kept with the dead letters of the queue it was read from.

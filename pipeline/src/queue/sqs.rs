@@ -20,6 +20,7 @@ mod plain;
 mod publish;
 mod receive;
 mod requests;
+mod sending;
 mod settle;
 
 use std::sync::{

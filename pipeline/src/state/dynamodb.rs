@@ -14,6 +14,7 @@
 //! | `books#STAGE` | a shard | the books of stages without state |
 //! | `rolls` | the roll's name | what store is about to write |
 //! | `frame#ID` | `frame` | the rolls that have this frame |
+//! | `outbox#QUEUE#ID` | `outbox` | what this frame of a queue without order led to, or which frame has that of the same commit |
 //!
 //! The head is small, since it is read before each plan and written with each commit, and DynamoDB bills whole items. All
 //! other items of a commit are written before it or with it: what no head points to is nothing, and goes with the next
@@ -28,6 +29,7 @@ mod error;
 mod item;
 mod load;
 mod meta;
+mod outbox;
 mod value;
 
 use std::{
@@ -48,7 +50,7 @@ pub(crate) use self::{
     item::{Item, Key, binary, bytes_of, number_of, numeric, text, text_of, texts_of},
     value::Value,
 };
-pub use self::{error::TableError, value::PART_BYTES_MAX};
+pub use self::{error::TableError, outbox::Outbox, value::PART_BYTES_MAX};
 use crate::clock;
 
 /// Which table, and what it has to keep.

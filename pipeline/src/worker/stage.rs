@@ -266,12 +266,13 @@ impl StageWorker {
             return Ok(Outcome::Ended(End::Settled));
         };
         let mut slots = self.shared.lock(lane).await;
-        let (mut left, mut tries) = (run, 0);
+        let (mut left, mut tries, mut came_again) = (run, 0, None);
         while !left.is_empty() {
             let mut known = Vec::with_capacity(slots.len());
             for (slot, stage) in slots.iter_mut().zip(self.hop.stages()) {
                 known.push(self.know(stage, lane, slot.take()).await?);
             }
+            known.iter_mut().zip(came_again.take()).for_each(|(known, frame)| known.remember(frame));
             let (known, step) = match self.plan(known, left, manner).await {
                 Ok(planned) => planned,
                 Err(reason) => return Ok(Outcome::Failed(reason)),
@@ -285,6 +286,7 @@ impl StageWorker {
                 Err(QueueError::Lost { .. }) => return Ok(Outcome::Ended(End::Abandoned)),
                 // Another process had the lane meanwhile: its changes are loaded on the next round.
                 Err(QueueError::Fenced { .. }) => {}
+                Err(QueueError::Applied { frame }) => came_again = Some(frame),
                 Err(error) if error.class() == Class::Dead => return Ok(Outcome::Failed(error.to_string())),
                 Err(error) => self.wait_for_world(&mut tries, error).await?,
             }
@@ -370,6 +372,8 @@ impl StageWorker {
             counts: step.counts,
             passed: step.passed,
             dead: step.dead,
+            applied: step.applied,
+            repeated: step.repeated,
         };
         fail_point!("step_before");
         self.queues.commit(vec![commit]).await.into_iter().collect::<Result<(), _>>()?;

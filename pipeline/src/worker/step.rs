@@ -7,7 +7,7 @@ use std::{
 };
 
 use stages::{
-    frame::{Frame, FrameError, Header, Kind, Source},
+    frame::{Frame, FrameError, FrameId, Header, Kind, Source},
     hop::{self, Hop, HopError, Part},
     plan::{Counts, Delta, Port, StateError},
     stage::{LaneState, Stage},
@@ -40,9 +40,27 @@ pub(super) struct Step {
     pub(super) dead: Vec<DeadLetter>,
     /// Transitions of alerts, to be logged once they are committed.
     pub(super) alerts: Vec<Frame>,
+    /// Frames that the deltas deal with, and those that were applied before, where frames are planned each by itself.
+    pub(super) applied: Vec<FrameId>,
+    pub(super) repeated: Vec<FrameId>,
 }
 
 impl Step {
+    /// Leaves out a frame that was applied before, and counts its rows; false when it was not.
+    fn leave_out(&mut self, hop: &Hop, known: &[Known], frame: &Frame) -> bool {
+        let id = frame.header.id;
+        if !known.first().is_some_and(|known| known.has_applied(id)) {
+            return false;
+        }
+        let repeated = frame.rows.num_rows() as u64;
+        add_to(&mut self.counts, hop.first().name(), Counts { repeated, ..Counts::default() });
+        // It may be in a run twice.
+        if !self.applied.contains(&id) {
+            self.repeated.push(id);
+        }
+        true
+    }
+
     /// Takes up what the stages of a hop make of a frame, that of `inputs` joined, but for the changes of their states. Fails
     /// also when `check` refuses what is to be published.
     fn add(
@@ -147,11 +165,10 @@ pub(super) fn plan_each(
     for body in run {
         let frame = body.frame()?;
         let (id, lane) = (frame.header.id, frame.header.lane);
-        if known.first().is_some_and(|known| known.has_applied(id)) {
-            let repeated = frame.rows.num_rows() as u64;
-            add_to(&mut step.counts, hop.first().name(), Counts { repeated, ..Counts::default() });
+        if step.leave_out(hop, known, &frame) {
             continue;
         }
+        step.applied.push(id);
         let mut parts = hop::plan(hop, states(known), &frame)?;
         for ((stage, known), part) in hop.stages().zip(known.iter_mut()).zip(&mut parts) {
             step.deltas.extend(known.number_of(stage, lane, id, mem::take(&mut part.deltas))?);
@@ -181,6 +198,11 @@ pub(super) fn plan_pieces(
     check: impl Fn(&Publish) -> Result<(), QueueError>,
 ) -> Result<Step, HopError> {
     let frame = body.frame()?;
+    let mut step = Step { frames: 1, ..Step::default() };
+    // What came of it when it was applied could not be sent until now.
+    if step.leave_out(hop, known, &frame) {
+        return Ok(step);
+    }
     let piece = |name: &str, rows: Range<usize>| {
         let id = frame.header.id.published(hop.first().name(), 0, name, rows.start);
         let header = Header { id, ..frame.header.clone() };
@@ -194,7 +216,8 @@ pub(super) fn plan_pieces(
             Ok(step)
         })
     });
-    let mut step = Step { frames: 1, forgotten: forgotten(known), ..Step::default() };
+    step.forgotten = forgotten(known);
+    step.applied.push(frame.header.id);
     good.into_iter().for_each(|piece| step.join(piece));
     for (row, reason) in poison {
         // A tick has no row that could be at fault, but can be.

@@ -54,11 +54,13 @@ impl World {
         let (webhook, partition, groups) = (site.webhook(0), plan.partition, plan.groups.join(", "));
         let (ingest, engine, place) = (self.ingest(plan), self.engine(plan), self.place());
         let lease_secs = plan.lease.as_secs();
+        // There, the books are held against windows, too.
+        let windows = if plan.mode.is_on_aws() { ", window_secs: 5, allowed_lateness_secs: 5" } else { "" };
         format!(
             "{ingest}queues: {{ {engine}lease_secs: {lease_secs} }}\n\
              groups: [{groups}]\n\
-             analyze: {{ dedupe_secs: 1576800000 }}\n\
-             alert: {{ rules: [{{ name: too-hot, metric: temperature, above: 30, severity: critical }}] }}\n\
+             analyze: {{ dedupe_secs: 1576800000{windows} }}\n\
+             alert: {{ rules: [{{ name: too-hot, metric: temperature, above: 20, severity: critical }}] }}\n\
              notify: {{ webhooks: [{{ name: ops, url: 'http://{webhook}/hook' }}] }}\n\
              store: {{ {place}partition: {partition}, rows_max: 1000, age_secs: 1, age_secs_max: 1 }}\n\
              compact: {{ every_secs: 1, files_min: 3 }}\n"

@@ -2,8 +2,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
+mod commits;
 mod killed;
+mod many;
 mod same_lake;
+mod standard;
+mod steps;
+mod stores;
+mod taken_over;
 
 /// The defaults, but rows are in the lake within a second.
 const QUICK: &str = "store: { age_secs: 1, age_secs_max: 1 }\n";

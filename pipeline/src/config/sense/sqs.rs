@@ -68,8 +68,10 @@ pub(super) fn warnings(topology: &Topology, file: &Pruned) -> Vec<Finding> {
     let (mut warnings, kept) = (Vec::new(), Capabilities::sqs(queues.sqs.fifo));
     let mut warn = |pointer: &str, text: &str| warnings.push(Finding::of_value(pointer, text.to_owned()));
     if !kept.ordered {
-        let text = "without FIFO queues what a device sends may overtake itself: readings come out late, windows and \
-                    alerts of a lane are made by one process at a time, with others in between; set it to true";
+        let text = "without FIFO queues what a device sends may overtake itself: each reading is stored once, but some come \
+                    out late, in no window and no alert, and a device whose readings wait may be taken for absent; those with \
+                    a sequence number and no time may be stored again when they are sent again; and all that analyze and \
+                    alert send is written to the table, too; set it to true";
         warn("/queues/sqs/fifo", text);
     }
     let limits = [

@@ -19,6 +19,8 @@ pub(crate) const ACTIONS_MAX: usize = 100;
 
 /// What a call leaves undone is asked for again so often, after a pause that doubles.
 const TRIES: u32 = 8;
+/// The same of a transaction: whoever is in its way is done by then.
+const TRIES_IN_CONFLICT: u32 = 4;
 const PAUSE_MIN: Duration = Duration::from_millis(20);
 
 /// Why a part of a transaction undid the whole.
@@ -126,20 +128,27 @@ impl Table {
         let writes = actions.into_iter().map(|action| action.write(self.name())).collect::<Result<_, _>>();
         let writes = writes.map_err(|error| self.refused("write", error))?;
         let call = self.inner.client.transact_write_items().set_transact_items(Some(writes));
-        let Err(error) = call.client_request_token(name).send().await else { return Ok(true) };
-        let Some(TransactWriteItemsError::TransactionCanceledException(canceled)) = error.as_service_error()
-        else {
-            return Err(self.failed("write", &error));
-        };
-        let codes = || canceled.cancellation_reasons().iter().filter_map(CancellationReason::code);
-        // A condition that does not hold says something of the table as it is; a conflict is over in a moment.
-        if codes().any(|code| code == "ConditionalCheckFailed") {
-            return Ok(false);
+        let (call, mut pause) = (call.client_request_token(name), PAUSE_MIN);
+        for tries in 1.. {
+            let Err(error) = call.clone().send().await else { break };
+            let Some(TransactWriteItemsError::TransactionCanceledException(canceled)) =
+                error.as_service_error()
+            else {
+                return Err(self.failed("write", &error));
+            };
+            let codes = || canceled.cancellation_reasons().iter().filter_map(CancellationReason::code);
+            // A condition that does not hold says something of the table as it is; a conflict is over in a moment.
+            if codes().any(|code| code == "ConditionalCheckFailed") {
+                return Ok(false);
+            }
+            match codes().find(|code| IN_CONFLICT.contains(code)) {
+                Some(_) if tries < TRIES_IN_CONFLICT => sleep(pause).await,
+                Some(code) => return Err(self.busy("write", code)),
+                None => return Err(self.failed("write", &error)),
+            }
+            pause *= 2;
         }
-        match codes().find(|code| IN_CONFLICT.contains(code)) {
-            Some(code) => Err(self.busy("write", code)),
-            None => Err(self.failed("write", &error)),
-        }
+        Ok(true)
     }
 
     /// Deletes items; those that are not there are no error.

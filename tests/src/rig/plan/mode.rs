@@ -19,7 +19,8 @@ pub enum Mode {
 
 impl Mode {
     /// Those that there are rounds of, in their order.
-    pub const ALL: [Self; 4] = [Self::AllInOne, Self::BehindBroker, Self::ProcessPerStage, Self::OnSqs];
+    pub const ALL: [Self; 5] =
+        [Self::AllInOne, Self::BehindBroker, Self::ProcessPerStage, Self::OnSqs, Self::OnSqsWithoutOrder];
 
     /// Whether queues and state are services of AWS.
     pub(in crate::rig) fn is_on_aws(self) -> bool {

@@ -37,6 +37,7 @@ impl Plan {
         let runs = |name: &str| stage.is_none_or(|stage| stage == name);
         let listens = self.mode != Mode::BehindBroker && runs("ingest");
         let stateful = runs("analyze") || runs("alert");
+        let works = stateful || runs("validate") || runs("transform");
         let (on_aws, stores) = (self.mode.is_on_aws(), runs("store"));
         let comes_by = |passer| match passer {
             Passer::Writer => !on_aws || runs("ingest"),
@@ -44,7 +45,8 @@ impl Plan {
             Passer::ListenerQos1 => listens && self.qos == 1,
             Passer::ListenerQos2 => listens && self.qos == 2,
             Passer::Subscriber => self.mode == Mode::BehindBroker,
-            Passer::Stage => ["validate", "transform", "analyze", "alert"].into_iter().any(runs),
+            Passer::Stage => works,
+            Passer::Steps => works && on_aws,
             Passer::Stateful => stateful && !on_aws,
             Passer::TableStateful => stateful && on_aws,
             Passer::Store => stores,
@@ -71,7 +73,7 @@ impl Plan {
             Some("puback" | "pubrec" | "pubcomp" | "subscriber") => 100,
             Some("commit") => 20,
             // Frames come less often from SQS, and more of them at once.
-            Some("step") => {
+            Some("step" | "sqs") => {
                 if self.mode.is_on_aws() {
                     5
                 } else {
