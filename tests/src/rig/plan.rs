@@ -196,7 +196,8 @@ impl Plan {
 
     fn draw_life(&self, stage: Option<&str>, fail_point: Option<FailPoint>, rng: &mut Rng) -> Life {
         let kill_after = match (fail_point, rng.random_range(0..8)) {
-            // It is to come by, unless it never does.
+            // It is to come by, unless it never does; on SQS lanes of who died before come when their lease is over.
+            (Some(_), _) if self.mode.is_on_aws() => self.lease + millis(rng, 1000, 2000),
             (Some(_), _) => millis(rng, 2000, 3500),
             // In its first moment.
             (None, 0) => millis(rng, 0, 100),

@@ -71,15 +71,9 @@ impl Plan {
     pub(super) fn moment(&self, name: &'static str, stops: f64, rng: &mut Rng) -> FailPoint {
         let hits = match name.split('_').next() {
             Some("puback" | "pubrec" | "pubcomp" | "subscriber") => 100,
-            Some("commit") => 20,
             // Frames come less often from SQS, and more of them at once.
-            Some("step" | "sqs") => {
-                if self.mode.is_on_aws() {
-                    5
-                } else {
-                    20
-                }
-            }
+            Some("step" | "sqs") if self.mode.is_on_aws() => 3,
+            Some("commit" | "step") => 20,
             // Once a roll, of which there is one a second.
             Some("intent" | "claim" | "roll" | "directories" | "settle" | "fence") => 1,
             _ => 2,
