@@ -28,7 +28,7 @@ pub(crate) fn series(site: &Site) -> Vec<PathBuf> {
 }
 
 /// All that does not hang on when a message was received.
-fn rows(site: &Site) -> [Vec<Value>; 3] {
+pub(crate) fn rows(site: &Site) -> [Vec<Value>; 3] {
     [
         "SELECT device_id, metric, ts::VARCHAR AS ts, value, text, unit, seq, late, anomaly_score, anomaly
          FROM 'readings/**/*.parquet' ORDER BY ALL",
@@ -39,7 +39,7 @@ fn rows(site: &Site) -> [Vec<Value>; 3] {
 }
 
 /// What becomes of the series, and the books.
-fn replayed(site: &Site, processes: &[&[&str]]) -> ([Vec<Value>; 3], Value) {
+pub(crate) fn replayed(site: &Site, processes: &[&[&str]]) -> ([Vec<Value>; 3], Value) {
     let books = replay(site, processes);
     (rows(site), books)
 }

@@ -13,6 +13,7 @@ use super::{
     text, text_of,
 };
 use crate::{
+    failpoint::fail_point,
     queue::{NumberedDelta, QueueError},
     state::APPLIED_MAX,
 };
@@ -122,6 +123,7 @@ impl Table {
             self.keep(&mut item, value, &snapshot.bytes).await?;
             put_applied(&mut item, &snapshot.applied);
             self.put(item).await?;
+            fail_point!("table_snapshot");
             head = head.set("snapshot", text(sk)).set("snapshot_number", numeric(snapshot.number));
         }
         if let Some((first, _)) = lane.deltas.first() {
