@@ -23,15 +23,28 @@ pub struct AwsOptions {
     pub endpoint: Option<String>,
 }
 
+/// The same of one look: who waits for it wants to know soon.
+const LOOK_CONNECT: Duration = Duration::from_secs(3);
+const LOOK: Duration = Duration::from_secs(5);
+
 /// What clients are made from. Credentials come from the environment, the shared files, a container's or an instance's role;
 /// they are looked for at the first call.
 pub async fn config(options: &AwsOptions) -> SdkConfig {
+    config_of(options, TRIES, CONNECT, ATTEMPT).await
+}
+
+/// The same for one look, in which nothing is asked twice.
+pub async fn config_to_look(options: &AwsOptions) -> SdkConfig {
+    config_of(options, 1, LOOK_CONNECT, LOOK).await
+}
+
+async fn config_of(options: &AwsOptions, tries: u32, connect: Duration, attempt: Duration) -> SdkConfig {
     let https = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
     let timeouts =
-        TimeoutConfig::builder().connect_timeout(CONNECT).operation_attempt_timeout(ATTEMPT).build();
+        TimeoutConfig::builder().connect_timeout(connect).operation_attempt_timeout(attempt).build();
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
         .http_client(https)
-        .retry_config(RetryConfig::standard().with_max_attempts(TRIES))
+        .retry_config(RetryConfig::standard().with_max_attempts(tries))
         .timeout_config(timeouts);
     if let Some(region) = &options.region {
         loader = loader.region(Region::new(region.clone()));

@@ -81,7 +81,7 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => runtime.block_on(demo::demo(args, out)),
         Command::Up(args) => runtime.block_on(serve::up(args)),
         Command::Run(args) => runtime.block_on(serve::run(args)),
-        Command::Check(args) => check::check(&args, out).map_err(anyhow::Error::from),
+        Command::Check(args) => runtime.block_on(check::check(&args, out)).map_err(anyhow::Error::from),
         Command::Queues(args) => runtime.block_on(queues::queues(args, out)),
         Command::Dead(args) => runtime.block_on(dead::dead(args, out)),
         Command::Quarantine(args) => runtime.block_on(quarantine::quarantine(args, out)),

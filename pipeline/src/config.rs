@@ -207,6 +207,12 @@ impl Config {
         &self.lake
     }
 
+    /// What is wrong with parts of the file that only the world could tell: pointers with what is wrong and the way out, as
+    /// mistakes with their lines.
+    pub fn mistakes_at(&self, found: Vec<(String, String)>) -> Vec<Mistake> {
+        self.files.mistakes(found)
+    }
+
     /// What is allowed, but probably not meant.
     pub fn warnings(&self) -> &[Mistake] {
         &self.warnings

@@ -19,22 +19,32 @@ pub enum Passer {
     Subscriber,
     /// A stage between two queues.
     Stage,
-    /// A stage with state: analyze and alert.
+    /// A stage with state in the data file: analyze and alert.
     Stateful,
+    /// The same with state in a table.
+    TableStateful,
     /// The store worker.
     Store,
+    /// The store worker, where its intents are in a table.
+    TableStore,
+    /// The store worker, where the lake is in a directory.
+    Directory,
     /// Who delivers alerts.
     Notify,
-    /// Whoever merges files of the lake: the process of the store worker, among others.
+    /// Whoever merges files of a lake in a directory: the process of the store worker, among others.
     Compactor,
     /// The store worker and compaction, where the lake is in an object store.
     Objects,
+    /// The same, with files that are so large that they are sent in parts.
+    LargeObjects,
+    /// A stage, and whoever else commits, where queues are on SQS.
+    Steps,
     /// `millstream quarantine replay`.
     Replay,
 }
 
 /// Every moment there is, and who comes by it.
-pub const FAIL_POINTS: [(&str, Passer); 42] = [
+pub const FAIL_POINTS: [(&str, Passer); 51] = [
     // A group commit: what is in it is in the log, but counts only once that is fsynced.
     ("commit_before", Passer::Writer),
     ("commit_after", Passer::Writer),
@@ -55,16 +65,22 @@ pub const FAIL_POINTS: [(&str, Passer); 42] = [
     // Inside the transaction in which a snapshot takes the place of deltas.
     ("snapshot_before", Passer::Stateful),
     ("snapshot_after", Passer::Stateful),
+    // A snapshot is in the table, and no head points to it.
+    ("table_snapshot", Passer::TableStateful),
+    // A roll is in the table; it has claimed its frames, and is not open; it is done, and its frames are not settled.
+    ("claim_before", Passer::TableStore),
+    ("claim_after", Passer::TableStore),
+    ("roll_done", Passer::TableStore),
     // A roll, in order; the directories are those of the linked files.
     ("intent_before", Passer::Store),
     ("intent_after", Passer::Store),
     ("file_created", Passer::Store),
     ("file_half", Passer::Store),
-    ("fsync_before", Passer::Store),
-    ("fsync_after", Passer::Store),
-    ("link_before", Passer::Store),
-    ("link_after", Passer::Store),
-    ("directories_before", Passer::Store),
+    ("fsync_before", Passer::Directory),
+    ("fsync_after", Passer::Directory),
+    ("link_before", Passer::Directory),
+    ("link_after", Passer::Directory),
+    ("directories_before", Passer::Directory),
     ("settle_before", Passer::Store),
     ("settle_after", Passer::Store),
     // An interrupted roll is resolved: its staging directory is taken away, but the data file does not say so yet.
@@ -80,15 +96,22 @@ pub const FAIL_POINTS: [(&str, Passer); 42] = [
     ("compact_remove", Passer::Compactor),
     // A file is complete and has no name; it has one. A large one is sent, and copied to its name in between.
     ("put_before", Passer::Objects),
-    ("copy_before", Passer::Objects),
-    ("copy_after", Passer::Objects),
+    ("copy_before", Passer::LargeObjects),
+    ("copy_after", Passer::LargeObjects),
     ("put_after", Passer::Objects),
     // The log says what is to be merged; the merged file is there, too; the others are gone.
     ("log_open", Passer::Objects),
     ("log_merged", Passer::Objects),
     ("log_removed", Passer::Objects),
+    // A commit in steps: what it leads to is sent, its state is saved, its frames are settled.
+    ("sqs_published", Passer::Steps),
+    ("sqs_appended", Passer::Steps),
+    ("sqs_settled", Passer::Steps),
     // Messages are published again, and remembered as such.
     ("replay_committed", Passer::Replay),
+    // On SQS: they are claimed and not published; they are published, and the claim does not say so.
+    ("replay_claimed", Passer::Replay),
+    ("replay_published", Passer::Replay),
 ];
 
 /// A moment with a name of [`FAIL_POINTS`].

@@ -46,7 +46,7 @@ pub use self::{
     doors::Door,
     error::IngestError,
     listener::ListenerOptions,
-    packer::PackerOptions,
+    packer::{PackerOptions, Paid},
     scheme::Scheme,
     subscriber::{Broker, MqttVersion, SubscriberOptions},
     tls::{TlsError, TlsOptions},
@@ -170,7 +170,7 @@ impl Ingest {
 
     /// What it has done since the start.
     pub fn stats(&self) -> IngestStats {
-        self.counters.stats(self.packer.buffered_bytes())
+        self.counters.stats(self.packer.buffered_bytes(), self.packer.numbered())
     }
 
     /// How it looks from outside, also while it is stopped.
@@ -230,7 +230,7 @@ pub(crate) struct IngestView {
 impl IngestView {
     /// What it has done since the start.
     pub(crate) fn stats(&self) -> IngestStats {
-        self.counters.stats(self.packer.buffered_bytes())
+        self.counters.stats(self.packer.buffered_bytes(), self.packer.numbered())
     }
 
     /// An instant such that all that was received before is durable; none while it takes no messages.

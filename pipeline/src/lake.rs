@@ -172,7 +172,7 @@ impl LakeError {
     }
 
     /// What a caller can do about it. A lake that cannot be written or read now may be so later.
-    fn class(&self) -> Class {
+    pub(crate) fn class(&self) -> Class {
         match self {
             Self::Io { .. }
             | Self::Parquet { .. }

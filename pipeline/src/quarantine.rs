@@ -1,6 +1,6 @@
 //! The quarantine of the lake: read while the pipeline runs or not, in bounded memory, and the way back from it.
 //!
-//! Rows stay in the lake for ever. Which of them were replayed stands in the data file, by message number: a row waits as
+//! Rows stay in the lake for ever. Which of them were replayed stands in the data file, or in the table beside queues on SQS, by message number: a row waits as
 //! long as its message was not replayed more often than the row says. A message that is refused again after that leads to
 //! a row with one replay more, which waits anew.
 

@@ -21,7 +21,10 @@ mod capabilities;
 mod dead;
 mod entry;
 mod error;
+mod mark;
 mod name;
+mod paid;
+mod split;
 pub mod sqlite;
 #[cfg(feature = "sqs")]
 pub mod sqs;
@@ -31,6 +34,7 @@ use std::{collections::BTreeMap, time::Duration};
 use bytes::Bytes;
 use stages::{frame::Lane, plan::Counts};
 
+pub(crate) use self::mark::Ending;
 use crate::database::Database;
 
 #[cfg(feature = "sqs")]
@@ -48,6 +52,7 @@ pub use self::{
     name::QueueName,
     sqlite::{Clock, SqliteOptions, SqliteQueues},
 };
+pub(crate) use self::{paid::PaidRequests, split::half_of};
 
 /// The queues of one of the engines; clones share them.
 ///
@@ -85,6 +90,15 @@ impl Queues {
             Self::Sqlite(queues) => queues.check(entry),
             #[cfg(feature = "sqs")]
             Self::Sqs(queues) => queues.check(entry),
+        }
+    }
+
+    /// The largest frame that is taken, in bytes.
+    pub fn frame_bytes_max(&self) -> usize {
+        match self {
+            Self::Sqlite(queues) => queues.options().frame_bytes_max,
+            #[cfg(feature = "sqs")]
+            Self::Sqs(queues) => queues.options().frame_bytes_max(),
         }
     }
 
@@ -170,11 +184,14 @@ impl Queues {
     /// # Errors
     /// Per delivery: [`QueueError::Lost`] when its lease is gone, else what kept the engine from it.
     pub async fn settle(&self, verdicts: Vec<(Receipt, Verdict)>) -> Vec<Result<(), QueueError>> {
-        match self {
+        let ending = Ending::of(verdicts.iter().map(|(receipt, _)| receipt));
+        let answers = match self {
             Self::Sqlite(queues) => queues.settle(verdicts).await,
             #[cfg(feature = "sqs")]
             Self::Sqs(queues) => queues.settle(verdicts).await,
-        }
+        };
+        ending.answered(&answers);
+        answers
     }
 
     /// Gives leases their full time again, from now.
@@ -197,11 +214,14 @@ impl Queues {
     /// Per commit: [`QueueError::Lost`] when a lease is gone, [`QueueError::Fenced`] when the state has
     /// moved on, and those of [`Queues::publish`].
     pub async fn commit(&self, commits: Vec<Commit>) -> Vec<Result<(), QueueError>> {
-        match self {
+        let ending: Vec<_> = commits.iter().map(|commit| Ending::of(&commit.receipts)).collect();
+        let answers = match self {
             Self::Sqlite(queues) => queues.commit(commits).await,
             #[cfg(feature = "sqs")]
             Self::Sqs(queues) => queues.commit(commits).await,
-        }
+        };
+        ending.into_iter().zip(&answers).for_each(|(ending, answer)| ending.ended(answer));
+        answers
     }
 
     /// The place of the last frame that a lane has in `queue`, as far as it is not after `until`, an answer from before: with
@@ -318,6 +338,15 @@ impl Queues {
             Self::Sqlite(queues) => queues.drop_dead(filter, span).await,
             #[cfg(feature = "sqs")]
             Self::Sqs(queues) => queues.drop_dead(filter, span).await,
+        }
+    }
+
+    /// The requests that this process has made so far, where they are paid for.
+    pub(crate) fn requests(&self) -> PaidRequests {
+        match self {
+            Self::Sqlite(_) => PaidRequests::default(),
+            #[cfg(feature = "sqs")]
+            Self::Sqs(queues) => PaidRequests::of(queues),
         }
     }
 

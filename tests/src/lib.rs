@@ -31,7 +31,7 @@ pub use self::{
     disk::Disk,
     ministack::{Ministack, REGION},
     mosquitto::Mosquitto,
-    s3::S3,
+    s3::{S3, below},
     site::{Site, program},
     webhook::{Answer, Post, Stream as WebhookStream, Webhook},
 };

@@ -2,8 +2,12 @@
 
 use std::{net::SocketAddr, net::TcpStream, process::Command};
 
+use aws_config::SdkConfig;
 use aws_sdk_sqs::config::{Credentials, SharedCredentialsProvider};
-use millstream::aws::{self, AwsOptions};
+use millstream::{
+    aws::{self, AwsOptions},
+    state::dynamodb::{Table, TableOptions},
+};
 
 use crate::{
     Child,
@@ -49,10 +53,18 @@ impl Ministack {
 
     /// A client of its queues.
     pub async fn sqs(&self) -> aws_sdk_sqs::Client {
+        aws_sdk_sqs::Client::new(&self.config().await)
+    }
+
+    /// A handle on one of its tables, as another process has; the table need not be there.
+    pub async fn table(&self, options: TableOptions) -> Table {
+        Table::new(&self.config().await, options)
+    }
+
+    async fn config(&self) -> SdkConfig {
         let options = AwsOptions { region: Some(REGION.to_owned()), endpoint: Some(self.endpoint()) };
         let credentials = SharedCredentialsProvider::new(Credentials::for_tests());
-        let config = aws::config(&options).await.into_builder().credentials_provider(credentials);
-        aws_sdk_sqs::Client::new(&config.build())
+        aws::config(&options).await.into_builder().credentials_provider(credentials).build()
     }
 
     /// Credentials and region, for a program that is to use it.

@@ -6,12 +6,14 @@
 //!
 //! A round panics where something is wrong, as tests do; its directory is kept.
 
+mod books;
 mod build;
 mod events;
 mod life;
 mod plan;
 mod reader;
 mod round;
+mod world;
 
 use std::{
     any::Any,
@@ -46,7 +48,7 @@ pub struct Failure {
 
 /// Carries out a plan.
 pub fn run(plan: &Plan) -> Ended {
-    let (site, events) = (Site::new(""), Events::default());
+    let (site, events) = (Site::new("").with_environment(world::environment(plan)), Events::default());
     let round = AssertUnwindSafe(|| round::run(plan, &site, &events));
     let outcome =
         catch_unwind(round).map_err(|panic| Failure { what: said(&*panic), directory: site.keep() });

@@ -3,8 +3,9 @@
 use std::{
     fs,
     net::{SocketAddr, TcpStream},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::Command,
+    time::{Duration, SystemTime},
 };
 
 use tempfile::TempDir;
@@ -76,6 +77,17 @@ impl S3 {
         self.directory.path().join(BUCKET)
     }
 
+    /// Lets so much time pass for whatever is below a directory of the bucket.
+    ///
+    /// # Panics
+    /// When a file is not to be touched.
+    pub fn let_time_pass(&self, directory: &Path, time: Duration) {
+        for path in below(&self.bucket().join(directory)) {
+            let file = fs::File::options().write(true).open(path).unwrap();
+            file.set_modified(SystemTime::now() - time).unwrap();
+        }
+    }
+
     /// A place in it, as a topology names it.
     pub fn lake(prefix: &str) -> String {
         format!("s3://{BUCKET}/{prefix}")
@@ -89,4 +101,13 @@ impl S3 {
             ("AWS_REGION", "eu-central-1"),
         ]
     }
+}
+
+/// All files below a directory, which need not exist.
+///
+/// # Panics
+/// When it cannot be read.
+pub fn below(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).into_iter().flatten().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { below(&path) } else { vec![path] }).collect()
 }

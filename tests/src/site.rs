@@ -39,21 +39,50 @@ impl Site {
     }
 
     /// One whose queues and state are in these services of AWS, and made by `millstream queues create`; the rest is as
-    /// `topology` says, which has no key `queues`.
+    /// `topology` says, which has no key `queues`. Frames wait for little, unless it has the key `ingest`: requests cost nothing here.
     ///
     /// # Panics
     /// When they cannot be made.
     pub fn on_aws(services: &Ministack, topology: &str) -> Self {
-        let endpoint = services.endpoint();
-        let queues = format!("queues: {{ engine: sqs, lease_secs: 5, sqs: {{ endpoint: '{endpoint}' }} }}\n");
-        let site = Self {
-            environment: Ministack::environment().into(),
-            ..Self::new(&format!("{queues}{topology}"))
-        };
-        let mut create = site.millstream("queues");
+        Self::on_sqs(services, true, topology)
+    }
+
+    /// The same with queues that are all standard ones.
+    ///
+    /// # Panics
+    /// When they cannot be made.
+    pub fn on_standard_queues(services: &Ministack, topology: &str) -> Self {
+        Self::on_sqs(services, false, topology)
+    }
+
+    fn on_sqs(services: &Ministack, fifo: bool, topology: &str) -> Self {
+        let sqs = format!("{{ endpoint: '{}', fifo: {fifo} }}", services.endpoint());
+        let queues = format!("queues: {{ engine: sqs, lease_secs: 5, sqs: {sqs} }}\n");
+        let linger = if topology.contains("ingest:") { "" } else { "ingest: { linger_ms: 20 }\n" };
+        let site =
+            Self::new(&format!("{queues}{linger}{topology}")).with_environment(Ministack::environment());
+        site.create_queues();
+        site
+    }
+
+    /// The same, with more in the environment of its programs.
+    #[must_use]
+    pub fn with_environment(
+        mut self,
+        environment: impl IntoIterator<Item = (&'static str, &'static str)>,
+    ) -> Self {
+        self.environment.extend(environment);
+        self
+    }
+
+    /// Makes the queues of the topology, where these are not in the data file.
+    ///
+    /// # Panics
+    /// When they cannot be made.
+    pub fn create_queues(&self) {
+        let mut create = self.millstream("queues");
         create.arg("create");
         Child::start(create).ended().well();
-        site
     }
 
     /// Puts another topology file in place, for processes that start from here on.

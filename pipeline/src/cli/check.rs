@@ -1,5 +1,10 @@
 //! `millstream check`: every mistake of a config, each with its line.
 
+#[cfg(feature = "sqs")]
+mod aws;
+mod connect;
+mod local;
+
 use std::{
     io::{self, Write},
     path::PathBuf,
@@ -20,6 +25,9 @@ pub(super) struct CheckArgs {
     /// The config to check; without it, the built-in default.
     #[arg(short, long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// Also asks the servers that the config names: queues, table, lake, broker. Changes nothing. Webhooks are not called.
+    #[arg(long)]
+    pub connect: bool,
     /// Answer as one JSON object.
     #[arg(long)]
     pub json: bool,
@@ -35,7 +43,7 @@ pub(super) struct CheckArgs {
 ///
 /// # Errors
 /// When `out` cannot be written to.
-pub(super) fn check(args: &CheckArgs, out: &mut impl Write) -> io::Result<ExitCode> {
+pub(super) async fn check(args: &CheckArgs, out: &mut impl Write) -> io::Result<ExitCode> {
     if args.print_schema {
         writeln!(out, "{:#}", Config::json_schema())?;
         return Ok(ExitCode::SUCCESS);
@@ -45,36 +53,66 @@ pub(super) fn check(args: &CheckArgs, out: &mut impl Write) -> io::Result<ExitCo
         return Ok(ExitCode::SUCCESS);
     }
     let loaded = Config::load(args.config.as_deref());
+    let mut found = Found::of(&loaded);
+    if let (true, Ok(config)) = (args.connect, &loaded) {
+        found.add(config, connect::connect(config).await);
+    }
     if args.json {
-        writeln!(out, "{}", report(&loaded))?;
+        writeln!(out, "{}", found.report())?;
     } else {
-        let (mistakes, warnings) = found(&loaded);
-        for mistake in mistakes {
+        for mistake in &found.mistakes {
             writeln!(out, "{mistake}")?;
         }
-        for warning in warnings {
+        for warning in &found.warnings {
             writeln!(out, "warning: {warning}")?;
         }
-        match &loaded {
-            Ok(config) => writeln!(out, "{}", summary(config))?,
-            Err(errors) if errors.mistakes.len() == 1 => writeln!(out, "1 mistake")?,
-            Err(errors) => writeln!(out, "{} mistakes", errors.mistakes.len())?,
+        match (&loaded, found.mistakes.len()) {
+            (Ok(config), 0) => writeln!(out, "{}", summary(config))?,
+            (_, 1) => writeln!(out, "1 mistake")?,
+            (_, count) => writeln!(out, "{count} mistakes")?,
+        }
+        for there in found.there.iter().flatten() {
+            writeln!(out, "    there: {there}")?;
         }
     }
-    Ok(if loaded.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(USAGE) })
+    Ok(if found.mistakes.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(USAGE) })
 }
 
-fn found(loaded: &Result<Config, ConfigErrors>) -> (&[Mistake], &[Mistake]) {
-    match loaded {
-        Ok(config) => (&[], config.warnings()),
-        Err(errors) => (&errors.mistakes, &errors.warnings),
+/// What is to be told.
+struct Found {
+    mistakes: Vec<Mistake>,
+    warnings: Vec<Mistake>,
+    /// What was asked and is there; none where nobody was asked.
+    there: Option<Vec<String>>,
+}
+
+impl Found {
+    fn of(loaded: &Result<Config, ConfigErrors>) -> Self {
+        let (mistakes, warnings) = match loaded {
+            Ok(config) => (Vec::new(), config.warnings().to_vec()),
+            Err(errors) => (errors.mistakes.clone(), errors.warnings.clone()),
+        };
+        Self { mistakes, warnings, there: None }
     }
-}
 
-fn report(loaded: &Result<Config, ConfigErrors>) -> Value {
-    let (mistakes, warnings) = found(loaded);
-    let list = |mistakes: &[Mistake]| mistakes.iter().map(entry).collect::<Value>();
-    json!({ "ok": loaded.is_ok(), "mistakes": list(mistakes), "warnings": list(warnings) })
+    fn add(&mut self, config: &Config, told: connect::Told) {
+        self.mistakes.extend(config.mistakes_at(told.mistakes));
+        self.warnings.extend(config.mistakes_at(told.warnings));
+        self.there = Some(told.there);
+    }
+
+    fn report(&self) -> Value {
+        let list = |mistakes: &[Mistake]| mistakes.iter().map(entry).collect::<Value>();
+        let mut report = json!({
+            "ok": self.mistakes.is_empty(),
+            "mistakes": list(&self.mistakes),
+            "warnings": list(&self.warnings),
+        });
+        if let Some(there) = &self.there {
+            report["there"] = json!(there);
+        }
+        report
+    }
 }
 
 fn entry(mistake: &Mistake) -> Value {

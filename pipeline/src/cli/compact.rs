@@ -14,10 +14,10 @@ use stages::store::Dataset;
 use tokio::{runtime::Handle, task::spawn_blocking, time::sleep};
 
 use crate::{
-    config::{Config, Overrides},
-    database::Database,
-    lake::{self, CompactedPartition, Compactor, LakeError, Pass, Surroundings},
+    config::{Config, Engine, Overrides},
+    lake::{CompactedPartition, Compactor, Intents, LakeError, Pass, Surroundings},
     process::{data_file, open_queues},
+    queue::QueueError,
 };
 
 /// How long to wait for whoever merges already, and how often to look: a look that finds nothing is short.
@@ -49,7 +49,7 @@ pub(super) async fn compact(args: CompactArgs, out: &mut impl Write) -> anyhow::
     let mut config = Config::load(args.config.as_deref())?;
     config.apply(Overrides { data: args.data, ..Overrides::default() })?;
     let file = data_file(&config);
-    if !file.exists() {
+    if config.topology().queues.engine == Engine::Sqlite && !file.exists() {
         bail!(
             "there are no queues in {}: name the directory of the pipeline that writes this lake with --data, as they \
              know which files are not finished",
@@ -60,12 +60,12 @@ pub(super) async fn compact(args: CompactArgs, out: &mut impl Write) -> anyhow::
         bail!("there is no lake in {}: nothing was stored yet", directory.display());
     }
     let queues = open_queues(&config).await?;
-    let engine = queues.embedded("compact")?;
+    let intents = Intents::of(&queues).ok_or(QueueError::Embedded { what: "compact without a table" })?;
     let compactor = config.compactor(config.open_lake().await?, true);
     let compactor = if args.dry_run { compactor.dry() } else { compactor };
     let chosen = |dataset: &Dataset| args.dataset.as_deref().is_none_or(|name| name == dataset.as_str());
     let datasets: Vec<_> = Dataset::ALL.into_iter().filter(chosen).collect();
-    let (compactor, pass, ended) = pass(compactor, engine.database(), datasets).await?;
+    let (compactor, pass, ended) = pass(compactor, &intents, datasets).await?;
     if args.json {
         writeln!(out, "{}", as_json(&pass, args.dry_run))?;
     } else {
@@ -77,7 +77,7 @@ pub(super) async fn compact(args: CompactArgs, out: &mut impl Write) -> anyhow::
     if !args.dry_run && !pass.partitions.is_empty() && !grace.is_zero() {
         // Whoever was reading the list of an old directory is done by then.
         sleep(grace).await;
-        match in_thread(compactor, engine.database(), |compactor, world| compactor.sweep(world)).await?.1 {
+        match in_thread(compactor, &intents, |compactor, world| compactor.sweep(world)).await?.1 {
             // Then whoever that is removes it.
             Ok(()) | Err(LakeError::Busy { .. }) => {}
             Err(error) => return Err(error.into()),
@@ -89,13 +89,13 @@ pub(super) async fn compact(args: CompactArgs, out: &mut impl Write) -> anyhow::
 /// One look through the lake, once it is our turn.
 async fn pass(
     mut compactor: Compactor,
-    database: &Database,
+    intents: &Intents,
     datasets: Vec<Dataset>,
 ) -> anyhow::Result<(Compactor, Pass, Result<(), LakeError>)> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let of = datasets.clone();
-        let looked = in_thread(compactor, database, move |compactor, world| compactor.pass(&of, world));
+        let looked = in_thread(compactor, intents, move |compactor, world| compactor.pass(&of, world));
         compactor = match looked.await? {
             (compactor, (_, Err(LakeError::Busy { .. }))) if Instant::now() < deadline => compactor,
             (_, (_, Err(error @ LakeError::Busy { .. }))) => return Err(error.into()),
@@ -107,12 +107,12 @@ async fn pass(
 
 async fn in_thread<T: Send + 'static>(
     mut compactor: Compactor,
-    database: &Database,
+    intents: &Intents,
     work: impl FnOnce(&mut Compactor, &Surroundings<'_>) -> T + Send + 'static,
 ) -> anyhow::Result<(Compactor, T)> {
-    let (database, runtime) = (database.clone(), Handle::current());
+    let (intents, runtime) = (intents.clone(), Handle::current());
     let done = spawn_blocking(move || {
-        let intents = || runtime.block_on(lake::read_intents(&database));
+        let intents = || runtime.block_on(intents.all());
         let result = work(&mut compactor, &Surroundings { intents: &intents, is_stopping: &|| false });
         (compactor, result)
     });

@@ -16,6 +16,8 @@ use anyhow::bail;
 use chrono::{DateTime, SecondsFormat};
 use stages::{frame::Micros, store::Dataset, topic::Pattern};
 
+#[cfg(feature = "sqs")]
+use crate::{config::Engine, process::table};
 use crate::{
     config::{Config, Overrides},
     database::Database,
@@ -116,6 +118,18 @@ impl Place {
 /// that can be read, which is said on stderr.
 async fn looker(config: &Config, filter: Filter, take: Take) -> anyhow::Result<Reader> {
     let file = data_file(config);
+    #[cfg(feature = "sqs")]
+    if config.topology().queues.engine == Engine::Sqs {
+        let table = table(config).await?;
+        let replayed = match table.check().await {
+            Ok(()) => Replayed::in_table(table),
+            Err(error) => {
+                tell_unknown(&error.to_string());
+                Replayed::new(None)
+            }
+        };
+        return reader(config, (filter, take), replayed).await;
+    }
     if let Some(lake) = config.lake().directory()
         && !file.exists()
         && !lake.join(Dataset::Quarantine.as_str()).exists()
@@ -128,16 +142,20 @@ async fn looker(config: &Config, filter: Filter, take: Take) -> anyhow::Result<R
         Err(format!("there is no {}", file.display()))
     };
     if let Err(why) = &known {
-        // Whoever does not see it sees messages that wait.
-        let _unseen = writeln!(io::stderr(), "which messages were replayed is not known: {why}");
+        tell_unknown(why);
     }
-    reader(config, (filter, take), known.ok()).await
+    reader(config, (filter, take), Replayed::new(known.ok())).await
 }
 
-/// A reader of the quarantine of a topology, and of what has come back of it as the data file says.
-async fn reader(config: &Config, what: (Filter, Take), database: Option<Database>) -> anyhow::Result<Reader> {
+fn tell_unknown(why: &str) {
+    // Whoever does not see it sees messages that wait.
+    let _unseen = writeln!(io::stderr(), "which messages were replayed is not known: {why}");
+}
+
+/// A reader of the quarantine of a topology, and of what has come back of it.
+async fn reader(config: &Config, what: (Filter, Take), replayed: Replayed) -> anyhow::Result<Reader> {
     let topics = config.stages().topics.clone();
-    Ok(Reader::of_lake(config.lake(), topics, what, Replayed::new(database)).await?)
+    Ok(Reader::of_lake(config.lake(), topics, what, replayed).await?)
 }
 
 fn instant(text: &str) -> Result<Micros, String> {

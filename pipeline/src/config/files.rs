@@ -13,7 +13,7 @@ use stages::{
     validate::{Schemas, Validate},
 };
 
-use super::{ConfigErrors, finding::Finding, topology::Topology, yaml::Node};
+use super::{ConfigErrors, Mistake, errors::placed, finding::Finding, topology::Topology, yaml::Node};
 
 /// How large a config or schema file may be, in bytes.
 const FILE_BYTES_MAX: u64 = 4 << 20;
@@ -66,6 +66,12 @@ impl Files {
     /// The device table, if there is one.
     pub fn device_table(&self) -> Option<PathBuf> {
         self.topology.devices.table.as_ref().map(|table| self.folder.join(table))
+    }
+
+    /// See [`Config::mistakes_at`](super::Config::mistakes_at).
+    pub(super) fn mistakes(&self, found: Vec<(String, String)>) -> Vec<Mistake> {
+        let findings = found.into_iter().map(|(pointer, text)| Finding::of_value(&pointer, text));
+        placed(&self.name, &self.node, findings.collect())
     }
 
     fn errors(&self, findings: Vec<Finding>) -> ConfigErrors {

@@ -6,12 +6,13 @@ use std::{path::Path, time::Duration};
 
 use super::{Config, ListenerConfig, TlsConfig, resolved};
 #[cfg(feature = "sqs")]
-use super::{DynamoDbConfig, SqsConfig};
+use super::{DynamoDbConfig, Engine, SqsConfig, topology::SQS_FRAME_BYTES_MAX};
 #[cfg(feature = "sqs")]
 use crate::{
     aws::AwsOptions,
+    ingest::Paid,
     notify::WebhookConfig,
-    queue::sqs::{SqsOptions, SqsWebhook},
+    queue::sqs::{FRAME_BYTES_MAX, SqsOptions, SqsWebhook, chunk_end},
     state::dynamodb::TableOptions,
 };
 use crate::{
@@ -23,11 +24,15 @@ use crate::{
 
 /// What a frame takes beside its rows at the most.
 const FORMAT_BYTES: u64 = 64 << 10;
+/// Where requests are paid for, a frame that somebody waits for is open for this part of the linger.
+#[cfg(feature = "sqs")]
+const AWAITED: u32 = 10;
 
 impl Config {
     /// The limits and times of the embedded queues.
     pub fn sqlite_options(&self) -> SqliteOptions {
         let (queues, webhooks) = (&self.topology.queues, self.topology.notify.webhooks.iter());
+        let frame_bytes_max = queues.frame_bytes_max();
         SqliteOptions {
             lanes: self.topology.lanes,
             lease: secs(queues.lease_secs),
@@ -37,8 +42,7 @@ impl Config {
             queue_bytes_max: queues.queue_bytes_max,
             notify_bytes_max: self.topology.notify.queue_bytes_max,
             notify_dead_bytes_max: self.topology.notify.dead_bytes_max,
-            // Of rows; what the format adds to them must not make a message of the largest size too large.
-            frame_bytes_max: size(queues.frame_bytes_max + queues.frame_bytes_max / 64 + FORMAT_BYTES),
+            frame_bytes_max: size(with_format(frame_bytes_max)),
             dedupe_window: secs(queues.dedupe_window_secs),
             max_attempts: queues.max_attempts,
             ..SqliteOptions::default()
@@ -79,7 +83,11 @@ impl Config {
             lease: secs(queues.lease_secs),
             fifo: queues.sqs.fifo,
             webhooks: self.topology.notify.webhooks.iter().map(webhook).collect(),
-            frame_bytes_max: size(queues.frame_bytes_max),
+            // With the largest limit as much as a message holds, to the byte.
+            frame_bytes_max: match queues.frame_bytes_max() {
+                SQS_FRAME_BYTES_MAX.. => FRAME_BYTES_MAX,
+                rows => size(with_format(rows)),
+            },
             max_attempts: queues.max_attempts,
             retention: secs(queues.sqs.retention_secs),
             topics: Arc::new(self.stages.topics.clone()),
@@ -89,14 +97,30 @@ impl Config {
 
     /// When frames are closed.
     pub fn packer_options(&self) -> PackerOptions {
-        let ingest = &self.topology.ingest;
+        let topology = &self.topology;
+        let linger = Duration::from_millis(topology.linger_ms().into());
         PackerOptions {
-            frame_bytes_max: size(ingest.frame_bytes_max),
-            frame_rows_max: size(ingest.frame_rows_max.into()),
-            linger: Duration::from_millis(ingest.linger_ms.into()),
-            buffer_bytes_max: size(ingest.buffer_bytes_max),
-            lanes: self.topology.lanes,
+            frame_bytes_max: size(topology.ingest_frame_bytes_max()),
+            frame_rows_max: size(topology.ingest_frame_rows_max().into()),
+            linger,
+            buffer_bytes_max: size(topology.buffer_bytes_max()),
+            lanes: topology.lanes,
+            paid: self.paid(linger),
         }
+    }
+
+    /// What frames are to fill, where requests are paid for.
+    #[cfg_attr(
+        not(feature = "sqs"),
+        expect(clippy::unused_self, unused_variables, reason = "no engine is paid for")
+    )]
+    fn paid(&self, linger: Duration) -> Option<Paid> {
+        #[cfg(feature = "sqs")]
+        if self.topology.queues.engine == Engine::Sqs {
+            let frame_bytes = chunk_end(self.sqs_options().frame_bytes_max());
+            return Some(Paid { frame_bytes, linger_awaited: linger / AWAITED });
+        }
+        None
     }
 
     /// Who brings the messages.
@@ -107,8 +131,10 @@ impl Config {
         let subscriber = match &self.topology.ingest.subscriber {
             None => None,
             Some(subscriber) => {
+                let packet = self.topology.subscriber_packet_bytes_max();
                 let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-                let options = subscriber.options(&self.folder, &self.stages.topics, &host, &self.worker);
+                let options =
+                    subscriber.options(&self.folder, &self.stages.topics, &host, &self.worker, packet);
                 Some(options.map_err(IngestError::Subscribe)?)
             }
         };
@@ -163,6 +189,11 @@ impl Config {
     pub fn compact_every(&self) -> Option<Duration> {
         Some(secs(self.topology.compact.every_secs)).filter(|every| !every.is_zero())
     }
+}
+
+/// A frame of so many bytes of rows: what the format adds to them must not make a message of the largest size too large.
+fn with_format(rows: u64) -> u64 {
+    rows + rows / 64 + FORMAT_BYTES
 }
 
 /// The options of a listener whose paths start from `folder`.

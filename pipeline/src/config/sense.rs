@@ -16,7 +16,14 @@ use stages::{
 };
 
 pub(super) use self::{lake::address, listener::exposed};
-use super::{files, finding::Finding, groups, pointer::spoken, prune::Pruned, topology::Topology};
+use super::{
+    files,
+    finding::Finding,
+    groups,
+    pointer::spoken,
+    prune::Pruned,
+    topology::{Engine, Topology},
+};
 
 /// The stages of a topology, ready to plan.
 #[derive(Debug, Clone)]
@@ -56,7 +63,7 @@ pub(super) fn check(topology: &Topology, file: &Pruned, folder: &Path) -> Sense 
     mistakes.extend(sqs::mistakes(topology));
     warnings.extend(sqs::warnings(topology, file));
     if let Some(subscriber) = &topology.ingest.subscriber {
-        mistakes.extend(subscriber.mistakes(topology));
+        mistakes.extend(subscriber.mistakes());
         warnings.extend(subscriber.warnings(folder));
     }
     Sense { mistakes, warnings, stages }
@@ -97,24 +104,20 @@ struct Limit {
     why: &'static str,
 }
 
-fn limits(topology: &Topology) -> [Limit; 5] {
+fn limits(topology: &Topology) -> Vec<Limit> {
     let Topology { ingest, queues, store, .. } = topology;
     let limit = |smaller, greater, why| Limit { smaller, greater, why };
-    let frame = ("/queues/frame_bytes_max", queues.frame_bytes_max);
-    [
+    let frame = ("/queues/frame_bytes_max", queues.frame_bytes_max());
+    let of_ingest = ("/ingest/frame_bytes_max", topology.ingest_frame_bytes_max());
+    let mut limits = vec![
         limit(
             ("/ingest/listener/packet_bytes_max", ingest.listener.packet_bytes_max.into()),
             frame,
             "a message must fit into a frame",
         ),
         limit(
-            ("/ingest/frame_bytes_max", ingest.frame_bytes_max),
-            frame,
-            "the queue would refuse the frames of ingest",
-        ),
-        limit(
-            ("/ingest/frame_bytes_max", ingest.frame_bytes_max),
-            ("/ingest/buffer_bytes_max", ingest.buffer_bytes_max),
+            of_ingest,
+            ("/ingest/buffer_bytes_max", topology.buffer_bytes_max()),
             "a frame must fit into the buffer",
         ),
         limit(frame, ("/queues/queue_bytes_max", queues.queue_bytes_max), "a frame must fit into a queue"),
@@ -123,7 +126,20 @@ fn limits(topology: &Topology) -> [Limit; 5] {
             ("/store/age_secs_max", store.age_secs_max.into()),
             "the age grows up to that",
         ),
-    ]
+    ];
+    if ingest.subscriber.is_some() {
+        let packet = topology.subscriber_packet_bytes_max().into();
+        limits.push(limit(
+            ("/ingest/subscriber/packet_bytes_max", packet),
+            frame,
+            "a message must fit into a frame",
+        ));
+    }
+    // Elsewhere frames are closed by what they take once they are encoded.
+    if queues.engine == Engine::Sqlite {
+        limits.push(limit(of_ingest, frame, "the queue would refuse the frames of ingest"));
+    }
+    limits
 }
 
 impl Limit {

@@ -11,7 +11,6 @@ use super::{
     finding::Finding,
     options::secs,
     secret::{Secret, SecretText},
-    topology::Topology,
 };
 use crate::ingest::{Broker, MqttVersion, SubscriberOptions, TlsFiles, filters};
 
@@ -64,9 +63,10 @@ pub struct SubscriberConfig {
     /// open for more. Too many cost the linger each time, too few make small frames.
     #[schemars(range(min = 1))]
     pub inflight_max: u16,
-    /// The largest MQTT packet taken, in bytes.
+    /// The largest MQTT packet taken, in bytes. Default: 1048576; with `engine: sqs` 704512.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 256, max = 268_435_455))]
-    pub packet_bytes_max: u32,
+    pub packet_bytes_max: Option<u32>,
     /// How many seconds it may take to connect.
     #[schemars(range(min = 1, max = 3600))]
     pub connect_secs: u32,
@@ -95,7 +95,7 @@ impl Default for SubscriberConfig {
             session_expiry_secs: 604_800,
             receive_maximum: 1000,
             inflight_max: 10,
-            packet_bytes_max: 1_048_576,
+            packet_bytes_max: None,
             connect_secs: 10,
             reconnect_secs: 1,
             reconnect_secs_max: 60,
@@ -156,7 +156,7 @@ impl JsonSchema for Version {
 
 impl SubscriberConfig {
     /// What cannot be carried out.
-    pub(super) fn mistakes(&self, topology: &Topology) -> Vec<Finding> {
+    pub(super) fn mistakes(&self) -> Vec<Finding> {
         let mut found = Vec::new();
         let mut mistake = |key: &str, text: String| {
             found.push(Finding::of_value(&format!("{POINTER}/{key}"), text));
@@ -203,13 +203,6 @@ impl SubscriberConfig {
             );
             mistake("tls", text);
         }
-        let (bytes, frame) = (self.packet_bytes_max, topology.queues.frame_bytes_max);
-        if u64::from(bytes) > frame {
-            let text = format!(
-                "{bytes} is more than queues.frame_bytes_max ({frame}); a message must fit into a frame"
-            );
-            mistake("packet_bytes_max", text);
-        }
         if self.reconnect_secs > self.reconnect_secs_max {
             let text =
                 format!("{} is less than reconnect_secs ({})", self.reconnect_secs_max, self.reconnect_secs);
@@ -248,6 +241,7 @@ impl SubscriberConfig {
         topics: &Topics,
         host: &str,
         worker: &str,
+        packet_bytes_max: u32,
     ) -> Result<SubscriberOptions, String> {
         let broker: Broker = self.broker.parse()?;
         let own = || topics.patterns().iter().map(|pattern| pattern.filter()).collect();
@@ -269,7 +263,7 @@ impl SubscriberConfig {
             session_expiry_secs: self.session_expiry_secs,
             receive_maximum: self.receive_maximum,
             inflight_max: self.inflight_max,
-            packet_bytes_max: self.packet_bytes_max,
+            packet_bytes_max,
             connect_timeout: secs(self.connect_secs),
             pause_min: secs(self.reconnect_secs),
             pause_max: secs(self.reconnect_secs_max),

@@ -88,6 +88,22 @@ fn the_default_file_says_every_key_and_its_default() {
     assert_says(&written, &known);
 }
 
+/// Those that hang on the engine, which nobody writes out by copying the file.
+#[test]
+fn the_default_file_shows_the_defaults_of_the_embedded_engine() {
+    let topology = Topology::default();
+    for (key, value) in [
+        ("frame_bytes_max", topology.ingest_frame_bytes_max()),
+        ("frame_rows_max", topology.ingest_frame_rows_max().into()),
+        ("linger_ms", topology.linger_ms().into()),
+        ("buffer_bytes_max", topology.buffer_bytes_max()),
+        ("frame_bytes_max", topology.queues.frame_bytes_max()),
+        ("packet_bytes_max", topology.subscriber_packet_bytes_max().into()),
+    ] {
+        assert!(DEFAULT.contains(&format!(" # {key}: {value}")), "default.yaml lacks {key}: {value}");
+    }
+}
+
 #[test]
 fn paths_start_from_the_folder_of_the_file() {
     let folder = folder();

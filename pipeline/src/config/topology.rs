@@ -1,5 +1,6 @@
 //! What a topology file says, as written: the one place for its keys, their defaults and their limits.
 
+mod engine;
 mod listener;
 mod sqs;
 mod state;
@@ -13,6 +14,7 @@ use stages::{
     topic::TopicConfig, transform::DevicesConfig,
 };
 
+pub(super) use self::engine::SQS_FRAME_BYTES_MAX;
 pub use self::{
     listener::{Listen, TlsConfig},
     sqs::SqsConfig,
@@ -96,7 +98,7 @@ impl Default for Topology {
 }
 
 /// How messages come in and are packed into frames.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct IngestConfig {
     /// The MQTT endpoint inside this process. With a `subscriber`, there is one only if it is written here.
@@ -104,31 +106,25 @@ pub struct IngestConfig {
     /// A client of a broker, beside or instead of the endpoint.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subscriber: Option<SubscriberConfig>,
-    /// At how many bytes of payloads a frame is closed.
+    /// At how many bytes of payloads a frame is closed. Default: 262144; with `engine: sqs` 8388608, since a frame is closed
+    /// there when it fills a message.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1024, max = 268_435_456))]
-    pub frame_bytes_max: u64,
-    /// At how many messages a frame is closed.
+    pub frame_bytes_max: Option<u64>,
+    /// At how many messages a frame is closed. Default: 8192; with `engine: sqs` 65536.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_048_576))]
-    pub frame_rows_max: u32,
-    /// How long an open frame waits for more messages, in milliseconds.
+    pub frame_rows_max: Option<u32>,
+    /// How long an open frame waits for more messages, in milliseconds. Default: 5; with `engine: sqs` 1000, since requests
+    /// are paid for.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(max = 60_000))]
-    pub linger_ms: u32,
-    /// How many bytes of messages may wait to be durable, before sockets are no longer read.
+    pub linger_ms: Option<u32>,
+    /// How many bytes of messages may wait to be durable, before sockets are no longer read. Default: 67108864; with
+    /// `engine: sqs` 134217728.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1024))]
-    pub buffer_bytes_max: u64,
-}
-
-impl Default for IngestConfig {
-    fn default() -> Self {
-        Self {
-            listener: ListenerConfig::default(),
-            subscriber: None,
-            frame_bytes_max: 256 * KIB,
-            frame_rows_max: 8192,
-            linger_ms: 5,
-            buffer_bytes_max: 64 * MIB,
-        }
-    }
+    pub buffer_bytes_max: Option<u64>,
 }
 
 /// An MQTT endpoint, 3.1.1 and 5.0.
@@ -216,9 +212,10 @@ pub struct QueuesConfig {
     /// The bytes of frames that one queue holds at most; at this limit publishers wait.
     #[schemars(range(min = 1_048_576))]
     pub queue_bytes_max: u64,
-    /// The largest frame that is taken, in bytes.
+    /// The largest frame that is taken, in bytes. Default: 8388608; with `engine: sqs` 704512, as much as one message holds.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1024, max = 268_435_456))]
-    pub frame_bytes_max: u64,
+    pub frame_bytes_max: Option<u64>,
     /// How long a frame's id is remembered, so that publishing it again adds nothing, in seconds.
     #[schemars(range(max = 604_800))]
     pub dedupe_window_secs: u32,
@@ -236,7 +233,7 @@ impl Default for QueuesConfig {
             lease_secs: 30,
             max_attempts: 5,
             queue_bytes_max: 4 * GIB,
-            frame_bytes_max: 8 * MIB,
+            frame_bytes_max: None,
             dedupe_window_secs: 300,
             spare_secs: 120,
             sqs: SqsConfig::default(),

@@ -16,7 +16,7 @@ use crate::{
     ingest::IngestStats,
     lake::DatasetStats,
     meter::Distribution,
-    queue::{Balance, Depth, QueueError, QueueName},
+    queue::{Balance, Depth, PaidRequests, QueueError, QueueName},
 };
 
 /// The labels of a metric that has none.
@@ -32,6 +32,7 @@ struct Snapshot {
     ingest: Option<IngestStats>,
     lake: Vec<DatasetStats>,
     forgotten: u64,
+    paid: PaidRequests,
 }
 
 /// # Errors
@@ -49,6 +50,7 @@ pub(super) async fn text(view: &View) -> Result<String, QueueError> {
         ingest: view.ingest.as_ref().map(|ingest| ingest.stats()),
         lake: view.lake.as_ref().map(|lake| lake.stats()).unwrap_or_default(),
         forgotten: view.forgotten.rows(),
+        paid: view.queues.requests(),
     };
     let mut registry = Registry::with_prefix("millstream");
     registry.register_collector(Box::new(snapshot));
@@ -66,6 +68,7 @@ impl Collector for Snapshot {
         self.queues(&mut out)?;
         self.database(&mut out)?;
         self.lake(&mut out)?;
+        self.paid(&mut out)?;
         self.ingest.as_ref().map_or(Ok(()), |ingest| intake(ingest, &mut out))
     }
 }
@@ -153,6 +156,26 @@ impl Snapshot {
         )
     }
 
+    fn paid(&self, out: &mut Out<'_>) -> fmt::Result {
+        let PaidRequests { sqs, dynamodb } = &self.paid;
+        if !sqs.is_empty() {
+            let calls = sqs
+                .iter()
+                .map(|(queue, kind, calls, _)| ([("queue", queue.as_str()), ("kind", *kind)], *calls));
+            out.counters("sqs_requests", "Requests to SQS.", None, calls)?;
+            let help = "Requests that SQS is paid for: one for each begun 64 KiB of what a request carries.";
+            let chunks = sqs
+                .iter()
+                .map(|(queue, kind, _, chunks)| ([("queue", queue.as_str()), ("kind", *kind)], *chunks));
+            out.counters("sqs_chunks", help, None, chunks)?;
+        }
+        if !dynamodb.is_empty() {
+            let calls = dynamodb.iter().map(|(kind, calls)| ([("kind", *kind)], *calls));
+            out.counters("dynamodb_requests", "Requests to DynamoDB for items.", None, calls)?;
+        }
+        Ok(())
+    }
+
     fn lake(&self, out: &mut Out<'_>) -> fmt::Result {
         let of_datasets = |value: fn(&DatasetStats) -> u64| {
             self.lake.iter().map(move |written| ([("dataset", written.dataset.as_str())], value(written)))
@@ -202,6 +225,8 @@ fn intake(ingest: &IngestStats, out: &mut Out<'_>) -> fmt::Result {
         None,
         refused,
     )?;
+    let received = "Messages taken, durable or not yet.";
+    out.counters("ingest_received", received, None, one(ingest.received))?;
     out.counters("ingest_messages", "Messages that are durable.", None, one(ingest.messages))?;
     out.counters("ingest_frames", "Frames published.", None, one(ingest.frames))?;
     out.counters("ingest_acknowledged", "Acknowledgements sent.", None, one(ingest.acknowledged))?;

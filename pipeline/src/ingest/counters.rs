@@ -16,6 +16,8 @@ pub struct IngestStats {
     pub connections: u64,
     /// Connections closed at once because there were `connections_max` already.
     pub connections_refused: u64,
+    /// Messages taken, durable or not yet.
+    pub received: u64,
     /// Messages that are durable, refused ones included.
     pub messages: u64,
     /// Those of them that matched no topic pattern.
@@ -117,10 +119,11 @@ impl Counters {
         self.puback_seconds.observe(after.as_secs_f64(), count);
     }
 
-    pub(super) fn stats(&self, buffered_bytes: usize) -> IngestStats {
+    pub(super) fn stats(&self, buffered_bytes: usize, received: u64) -> IngestStats {
         IngestStats {
             connections: self.connections.load(Relaxed),
             connections_refused: self.connections_refused.load(Relaxed),
+            received,
             messages: self.messages.load(Relaxed),
             messages_refused: self.messages_refused.load(Relaxed),
             frames: self.frames.load(Relaxed),

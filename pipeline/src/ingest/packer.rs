@@ -5,6 +5,7 @@
 //! the same way: with the row of their message, and in a buffer of their own once they are released.
 
 mod batch;
+mod scale;
 mod sender;
 #[cfg(test)]
 mod tests;
@@ -23,7 +24,7 @@ use stages::{
 };
 use tokio::sync::Notify;
 
-use self::batch::Buffer;
+use self::{batch::Buffer, scale::Scale};
 pub(super) use self::{
     batch::{Batch, Incoming, Rows, Slot, Ticket},
     sender::Sender,
@@ -45,6 +46,17 @@ pub struct PackerOptions {
     pub buffer_bytes_max: usize,
     /// How many lanes the queues have.
     pub lanes: u16,
+    /// Where requests are paid for by what they carry: what else closes frames there.
+    pub paid: Option<Paid>,
+}
+
+/// When frames are closed where requests are paid for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Paid {
+    /// A frame is closed just before it takes more than this once it is encoded, as far as that can be known.
+    pub frame_bytes: usize,
+    /// A frame that somebody waits for, who can do nothing until it is durable, is closed when its first row is this old.
+    pub linger_awaited: Duration,
 }
 
 impl Default for PackerOptions {
@@ -55,7 +67,32 @@ impl Default for PackerOptions {
             linger: Duration::from_millis(5),
             buffer_bytes_max: 64 << 20,
             lanes: 4,
+            paid: None,
         }
+    }
+}
+
+impl PackerOptions {
+    /// At how many buffered bytes a frame is closed.
+    fn closed_at(&self, scale: Scale) -> usize {
+        let full = self.paid.map_or(usize::MAX, |paid| scale.buffered(paid.frame_bytes));
+        self.frame_bytes_max.min(full)
+    }
+
+    /// At how many bytes of payloads a frame is sure to be taken, for who knows nothing of how it comes out.
+    pub(crate) fn sure_bytes(&self) -> usize {
+        let full = self.paid.map_or(usize::MAX, |paid| paid.frame_bytes / 2);
+        self.frame_bytes_max.min(full)
+    }
+
+    /// When a frame is due that was begun then.
+    fn due_at(&self, open: &Batch) -> Option<Instant> {
+        let linger = match self.paid {
+            _ if !open.awaited => self.linger,
+            Some(paid) => paid.linger_awaited,
+            None => Duration::ZERO,
+        };
+        Some(open.since? + linger)
     }
 }
 
@@ -158,10 +195,14 @@ impl Packer {
         self.next_message.fetch_add(1, Ordering::Relaxed)
     }
 
+    /// How many messages were numbered in this epoch.
+    pub(super) fn numbered(&self) -> u64 {
+        self.next_message.load(Ordering::Relaxed) & ((1 << COUNTER_BITS) - 1)
+    }
+
     /// Whether the counter of this epoch is half used up, so that another one should follow.
     pub(super) fn wants_epoch(&self) -> bool {
-        let counted = self.next_message.load(Ordering::Relaxed) & ((1 << COUNTER_BITS) - 1);
-        counted >> (COUNTER_BITS - 1) != 0
+        self.numbered() >> (COUNTER_BITS - 1) != 0
     }
 
     /// Numbers the messages from here on in `epoch`.
@@ -177,7 +218,8 @@ impl Packer {
 
     /// Waits until something is due and takes it, at most one batch of each slot. None at the end.
     ///
-    /// When one lane is due, what the others have goes with it: the commit costs the same.
+    /// When one lane is due, what the others have goes with it: the commit costs the same. Where requests are paid for, it does
+    /// not go with a full frame, which is a request by itself.
     pub(super) async fn due(&self) -> Option<Vec<Batch>> {
         loop {
             // Before looking, so that what becomes due meanwhile wakes us.
@@ -196,30 +238,55 @@ impl Packer {
     }
 
     fn due_at(&self) -> Option<Instant> {
+        // Nobody can add anything while there is no room.
+        let has_room = self.has_room();
         let due = |shelf: &Shelf| {
             let buffer = lock(&shelf.buffer);
             match buffer.sealed.front() {
                 Some(sealed) => sealed.since,
-                None if buffer.open.awaited => buffer.open.since,
-                None => buffer.open.since.map(|since| since + self.options.linger),
+                None if !has_room => buffer.open.since,
+                None => self.options.due_at(&buffer.open),
             }
         };
         self.shelves.iter().filter_map(due).min()
     }
 
     fn take(&self) -> Vec<Batch> {
+        let takes_all = self.takes_all();
         let mut taken: Vec<Batch> = Vec::with_capacity(self.shelves.len());
         // Held until all are taken: who looks in between would find them neither here nor there.
         let mut in_hand = lock(&self.in_hand);
         for shelf in &self.shelves {
             let mut buffer = lock(&shelf.buffer);
-            if buffer.sealed.is_empty() && buffer.open.since.is_some() {
+            let of_rows = buffer.open.slot != self.releases();
+            if buffer.sealed.is_empty() && buffer.open.since.is_some() && (takes_all || !of_rows) {
                 buffer.seal();
             }
             taken.extend(buffer.sealed.pop_front());
         }
         *in_hand = taken.iter().map(|batch| batch.received_at).fold(*in_hand, Micros::min);
         taken
+    }
+
+    /// Whether what is open is taken, too, not only what is full and packet ids.
+    fn takes_all(&self) -> bool {
+        if self.options.paid.is_none() || self.finished.load(Ordering::Acquire) || !self.has_room() {
+            return true;
+        }
+        let now = Instant::now();
+        let is_due = |shelf: &Shelf| {
+            let buffer = lock(&shelf.buffer);
+            let open = &buffer.open;
+            open.slot != self.releases()
+                && buffer.sealed.is_empty()
+                && self.options.due_at(open).is_some_and(|at| at <= now)
+        };
+        self.shelves.iter().any(is_due)
+    }
+
+    /// A batch of this slot came out as so many bytes.
+    pub(super) fn learn(&self, batch: &Batch, encoded: usize) {
+        lock(&self.shelf(batch.slot).buffer).scale.learn(batch.bytes, encoded);
     }
 
     /// These batches, all that were taken, are durable: wakes the senders with messages in them.

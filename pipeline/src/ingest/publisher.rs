@@ -77,7 +77,7 @@ impl Publisher {
                 packets.taken.append(&mut batch.taken);
                 packets.released.append(&mut batch.released);
                 if batch.rows.len() > 0 {
-                    commit.publish.push(self.close(batch, &mut counts)?);
+                    commit.publish.append(&mut self.close(batch, &mut counts)?);
                 }
             }
             let frames = commit.publish.len();
@@ -97,14 +97,12 @@ impl Publisher {
         Ok(())
     }
 
-    /// Makes a batch into the frame that goes to a queue.
-    fn close(&mut self, batch: &mut Batch, counts: &mut Counts) -> Result<Publish, FrameError> {
-        let id = FrameId::ingested(self.epoch, self.frames);
-        self.frames += 1;
+    /// Makes a batch into the frame that goes to a queue, or several where the queue would not take it in one.
+    fn close(&mut self, batch: &mut Batch, counts: &mut Counts) -> Result<Vec<Publish>, FrameError> {
+        let id = self.next_id();
         let header =
             |kind, lane| Header { id, kind, lane, created_at: now(), epoch: self.epoch, trace: None };
         let rows = u64::try_from(batch.rows.len()).unwrap_or(u64::MAX);
-        self.counters.closed_frame(rows);
         let (queue, frame): (QueueName, Frame) = match &mut batch.rows {
             Rows::Messages(lane, builder) => {
                 counts.consumed += rows;
@@ -117,7 +115,17 @@ impl Publisher {
                 (QueueName::Store, builder.finish(header(Kind::Quarantine, Lane(0)))?)
             }
         };
-        Ok(Publish { queue, frame: EncodedFrame::of(&frame)? })
+        let bytes_max = self.queues.frame_bytes_max();
+        let frames = EncodedFrame::fitting(&frame, &[], bytes_max, &mut |_, _| self.next_id())?;
+        self.packer.learn(batch, frames.iter().map(|frame| frame.bytes.len()).sum());
+        frames.iter().for_each(|frame| self.counters.closed_frame(frame.rows.into()));
+        Ok(frames.into_iter().map(|frame| Publish { queue, frame }).collect())
+    }
+
+    fn next_id(&mut self) -> FrameId {
+        let id = FrameId::ingested(self.epoch, self.frames);
+        self.frames += 1;
+        id
     }
 
     /// Makes frames durable, and what is remembered of their messages, again and again while that may help: the ids of the

@@ -12,7 +12,7 @@ use stages::{frame::FrameId, plan::Counts, store::Partition};
 pub(super) use self::sqlite::all;
 pub(crate) use self::sqlite::forget;
 use super::{LakeError, Named, collection::GroupKey};
-use crate::queue::{Queues, Receipt, SqliteQueues};
+use crate::queue::{Ending, Queues, Receipt, SqliteQueues};
 #[cfg(feature = "sqs")]
 use crate::state::dynamodb::Table;
 
@@ -139,7 +139,12 @@ impl Intents {
         counts: Counts,
     ) -> Result<(), LakeError> {
         match self {
-            Self::Sqlite(queues) => sqlite::finish(queues, roll, claims, receipts, counts).await,
+            Self::Sqlite(queues) => {
+                let ending = Ending::of(receipts);
+                let finished = sqlite::finish(queues, roll, claims, receipts, counts).await;
+                ending.ended(&finished);
+                finished
+            }
             #[cfg(feature = "sqs")]
             Self::DynamoDb(intents) => Ok(intents.finish(roll, receipts, counts).await?),
         }

@@ -37,6 +37,9 @@ use super::{LakeError, LakeMeters, address::Bucket};
 
 /// What names begin with that readers pass over.
 const STAGING: &str = ".staging";
+/// The same, of large states that belong to no row.
+#[cfg(feature = "sqs")]
+const STATES: &str = ".state";
 
 /// A lake in an object store.
 #[derive(Debug, Clone)]

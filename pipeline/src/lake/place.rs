@@ -60,6 +60,15 @@ impl Lake {
         }
     }
 
+    /// Looks whether store could write to the lake in this bucket. An object is put there for that, and removed again.
+    ///
+    /// # Errors
+    /// When it could not, or the bucket does not answer.
+    #[cfg(feature = "object-store")]
+    pub async fn look(bucket: &super::Bucket) -> Result<(), LakeError> {
+        Objects::new(bucket, &[])?.check().await
+    }
+
     /// What this process has written into it.
     pub fn meters(&self) -> Arc<LakeMeters> {
         match &self.0 {

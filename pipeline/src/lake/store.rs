@@ -36,11 +36,11 @@ use crate::{
 /// How long to wait before a failed roll is tried again: at first, and at most.
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(10);
-/// How long to wait for a frame: with nothing in hand, and before a flush.
-const IDLE: Duration = Duration::from_secs(1);
+/// How long to wait for a frame before a flush.
 const FLUSH_IDLE: Duration = Duration::from_millis(20);
-/// How long frames gather in the queue after fewer than half of this: nobody waits for them.
+/// How long frames gather in the queue after fewer than half of this, and where looks are paid for: nobody waits for them.
 const GATHER: Duration = Duration::from_millis(50);
+const GATHER_PAID: Duration = Duration::from_secs(1);
 /// Frames and bytes taken from the queue at once: they grow about sixfold when they are decoded, beside what is collected
 /// already.
 const RECEIVED_FRAMES: usize = 256;
@@ -163,7 +163,9 @@ impl Store {
     async fn receive(&mut self) -> Result<Vec<Delivery>, LakeError> {
         let now = Instant::now();
         let wait = match *self.mode.borrow() {
-            Mode::Collect => self.due.unwrap_or(now + IDLE).min(self.leases.due()) - now,
+            Mode::Collect => {
+                self.due.unwrap_or(now + self.queues.capabilities().wait()).min(self.leases.due()) - now
+            }
             Mode::Flush | Mode::Stop => FLUSH_IDLE,
         };
         if *self.mode.borrow() == Mode::Collect {
@@ -189,11 +191,16 @@ impl Store {
                 let bytes: usize = received.iter().map(|delivery| delivery.frame.bytes.len()).sum();
                 let few = received.len() < RECEIVED_FRAMES / 2 && bytes < RECEIVED_BYTES / 2;
                 if !received.is_empty() && few {
-                    self.opens_at = Instant::now() + GATHER;
+                    self.opens_at = Instant::now() + self.gathers();
                 }
                 Ok(received)
             }
         }
+    }
+
+    /// For how long frames gather in the queue: longer where each look is paid for, but not so long that leases end.
+    fn gathers(&self) -> Duration {
+        if self.queues.capabilities().is_paid { GATHER_PAID.min(self.queues.lease() / 10) } else { GATHER }
     }
 
     /// Takes rows into the collection, but for those that an interrupted roll has written.

@@ -27,8 +27,6 @@ use crate::{
     worker::{Leases, QueueTrouble},
 };
 
-/// How long to wait for an alert.
-const RECEIVE_WAIT: Duration = Duration::from_secs(1);
 /// The bytes of a round; one frame is taken however large.
 const ROUND_BYTES: usize = 1 << 20;
 /// How long to wait before the queue is tried again.
@@ -79,7 +77,7 @@ impl Worker {
         loop {
             let mode = *self.mode.borrow_and_update();
             let wait = match mode {
-                Mode::Deliver => RECEIVE_WAIT,
+                Mode::Deliver => self.queues.capabilities().wait(),
                 Mode::Flush => Duration::ZERO,
                 Mode::Stop => return Ok(()),
             };

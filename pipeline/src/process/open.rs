@@ -3,6 +3,8 @@
 use std::{path::PathBuf, time::Duration};
 
 use super::{Part, ProcessError};
+#[cfg(all(feature = "sqs", feature = "object-store"))]
+use crate::lake::LakeAddress;
 #[cfg(feature = "sqs")]
 use crate::{
     aws,
@@ -64,17 +66,26 @@ pub async fn look_at_queues(config: &Config) -> Result<Queues, ProcessError> {
 /// The queues of a topology on SQS.
 #[cfg(feature = "sqs")]
 async fn open_sqs(config: &Config) -> Result<Queues, ProcessError> {
-    let table = table(config).await;
+    let table = table(config).await?;
     table.check().await.map_err(QueueError::from)?;
     table.fix_lanes(config.topology().lanes).await.map_err(QueueError::from)?;
     let client = sqs_client(config).await;
     Ok(Queues::Sqs(SqsQueues::open(client, config.sqs_options()).await?.with_table(table)))
 }
 
-/// The table of a topology; nothing is asked of it yet.
+/// The table of a topology; nothing is asked of it yet. Large states go beside a lake that is in an object store.
+///
+/// # Errors
+/// When what the topology and the environment say of that object store does not fit together.
 #[cfg(feature = "sqs")]
-pub async fn table(config: &Config) -> Table {
-    Table::new(&aws::config(&config.table_aws_options()).await, config.table_options())
+pub async fn table(config: &Config) -> Result<Table, ProcessError> {
+    let table = Table::new(&aws::config(&config.table_aws_options()).await, config.table_options());
+    #[cfg(feature = "object-store")]
+    if let LakeAddress::Bucket(bucket) = config.lake() {
+        let (store, prefix) = bucket.states(table.name())?;
+        return Ok(table.with_objects(store, &prefix));
+    }
+    Ok(table)
 }
 
 /// What asks SQS, as the topology and the environment say.

@@ -2,8 +2,11 @@
 //!
 //! Messages are collected into portions, a few frames each. The stages as the config has them now say which of a portion
 //! would pass; these are published, and remembered as replayed, in one transaction. So each comes back at most once,
-//! whatever is killed when and whoever else replays, and what was not published yet waits for the next run.
+//! whatever is killed when and whoever else replays, and what was not published yet waits for the next run. On SQS it is
+//! two steps, and the next run finishes what lies between them (`steps`).
 
+#[cfg(feature = "sqs")]
+mod steps;
 #[cfg(test)]
 mod tests;
 
@@ -53,6 +56,8 @@ pub struct ReplayOptions {
 pub struct Outcome {
     /// Messages that were published again, or would be.
     pub replayed: u64,
+    /// Messages that a replay that was interrupted had claimed, and that were published for it.
+    pub finished: u64,
     /// Rows whose messages were replayed before, or by somebody else meanwhile.
     pub before: u64,
     /// Messages that would be refused again, by stage and reason.
@@ -99,6 +104,10 @@ impl<'a> Replay<'a> {
     /// When rows cannot be read, or messages not be published. What was published until then is remembered.
     pub async fn run(mut self, mut reader: Reader) -> Result<Outcome, QuarantineError> {
         let began = Instant::now();
+        #[cfg(feature = "sqs")]
+        if let (Some(claims), false) = (reader.replayed().claims(), self.options.dry_run) {
+            self.finish_others(claims).await?;
+        }
         if self.at_limit() {
             return Ok(self.outcome);
         }
@@ -106,9 +115,7 @@ impl<'a> Replay<'a> {
             let rows = picked.rows()?;
             for row in 0..rows.len() {
                 // As ingest does: only a message that is larger alone makes a larger frame.
-                if self.is_full()
-                    || self.portion.bytes + rows.payload(row).len() > self.packer.frame_bytes_max
-                {
+                if self.is_full() || self.portion.bytes + rows.payload(row).len() > self.packer.sure_bytes() {
                     self.publish(reader.replayed()).await?;
                     self.pace(began).await;
                     if self.at_limit() {
@@ -152,7 +159,7 @@ impl<'a> Replay<'a> {
         if let Some(limit) = self.options.limit {
             rows_max = rows_max.min(limit - self.outcome.replayed);
         }
-        self.portion.messages.len() as u64 >= rows_max || self.portion.bytes >= self.packer.frame_bytes_max
+        self.portion.messages.len() as u64 >= rows_max || self.portion.bytes >= self.packer.sure_bytes()
     }
 
     /// Has the stages look at the portion, and publishes what they would let pass.
@@ -179,6 +186,10 @@ impl<'a> Replay<'a> {
                 }
             }
             passing.extend(trial.passing);
+        }
+        #[cfg(feature = "sqs")]
+        if let (Some(claims), false) = (replayed.claims(), self.options.dry_run) {
+            return self.publish_in_steps(passing, (claims, replayed)).await;
         }
         while !passing.is_empty() {
             let rows = passing.iter().map(|frame| frame.rows.num_rows() as u64).sum::<u64>();

@@ -1,29 +1,73 @@
 //! What has come back already.
 
+#[cfg(feature = "sqs")]
+mod claims;
+
 use rusqlite::{Connection, OptionalExtension, params};
 
+#[cfg(feature = "sqs")]
+pub(super) use self::claims::{Claims, split};
+#[cfg(feature = "sqs")]
+use crate::state::dynamodb::Table;
 use crate::{
-    database::{Database, DatabaseError},
-    queue::QueueError,
+    database::Database,
+    queue::{QueueError, Queues},
 };
 
-/// How often messages were replayed, as the data file has it.
+/// How often messages were replayed, as far as that is known.
 #[derive(Clone)]
-pub struct Replayed(Option<Database>);
+pub struct Replayed(Known);
+
+#[derive(Clone)]
+enum Known {
+    Nothing,
+    InFile(Database),
+    #[cfg(feature = "sqs")]
+    InTable(Claims),
+}
 
 impl Replayed {
     /// As this data file says; without one, nothing was.
     pub fn new(database: Option<Database>) -> Self {
-        Self(database)
+        Self(database.map_or(Known::Nothing, Known::InFile))
+    }
+
+    /// As this table says.
+    #[cfg(feature = "sqs")]
+    pub fn in_table(table: Table) -> Self {
+        Self(Known::InTable(Claims::new(table)))
+    }
+
+    /// As it is kept with these queues.
+    pub fn of_queues(queues: &Queues) -> Self {
+        match queues {
+            Queues::Sqlite(engine) => Self::new(Some(engine.database().clone())),
+            #[cfg(feature = "sqs")]
+            Queues::Sqs(engine) => engine.table().cloned().map_or(Self(Known::Nothing), Self::in_table),
+        }
+    }
+
+    /// The claims, where publishing and remembering are two steps.
+    #[cfg(feature = "sqs")]
+    pub(super) fn claims(&self) -> Option<&Claims> {
+        match &self.0 {
+            Known::InTable(claims) => Some(claims),
+            _ => None,
+        }
     }
 
     /// How often each of these messages was replayed.
     ///
     /// # Errors
-    /// When the data file cannot be read.
-    pub async fn of(&self, messages: Vec<u64>) -> Result<Vec<u32>, DatabaseError> {
-        let Some(database) = &self.0 else { return Ok(vec![0; messages.len()]) };
-        let look = move |connection: &Connection| -> Result<Vec<u32>, DatabaseError> {
+    /// When the data file or the table cannot be read.
+    pub async fn of(&self, messages: Vec<u64>) -> Result<Vec<u32>, QueueError> {
+        let database = match &self.0 {
+            Known::Nothing => return Ok(vec![0; messages.len()]),
+            Known::InFile(database) => database,
+            #[cfg(feature = "sqs")]
+            Known::InTable(claims) => return Ok(claims.of(&messages).await?),
+        };
+        let look = move |connection: &Connection| -> Result<Vec<u32>, QueueError> {
             let mut find = connection.prepare_cached("SELECT replays FROM replayed WHERE message = ?")?;
             let mut one = |message: &u64| {
                 find.query_row([message.cast_signed()], |row| row.get(0))

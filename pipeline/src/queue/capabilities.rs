@@ -1,9 +1,16 @@
 //! What engines do not do alike.
 
+use std::time::Duration;
+
+/// How long to wait for a frame before another look; and the same where looks are paid for, the longest that SQS waits.
+const WAIT: Duration = Duration::from_secs(1);
+const WAIT_PAID: Duration = Duration::from_secs(20);
+
 /// What an engine keeps of the clauses that not every engine can keep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Capabilities {
-    /// A commit is one transaction. Else it publishes, then saves state, then settles.
+    /// A commit is one transaction. Else it goes in steps: it publishes, then saves state, then settles; or saves state first, where
+    /// queues are not `ordered`.
     pub commits_at_once: bool,
     /// `transform`, `analyze` and `alert` give the frames of a lane in order to one holder at a time (Q4).
     pub ordered: bool,
@@ -22,9 +29,16 @@ pub struct Capabilities {
     pub tells_ages: bool,
     /// A hop may look whether the queues within it are dry.
     pub tells_places: bool,
+    /// Each request is paid for: better few that bring much than many.
+    pub is_paid: bool,
 }
 
 impl Capabilities {
+    /// How long a look at an empty queue is to wait for a frame.
+    pub const fn wait(self) -> Duration {
+        if self.is_paid { WAIT_PAID } else { WAIT }
+    }
+
     /// Of the embedded engine.
     pub const SQLITE: Self = Self {
         commits_at_once: true,
@@ -36,6 +50,7 @@ impl Capabilities {
         keeps_books: true,
         tells_ages: true,
         tells_places: true,
+        is_paid: false,
     };
 
     /// Of SQS, with FIFO queues or without.
@@ -50,6 +65,7 @@ impl Capabilities {
             keeps_books: false,
             tells_ages: false,
             tells_places: false,
+            is_paid: true,
         }
     }
 }

@@ -7,7 +7,7 @@ use stages::{
     plan::Counts,
 };
 
-use super::{Body, QueueName};
+use super::{Body, QueueName, mark::Mark};
 use crate::database::Owner;
 
 /// A frame as it crosses a queue.
@@ -72,6 +72,7 @@ pub struct Receipt {
     pub(super) queue: QueueName,
     pub(super) frame: FrameId,
     pub(super) token: Token,
+    pub(super) mark: Mark,
 }
 
 /// What the engine that made a receipt knows the delivery by.
@@ -168,6 +169,10 @@ pub struct Commit {
     pub passed: Vec<(QueueName, u64)>,
     /// Rows of the deliveries that are given up.
     pub dead: Vec<DeadLetter>,
+    /// The frames that the changes deal with, where consuming them is another step than changing state.
+    pub applied: Vec<FrameId>,
+    /// Frames that earlier changes dealt with, there: they came again.
+    pub repeated: Vec<FrameId>,
 }
 
 /// A frame that is given up, with the reason: kept with the dead letters of the queue it was read from.

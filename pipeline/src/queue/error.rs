@@ -60,6 +60,12 @@ pub enum QueueError {
         /// The last one there is.
         last: u64,
     },
+    /// The state has what this frame changes, and so long ago that the lane does not say so any more.
+    #[error("frame {frame} was applied before: what it led to is saved, and nothing more may come of it")]
+    Applied {
+        /// Which frame.
+        frame: FrameId,
+    },
     /// The state that was saved is none that this version of a stage reads.
     #[error(
         "the saved state of {stage} in lane {lane} cannot be used: {reason}; run the version of millstream \
@@ -107,10 +113,12 @@ pub enum QueueError {
 
 impl QueueError {
     /// What a caller can do about it. After [`QueueError::Lost`] and [`QueueError::Fenced`] the frame comes again,
-    /// to a holder that has loaded the lane's state.
+    /// to a holder that has loaded the lane's state; after [`QueueError::Applied`] it is only settled.
     pub fn class(&self) -> Class {
         match self {
-            Self::Lost { .. } | Self::Fenced { .. } | Self::Replayed { .. } => Class::Retry,
+            Self::Lost { .. } | Self::Fenced { .. } | Self::Applied { .. } | Self::Replayed { .. } => {
+                Class::Retry
+            }
             Self::TooLarge { .. } | Self::Lane { .. } => Class::Dead,
             Self::State { .. } | Self::Lanes { .. } | Self::Embedded { .. } => Class::Fatal,
             Self::Database(error) => error.class(),

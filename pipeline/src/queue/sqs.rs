@@ -12,14 +12,17 @@ mod dead;
 mod depth;
 mod digest;
 mod error;
+mod gather;
 mod held;
 mod line;
+mod look;
 mod message;
 mod options;
 mod plain;
 mod publish;
 mod receive;
 mod requests;
+mod sending;
 mod settle;
 
 use std::sync::{
@@ -35,7 +38,8 @@ use self::{api::Api, held::Leases, line::Line};
 pub use self::{
     create::{Created, Outcome, create},
     error::SqsError,
-    message::{FRAME_BYTES_MAX, chunks, frame_bytes_in, message_bytes},
+    look::{Looked, Seen, look},
+    message::{FRAME_BYTES_MAX, chunk_end, chunks, frame_bytes_in, message_bytes},
     options::{SqsOptions, SqsWebhook},
     requests::{RequestCount, Requests},
 };
@@ -98,7 +102,25 @@ impl SqsQueues {
 
     /// How many requests were made so far, by kind.
     pub fn requests(&self) -> Requests {
-        self.inner.api.requests()
+        let mut all = Requests::default();
+        self.requests_by_queue().into_iter().for_each(|(_, requests)| all += requests);
+        all
+    }
+
+    /// The same for each queue, of which those of dead letters are `NAME-dead`, and those of `notify` are one.
+    pub fn requests_by_queue(&self) -> Vec<(String, Requests)> {
+        let mut all: Vec<(String, Requests)> = Vec::new();
+        for line in &self.inner.lines {
+            for (name, place) in
+                [(line.queue.to_string(), &line.main), (format!("{}-dead", line.queue), &line.dead)]
+            {
+                match all.iter_mut().find(|(known, _)| *known == name) {
+                    Some((_, requests)) => *requests += place.counters.requests(),
+                    None => all.push((name, place.counters.requests())),
+                }
+            }
+        }
+        all
     }
 
     /// See [`Queues::holder`](super::Queues::holder). SQS knows no holders: whoever has a receipt holds the frame.

@@ -14,6 +14,8 @@
 //! | `books#STAGE` | a shard | the books of stages without state |
 //! | `rolls` | the roll's name | what store is about to write |
 //! | `frame#ID` | `frame` | the rolls that have this frame |
+//! | `outbox#QUEUE#ID` | `outbox` | what this frame of a queue without order led to, or which frame has that of the same commit |
+//! | `replayed#…`, `replay` | | what came back from the quarantine (`quarantine/replayed/claims.rs`) |
 //!
 //! The head is small, since it is read before each plan and written with each commit, and DynamoDB bills whole items. All
 //! other items of a commit are written before it or with it: what no head points to is nothing, and goes with the next
@@ -28,12 +30,14 @@ mod error;
 mod item;
 mod load;
 mod meta;
+mod outbox;
 mod value;
 
 use std::{
+    collections::BTreeMap,
     hash::{BuildHasher, Hasher, RandomState},
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -48,7 +52,7 @@ pub(crate) use self::{
     item::{Item, Key, binary, bytes_of, number_of, numeric, text, text_of, texts_of},
     value::Value,
 };
-pub use self::{error::TableError, value::PART_BYTES_MAX};
+pub use self::{error::TableError, outbox::Outbox, value::PART_BYTES_MAX};
 use crate::clock;
 
 /// Which table, and what it has to keep.
@@ -75,6 +79,7 @@ struct Inner {
     /// Names this handle among all that write.
     writer: u64,
     writes: AtomicU64,
+    requests: Mutex<BTreeMap<&'static str, u64>>,
 }
 
 impl Table {
@@ -82,7 +87,8 @@ impl Table {
     pub fn new(config: &SdkConfig, options: TableOptions) -> Self {
         // Random, as every such hasher is: the table has no place where processes could be numbered.
         let writer = RandomState::new().build_hasher().finish();
-        let inner = Inner { client: Client::new(config), options, writer, writes: AtomicU64::new(0) };
+        let (client, writes, requests) = (Client::new(config), AtomicU64::new(0), Mutex::default());
+        let inner = Inner { client, options, writer, writes, requests };
         Self {
             inner: Arc::new(inner),
             #[cfg(feature = "object-store")]
@@ -93,6 +99,16 @@ impl Table {
     /// Its name.
     pub fn name(&self) -> &str {
         &self.inner.options.name
+    }
+
+    /// How many requests were made so far to read and write items, by kind.
+    pub fn requests(&self) -> BTreeMap<&'static str, u64> {
+        self.inner.requests.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// One more request.
+    fn requested(&self, kind: &'static str) {
+        *self.inner.requests.lock().unwrap_or_else(PoisonError::into_inner).entry(kind).or_default() += 1;
     }
 
     /// A name for one write that no other write has, of at most 36 characters.

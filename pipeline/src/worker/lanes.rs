@@ -69,6 +69,11 @@ impl Known {
         self.applied.has(frame)
     }
 
+    /// Takes over that the state has what `frame` changes.
+    pub(super) fn remember(&mut self, frame: FrameId) {
+        self.applied.add(frame);
+    }
+
     /// Numbers what changed in `lane`, with a snapshot if it is time for one. Where nothing did, the number tells whether
     /// what is known is still the last; a stage without state has nothing to tell.
     pub(super) fn number(

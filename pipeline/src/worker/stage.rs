@@ -28,7 +28,8 @@ use crate::{
 /// What a task takes at once: enough to amortise a commit, little enough to go on soon.
 const RUN_FRAMES: usize = 64;
 const RUN_BYTES: usize = 1 << 20;
-const RECEIVE_WAIT: Duration = Duration::from_secs(1);
+/// As much as one request brings that is paid for.
+const RUN_FRAMES_PAID: usize = 10;
 /// How often a hop looks whether the queues within it are dry.
 const INNER_POLL: Duration = Duration::from_millis(20);
 /// How long to wait before another try: at first, and at most.
@@ -94,7 +95,8 @@ impl StageWorker {
         stop: watch::Receiver<bool>,
     ) -> Self {
         let (hop, recipients) = (shared.in_force(), Recipients::default());
-        let (turnstile, forgotten, flow) = (Arc::default(), Forgotten::default(), Flow::default());
+        let turnstile = Arc::new(Turnstile::new(queues.capabilities().is_paid));
+        let (forgotten, flow) = (Forgotten::default(), Flow::default());
         let trouble = QueueTrouble::new(hop.first().name());
         Self {
             hop,
@@ -178,7 +180,10 @@ impl StageWorker {
     }
 
     async fn receive(&self, holder: Holder) -> Result<(Vec<Delivery>, Found), QueueError> {
-        let limits = ReceiveLimits { frames: RUN_FRAMES, bytes: RUN_BYTES, wait: RECEIVE_WAIT };
+        let kept = self.queues.capabilities();
+        let (frames, bytes) =
+            if kept.is_paid { (RUN_FRAMES_PAID, usize::MAX) } else { (RUN_FRAMES, RUN_BYTES) };
+        let limits = ReceiveLimits { frames, bytes, wait: kept.wait() };
         let turn = self.turnstile.turn().await;
         let received = self.queues.receive_runs(route::before(self.hop.first()), holder, limits).await?;
         let found = Found::of(&received, limits);
@@ -196,12 +201,14 @@ impl StageWorker {
             return Ok(end);
         }
         let (ordered, mut all) = (route::before(self.hop.first()).is_ordered(), End::Settled);
-        for delivery in run {
+        let mut rest = run.into_iter();
+        while let Some(delivery) = rest.next() {
             let attempts = delivery.attempts + 1;
             let (end, again) = self.work_alone(delivery, attempts).await?;
             all = all.max(end);
             // What stands behind it went back with it, or must not overtake it.
             if ordered && (again || end == End::Abandoned) {
+                rest.for_each(|behind| behind.receipt.let_go());
                 break;
             }
         }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use stages::{
-    frame::{Frame, FrameError, Header, Kind, Micros, Source},
+    frame::{Frame, FrameError, FrameId, Header, Kind, Micros, Source},
     hop::{self, Hop, HopError, Part},
     plan::{Counts, Delta, Port, StateError},
     stage::{LaneState, Stage},
@@ -19,9 +19,18 @@ use super::{
 };
 use crate::{
     notify::Recipients,
-    queue::{Body, DeadLetter, EncodedFrame, NumberedDelta, Publish, QueueError, QueueName},
+    queue::{Body, DeadLetter, EncodedFrame, NumberedDelta, Publish, QueueError, QueueName, half_of},
     route,
 };
+
+/// Where what a hop makes goes.
+#[derive(Debug, Clone)]
+pub(super) struct Outlet {
+    /// Who is told of alerts.
+    pub(super) recipients: Recipients,
+    /// The largest frame that the queues take, in bytes.
+    pub(super) frame_bytes_max: usize,
+}
 
 /// What a few frames lead to.
 #[derive(Default)]
@@ -42,16 +51,34 @@ pub(super) struct Step {
     pub(super) created_at: Option<Micros>,
     /// Transitions of alerts, to be logged once they are committed.
     pub(super) alerts: Vec<Frame>,
+    /// Frames that the deltas deal with, and those that were applied before, where frames are planned each by itself.
+    pub(super) applied: Vec<FrameId>,
+    pub(super) repeated: Vec<FrameId>,
 }
 
 impl Step {
+    /// Leaves out a frame that was applied before, and counts its rows; false when it was not.
+    fn leave_out(&mut self, hop: &Hop, known: &[Known], frame: &Frame) -> bool {
+        let id = frame.header.id;
+        if !known.first().is_some_and(|known| known.has_applied(id)) {
+            return false;
+        }
+        let repeated = frame.rows.num_rows() as u64;
+        add_to(&mut self.counts, hop.first().name(), Counts { repeated, ..Counts::default() });
+        // It may be in a run twice.
+        if !self.applied.contains(&id) {
+            self.repeated.push(id);
+        }
+        true
+    }
+
     /// Takes up what the stages of a hop make of a frame, that of `inputs` joined, but for the changes of their states. Fails
     /// also when `check` refuses what is to be published.
     fn add(
         &mut self,
         hop: &Hop,
         parts: Vec<Part>,
-        recipients: &Recipients,
+        outlet: &Outlet,
         inputs: &[Source<'_>],
         check: impl Fn(&Publish) -> Result<(), QueueError>,
     ) -> Result<(), HopError> {
@@ -61,7 +88,7 @@ impl Step {
                 add_to(&mut self.passed, route::before(stage), part.rows);
             }
             let before = self.publish.len();
-            self.publish(stage, part, recipients, inputs).map_err(|error| hop.error(stage, error.into()))?;
+            self.publish(stage, part, outlet, inputs).map_err(|error| hop.error(stage, error.into()))?;
             let refused = self.publish.iter().skip(before).try_for_each(&check);
             refused.map_err(|error| hop.error(stage, HopError::Refused(error.to_string())))?;
         }
@@ -72,14 +99,16 @@ impl Step {
         &mut self,
         stage: &Stage,
         part: Part,
-        recipients: &Recipients,
+        outlet: &Outlet,
         inputs: &[Source<'_>],
     ) -> Result<(), FrameError> {
         for (port, frame) in part.publish {
             let queue = route::behind(stage, port);
-            self.publish.push(Publish { queue, frame: EncodedFrame::made_from(&frame, inputs)? });
+            // One that is too large goes on in pieces at once: the next try would come to the same.
+            let pieces = EncodedFrame::fitting(&frame, inputs, outlet.frame_bytes_max, &mut half_of)?;
+            self.publish.extend(pieces.into_iter().map(|frame| Publish { queue, frame }));
             if port == Port::Alerts {
-                self.publish.extend(recipients.publish(&frame)?);
+                self.publish.extend(outlet.recipients.publish(&frame)?);
                 self.alerts.push(frame);
             }
         }
@@ -108,7 +137,7 @@ fn add_to<K: PartialEq, V: AddAssign>(list: &mut Vec<(K, V)>, key: K, more: V) {
 /// leads to is dated by it.
 pub(super) fn plan_joined(
     hop: &Hop,
-    recipients: &Recipients,
+    outlet: &Outlet,
     known: &mut [Known],
     run: &[Body],
 ) -> Result<Step, HopError> {
@@ -133,7 +162,7 @@ pub(super) fn plan_joined(
     // What one of them has hardly ever is all that is sent on.
     let inputs: Option<Vec<_>> = run.iter().take(frames.len()).map(Body::source).collect();
     let inputs = inputs.unwrap_or_default();
-    step.add(hop, parts, recipients, &inputs, |_| Ok(()))?;
+    step.add(hop, parts, outlet, &inputs, |_| Ok(()))?;
     Ok(step)
 }
 
@@ -141,7 +170,7 @@ pub(super) fn plan_joined(
 /// nothing but the frames, so whoever gets them again makes the same of them. One that was applied before is only settled.
 pub(super) fn plan_each(
     hop: &Hop,
-    recipients: &Recipients,
+    outlet: &Outlet,
     known: &mut [Known],
     run: &[Body],
 ) -> Result<Step, HopError> {
@@ -149,11 +178,10 @@ pub(super) fn plan_each(
     for body in run {
         let frame = body.frame()?;
         let (id, lane) = (frame.header.id, frame.header.lane);
-        if known.first().is_some_and(|known| known.has_applied(id)) {
-            let repeated = frame.rows.num_rows() as u64;
-            add_to(&mut step.counts, hop.first().name(), Counts { repeated, ..Counts::default() });
+        if step.leave_out(hop, known, &frame) {
             continue;
         }
+        step.applied.push(id);
         if frame.header.kind == Kind::Readings {
             let created_at = frame.header.created_at;
             step.created_at = Some(step.created_at.map_or(created_at, |oldest| oldest.min(created_at)));
@@ -163,7 +191,7 @@ pub(super) fn plan_each(
             step.deltas.extend(known.number_of(stage, lane, id, mem::take(&mut part.deltas))?);
         }
         let inputs: Vec<_> = body.source().into_iter().collect();
-        step.add(hop, parts, recipients, &inputs, |_| Ok(()))?;
+        step.add(hop, parts, outlet, &inputs, |_| Ok(()))?;
     }
     step.forgotten = forgotten(known);
     Ok(step)
@@ -181,12 +209,17 @@ fn forgotten(known: &mut [Known]) -> u64 {
 /// go on. A piece fails also when `check` refuses what it leads to.
 pub(super) fn plan_pieces(
     hop: &Hop,
-    recipients: &Recipients,
+    outlet: &Outlet,
     known: &mut [Known],
     (body, attempts): (&Body, u32),
     check: impl Fn(&Publish) -> Result<(), QueueError>,
 ) -> Result<Step, HopError> {
     let frame = body.frame()?;
+    let mut step = Step { frames: 1, ..Step::default() };
+    // What came of it when it was applied could not be sent until now.
+    if step.leave_out(hop, known, &frame) {
+        return Ok(step);
+    }
     let piece = |name: &str, rows: Range<usize>| {
         let id = frame.header.id.published(hop.first().name(), 0, name, rows.start);
         let header = Header { id, ..frame.header.clone() };
@@ -196,11 +229,12 @@ pub(super) fn plan_pieces(
     let Isolated { good, poison } = isolate(frame.rows.num_rows(), |rows| {
         traces.attempt(hop, known, &piece("piece", rows), |parts| {
             let mut step = Step::default();
-            step.add(hop, parts, recipients, &[], &check).map_err(|error| error.to_string())?;
+            step.add(hop, parts, outlet, &[], &check).map_err(|error| error.to_string())?;
             Ok(step)
         })
     });
-    let mut step = Step { frames: 1, forgotten: forgotten(known), ..Step::default() };
+    step.forgotten = forgotten(known);
+    step.applied.push(frame.header.id);
     good.into_iter().for_each(|piece| step.join(piece));
     for (row, reason) in poison {
         // A tick has no row that could be at fault, but can be.

@@ -13,10 +13,18 @@ use tokio::{
 use crate::queue::{Delivery, ReceiveLimits};
 
 /// The least and the most time that frames gather for. Four stages lie between a reading and its alert.
-const GATHER_MIN: Duration = Duration::from_millis(10);
-const GATHER_MAX: Duration = Duration::from_millis(60);
+const GATHER: Gathering = Gathering { min: Duration::from_millis(10), max: Duration::from_millis(60) };
+/// The same where each look is paid for. What ingest publishes at once comes out of a stage lane by lane.
+const GATHER_PAID: Gathering = Gathering { min: Duration::from_millis(200), max: Duration::from_millis(500) };
 /// Frames gather for as long as so many runs take.
 const GATHER_RUNS: u32 = 2;
+
+/// How long frames gather.
+#[derive(Debug, Clone, Copy)]
+struct Gathering {
+    min: Duration,
+    max: Duration,
+}
 
 /// Shared by the tasks of a stage. A run costs about the same for a few rows as for many, so where little waits it is left
 /// to gather for a while: the longer, the longer runs take, that is, the busier the machine is.
@@ -27,6 +35,7 @@ pub(super) struct Turnstile {
     took: AtomicU64,
     /// How many large runs are in work: behind them more waits.
     large: AtomicUsize,
+    gathering: Gathering,
 }
 
 /// The right to look at the queue.
@@ -57,13 +66,14 @@ impl Found {
     }
 }
 
-impl Default for Turnstile {
-    fn default() -> Self {
-        Self { opens_at: Mutex::new(Instant::now()), took: AtomicU64::new(0), large: AtomicUsize::new(0) }
-    }
-}
-
 impl Turnstile {
+    /// One at a queue where looks are paid for, or not.
+    pub(super) fn new(is_paid: bool) -> Self {
+        let gathering = if is_paid { GATHER_PAID } else { GATHER };
+        let (took, large) = (AtomicU64::new(0), AtomicUsize::new(0));
+        Self { opens_at: Mutex::new(Instant::now()), took, large, gathering }
+    }
+
     /// Waits until no other task looks at the queue, and until frames have gathered. Safe to cancel.
     pub(super) async fn turn(&self) -> Turn<'_> {
         let opens_at = self.opens_at.lock().await;
@@ -88,7 +98,8 @@ impl Turn<'_> {
             Found::Little if self.turnstile.large.load(Relaxed) == 0 => {
                 let runs =
                     Duration::from_micros(self.turnstile.took.load(Relaxed)).saturating_mul(GATHER_RUNS);
-                *self.opens_at = Instant::now() + runs.clamp(GATHER_MIN, GATHER_MAX);
+                let Gathering { min, max } = self.turnstile.gathering;
+                *self.opens_at = Instant::now() + runs.clamp(min, max);
             }
             Found::Much => {
                 self.turnstile.large.fetch_add(1, Relaxed);
@@ -104,7 +115,7 @@ mod tests {
 
     /// How long the next turn is away after a run that took so long.
     async fn gathers(took: Duration) -> Duration {
-        let turnstile = Turnstile::default();
+        let turnstile = Turnstile::new(false);
         turnstile.worked(Found::Little, took);
         let turn = turnstile.turn().await;
         let now = Instant::now();
@@ -114,14 +125,14 @@ mod tests {
 
     #[tokio::test]
     async fn frames_gather_for_longer_where_runs_take_longer() {
-        assert!(gathers(Duration::ZERO).await >= GATHER_MIN);
+        assert!(gathers(Duration::ZERO).await >= GATHER.min);
         assert!(gathers(Duration::from_millis(12)).await >= Duration::from_millis(24));
-        assert!(gathers(Duration::from_secs(9)).await < 2 * GATHER_MAX, "never for long");
+        assert!(gathers(Duration::from_secs(9)).await < 2 * GATHER.max, "never for long");
     }
 
     #[tokio::test]
     async fn one_task_at_a_time_looks_and_a_large_run_makes_nobody_wait() {
-        let turnstile = Turnstile::default();
+        let turnstile = Turnstile::new(false);
         let turn = turnstile.turn().await;
         assert!(turnstile.opens_at.try_lock().is_err());
         turn.ended(Found::Much);

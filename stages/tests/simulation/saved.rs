@@ -1,11 +1,13 @@
 //! The state of lanes as it is saved, fenced by numbers: `pipeline/src/state.rs` in memory.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use stages::{
     frame::FrameId,
     stage::{LaneState, Stage},
 };
+
+use crate::queue::Outgoing;
 
 /// The state of a lane in the memory of a process.
 #[derive(Debug)]
@@ -38,6 +40,8 @@ pub(crate) struct Saved {
     snapshot: Option<Vec<u8>>,
     deltas: Vec<Vec<u8>>,
     applied: BTreeSet<FrameId>,
+    /// What frames led to, where that is published after it is saved.
+    pub(crate) outbox: BTreeMap<FrameId, Vec<(usize, Outgoing)>>,
 }
 
 impl Saved {

@@ -1,7 +1,8 @@
 //! A worker of a stage: `pipeline/src/worker` without IO, one step at a time, so that anything may happen between two.
 //!
 //! On an engine with one transaction consuming, publishing and state are one step. On any other a frame is
-//! planned alone; what comes of it is published, then state is saved together with the frame's id, then it is settled.
+//! planned alone; what comes of it is published, then state is saved together with the frame's id, then it is settled. Without
+//! order the first two are the other way round, and what is published is what was saved.
 
 use std::{collections::VecDeque, ops::RangeInclusive};
 
@@ -118,6 +119,7 @@ impl World<'_> {
         match std::mem::replace(&mut job.phase, Phase::Held) {
             Phase::Held => self.plan(job),
             Phase::Planned(step) if self.scenario.engine == Engine::OneTransaction => self.commit(job, step),
+            Phase::Planned(step) if self.saves_first(&step) => self.save_first(job, step),
             Phase::Planned(step) => {
                 job.phase = Phase::Publishing(step, 0);
                 Some(job)
@@ -305,6 +307,23 @@ impl World<'_> {
         go_on(job, frames)
     }
 
+    fn saves_first(&self, step: &Step) -> bool {
+        self.scenario.engine == Engine::NoOrder && step.parts[0].change.is_some()
+    }
+
+    /// Saves what changed, and what is to be published beside it.
+    fn save_first(&mut self, mut job: Job, step: Step) -> Option<Job> {
+        let saved = self.saved.entry((job.stage, job.lane)).or_default();
+        let change = step.parts[0].change.as_ref();
+        if change.is_some_and(|change| saved.take(change).is_err()) {
+            return Some(job);
+        }
+        saved.outbox.insert(job.run[0].id, step.publish.clone());
+        self.enter(job.stage, &step);
+        job.phase = Phase::Publishing(step, 0);
+        Some(job)
+    }
+
     fn publish_next(&mut self, mut job: Job, step: Step, sent: usize) -> Option<Job> {
         let some = sent + self.rng.random_range(1..=3);
         for (queue, frame) in step.publish.iter().take(some).skip(sent) {
@@ -312,6 +331,10 @@ impl World<'_> {
         }
         if some < step.publish.len() {
             job.phase = Phase::Publishing(step, some);
+            return Some(job);
+        }
+        if self.saves_first(&step) {
+            job.phase = Phase::Saved(step);
             return Some(job);
         }
         let Some(change) = &step.parts[0].change else {
@@ -331,8 +354,10 @@ impl World<'_> {
         Some(job)
     }
 
-    /// The frame was applied before: it is settled, and nothing else.
+    /// The frame was applied before: it is settled, after what was saved of it is published.
     fn drop_repeat(&mut self, job: Job) -> Option<Job> {
+        let outbox = self.saved[&(job.stage, job.lane)].outbox.get(&job.run[0].id).cloned();
+        outbox.into_iter().flatten().for_each(|(queue, frame)| self.publish(queue, frame));
         let rows = frame::decode(&job.run[0].bytes).unwrap().rows.num_rows() as u64;
         if !self.settle(&job, 1) {
             return None;

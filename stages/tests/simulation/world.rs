@@ -40,6 +40,9 @@ pub(crate) enum Engine {
         /// Whether the queues drop a frame that was published before.
         dedupes: bool,
     },
+    /// No queue has an order or drops anything: state is saved with what is to be published, then that is published, then the
+    /// frame is settled.
+    NoOrder,
 }
 
 /// What a seed has drawn.
@@ -53,7 +56,7 @@ pub(crate) struct Scenario {
     pub(crate) change: Option<(Version, usize)>,
     /// Whether processes run stages as one hop, now and then.
     pub(crate) groups: bool,
-    /// Whether the frames of a lane may overtake each other in the queue of validate.
+    /// Whether the frames of a lane may overtake each other: in the queue of validate, or wherever there is no order.
     pub(crate) overtakes: bool,
     pub(crate) inputs: Vec<Input>,
 }
@@ -119,8 +122,13 @@ pub(crate) struct World<'a> {
 
 impl<'a> World<'a> {
     pub(crate) fn new(scenario: &'a Scenario, rng: &'a mut Rng) -> Self {
-        let dedupes = scenario.engine != Engine::ThreeSteps { dedupes: false };
-        let ordered = |queue| queue != STORE && !(queue == VALIDATE && scenario.overtakes);
+        let dedupes = match scenario.engine {
+            Engine::OneTransaction => true,
+            Engine::ThreeSteps { dedupes } => dedupes,
+            Engine::NoOrder => false,
+        };
+        let any = scenario.engine != Engine::NoOrder;
+        let ordered = |queue| any && queue != STORE && !(queue == VALIDATE && scenario.overtakes);
         let process =
             || Process { known: BTreeMap::new(), groups: Groups::default(), version: Version::First };
         Self {

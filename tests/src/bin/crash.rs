@@ -20,7 +20,7 @@ struct Arguments {
     /// Runs only this round of the seed.
     #[arg(long)]
     round: Option<u64>,
-    /// Shows what would be done, and does nothing; of the first three rounds, or of --round.
+    /// Shows what would be done, and does nothing; of a round of each mode, or of --round.
     #[arg(long)]
     plan: bool,
 }
@@ -28,7 +28,7 @@ struct Arguments {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     if arguments.plan {
-        let rounds = arguments.round.map_or(0..3, |round| round..round + 1);
+        let rounds = arguments.round.map_or(0..Mode::ALL.len() as u64, |round| round..round + 1);
         rounds.for_each(|round| print!("{}", Plan::draw(arguments.seed, round)));
         return ExitCode::SUCCESS;
     }

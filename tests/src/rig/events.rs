@@ -7,7 +7,9 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use millstream::failpoint::{FAIL_POINTS, Passer};
+use millstream::failpoint::FAIL_POINTS;
+
+use super::plan::is_drawn;
 
 /// Counts by kind; filled by several threads.
 #[derive(Debug, Default)]
@@ -70,8 +72,7 @@ impl Events {
     pub fn fail_points(&self) -> Vec<(&'static str, Hits)> {
         let counts = self.counts();
         let hits = |name| counts.at.get(name).copied().unwrap_or_default();
-        let points =
-            FAIL_POINTS.iter().filter(|(_, passer)| !matches!(passer, Passer::Replay | Passer::Objects));
+        let points = FAIL_POINTS.iter().filter(|(_, passer)| is_drawn(*passer));
         points.map(|(name, _)| (*name, hits(name))).collect()
     }
 

@@ -1,5 +1,7 @@
 //! Somebody else who reads the lake all the while, and must never see a row twice, half a file, or a row go.
 
+pub(super) mod log;
+
 use std::{
     collections::{HashMap, HashSet},
     fs::{self, File},
@@ -46,7 +48,8 @@ impl Reader {
     pub fn start(lake: &Path) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let (asked, directory) = (Arc::clone(&stop), lake.join("readings"));
-        let thread = thread::spawn(move || watch(&directory, &asked));
+        let log = log::of(lake, "readings");
+        let thread = thread::spawn(move || watch(&directory, &log, &asked));
         Self { stop, thread }
     }
 
@@ -61,12 +64,12 @@ impl Reader {
     }
 }
 
-fn watch(directory: &Path, stop: &AtomicBool) -> anyhow::Result<Seen> {
+fn watch(directory: &Path, log: &Path, stop: &AtomicBool) -> anyhow::Result<Seen> {
     let mut lake = Known::default();
     let mut reads = 0;
     loop {
         let last = stop.load(Ordering::Relaxed);
-        lake.look(directory)?;
+        lake.look(directory, log)?;
         reads += 1;
         if last {
             return Ok(Seen { reads, rows: lake.rows.len() as u64 });
@@ -85,14 +88,17 @@ struct Known {
 
 impl Known {
     /// Looks at the whole lake.
-    fn look(&mut self, directory: &Path) -> anyhow::Result<()> {
+    fn look(&mut self, directory: &Path, log: &Path) -> anyhow::Result<()> {
         // What vanishes while it is looked at has been merged into other files: such a look is none.
-        while !self.try_look(directory)? {}
+        while !self.try_look(directory, log)? {}
         Ok(())
     }
 
-    fn try_look(&mut self, directory: &Path) -> anyhow::Result<bool> {
-        let Some(listed) = unless_gone(list(directory))? else { return Ok(self.files.is_empty()) };
+    fn try_look(&mut self, directory: &Path, log: &Path) -> anyhow::Result<bool> {
+        let Some(mut listed) = unless_gone(list(directory))? else { return Ok(self.files.is_empty()) };
+        // The log is read after the list, as the documentation of object stores has it. A lake in a directory has none.
+        let Some(replaced) = log::replaced(directory, log, &listed)? else { return Ok(false) };
+        listed.retain(|path| !replaced.contains(path));
         if listed.len() == self.files.len() && listed.iter().all(|path| self.files.contains_key(path)) {
             return Ok(true);
         }
@@ -210,9 +216,10 @@ mod tests {
         write(&partition.join("a.parquet"), &[1, 2]);
         write(&partition.join("b.parquet"), &[3]);
         let mut known = Known::default();
-        known.look(lake.path()).unwrap();
+        let log = lake.path().join(".log");
+        known.look(lake.path(), &log).unwrap();
         change(&partition);
-        known.look(lake.path()).map_err(|error| error.to_string())?;
+        known.look(lake.path(), &log).map_err(|error| error.to_string())?;
         Ok(known.rows.len())
     }
 
@@ -237,6 +244,29 @@ mod tests {
             write(&partition.join("c.parquet"), &[3, 2, 1]);
         });
         assert_eq!(merged, Ok(3));
+    }
+
+    /// In an object store both are there for a while.
+    #[test]
+    fn files_that_the_log_says_are_merged_are_not_read() {
+        let merge = |partition: &Path, bytes: u64| {
+            let log = partition.parent().unwrap().join(".log/date=2026-01-01");
+            fs::create_dir_all(&log).unwrap();
+            let entry = format!(
+                r#"{{"merged": "c.parquet", "bytes": {bytes}, "inputs": ["a.parquet", "b.parquet"]}}"#
+            );
+            fs::write(log.join("1.json"), entry).unwrap();
+        };
+        let whole = look_twice(|partition| {
+            write(&partition.join("c.parquet"), &[3, 2, 1]);
+            merge(partition, partition.join("c.parquet").metadata().unwrap().len());
+        });
+        assert_eq!(whole, Ok(3));
+        let fenced = look_twice(|partition| {
+            write(&partition.join("c.parquet"), &[]);
+            merge(partition, 1);
+        });
+        assert_eq!(fenced, Ok(3));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::{
     fmt,
     ops::AddAssign,
     panic::resume_unwind,
+    path::Path,
     process::Command,
     thread::{self, sleep},
     time::{Duration, Instant},
@@ -12,10 +13,12 @@ use std::{
 use serde_json::Value;
 
 use super::{
+    books,
     events::Events,
     life::Victim,
     plan::{Mode, Plan},
-    reader::Reader,
+    reader::{Reader, count},
+    world::World,
 };
 use crate::{Child, Mosquitto, PATIENCE, Site, Webhook, until};
 
@@ -68,61 +71,45 @@ impl fmt::Display for Books {
 /// When a promise is broken, with what is wrong.
 pub(super) fn run(plan: &Plan, site: &Site, events: &Events) -> Books {
     let webhook = Webhook::start(site.webhook(0), |_, _| 200.into());
-    let mut broker = (plan.mode == Mode::BehindBroker).then(Mosquitto::new);
-    if let Some(broker) = &mut broker {
-        broker.start();
+    let mut world = World::start(plan);
+    site.configure(&world.topology(plan, site));
+    if plan.mode.is_on_aws() {
+        site.create_queues();
     }
-    site.configure(&topology(plan, site, broker.as_ref()));
+    let lake = world.lake(site);
     let victims: Vec<_> =
         plan.processes.iter().map(|process| Victim { site, plan, process, events }).collect();
     let first: Vec<Child> = victims.iter().map(Victim::start).collect();
-    let reader = Reader::start(&site.lake());
-    let fleet = fleet(plan, site, broker.as_ref());
-    let living = strike(plan, &victims, first, &mut broker, events);
+    let reader = Reader::start(&lake);
+    let fleet = fleet(plan, site, world.broker.as_ref());
+    let living = strike(plan, &victims, first, &mut world.broker, events);
     let report = fleet.ended_within(plan.strike_for + FLEET_DRAIN + 2 * PATIENCE).json();
     assert_eq!(report["published"], report["acknowledged"], "the fleet says {report}");
     let mut requeued = recover(site);
-    if broker.is_some() {
+    if world.broker.is_some() {
         until("what the broker has comes into the lake", || {
             requeued += recover(site);
-            verify(plan, site)["missing"] == 0
+            verify(plan, site, &lake)["missing"] == 0
         });
     }
     drain(plan, site, living);
     check_queues(site);
+    world.finish_merges(site);
     let seen = reader.finish();
-    let books = verify(plan, site);
-    check_books(&books, &report, seen.rows);
-    check_alerts(site, &webhook);
+    let verified = verify(plan, site, &lake);
+    check_books(&verified, &report, seen.rows);
+    if plan.mode.is_on_aws() {
+        books::check(site, &lake);
+    }
+    check_alerts(&lake, &webhook);
     Books {
         messages: number(&report, "published"),
-        quarantined: number(&books, "quarantined"),
+        quarantined: number(&verified, "quarantined"),
         requeued,
-        missing: number(&books, "missing"),
-        repeated: number(&books, "duplicated"),
+        missing: number(&verified, "missing"),
+        repeated: number(&verified, "duplicated"),
         reads: seen.reads,
     }
-}
-
-/// Rolls all the time, of several files each; leases that a nap outlasts.
-fn topology(plan: &Plan, site: &Site, broker: Option<&Mosquitto>) -> String {
-    let ingest = broker.map_or(String::new(), |broker| {
-        let (url, version) = (broker.url("mqtt"), plan.mqtt);
-        format!(
-            "ingest: {{ subscriber: {{ broker: '{url}', version: {version}, reconnect_secs_max: 1 }} }}\n"
-        )
-    });
-    let (webhook, lease_secs, partition) = (site.webhook(0), plan.lease.as_secs(), plan.partition);
-    let groups = plan.groups.join(", ");
-    format!(
-        "{ingest}queues: {{ lease_secs: {lease_secs} }}\n\
-         groups: [{groups}]\n\
-         analyze: {{ dedupe_secs: 1576800000 }}\n\
-         alert: {{ rules: [{{ name: too-hot, metric: temperature, above: 30, severity: critical }}] }}\n\
-         notify: {{ webhooks: [{{ name: ops, url: 'http://{webhook}/hook' }}] }}\n\
-         store: {{ partition: {partition}, rows_max: 1000, age_secs: 1, age_secs_max: 1 }}\n\
-         compact: {{ every_secs: 1, files_min: 3 }}\n"
-    )
 }
 
 fn fleet(plan: &Plan, site: &Site, broker: Option<&Mosquitto>) -> Child {
@@ -223,9 +210,9 @@ fn check_queues(site: &Site) {
 }
 
 /// What `device-sim verify` says, whether or not the books balance.
-fn verify(plan: &Plan, site: &Site) -> Value {
+fn verify(plan: &Plan, site: &Site, lake: &Path) -> Value {
     let mut verify = crate::program("device-sim");
-    verify.args(["verify", "--json", "--ledger"]).arg(site.ledger()).arg("--lake").arg(site.lake());
+    verify.args(["verify", "--json", "--ledger"]).arg(site.ledger()).arg("--lake").arg(lake);
     if plan.mode == Mode::BehindBroker {
         verify.arg("--through-broker");
     }
@@ -241,14 +228,14 @@ fn check_books(books: &Value, report: &Value, seen: u64) {
 }
 
 /// Each transition in the lake was told, under a key of its own.
-fn check_alerts(site: &Site, webhook: &Webhook) {
+fn check_alerts(lake: &Path, webhook: &Webhook) {
     let mut told: Vec<_> = webhook.posts().iter().map(|post| post.text("key").to_owned()).collect();
     told.sort();
     told.dedup();
-    let stored = super::reader::count(&site.lake().join("alerts"));
+    let stored = count(&lake.join("alerts"));
     assert_eq!(told.len() as u64, stored, "transitions that the webhook was told of, and those in the lake");
 }
 
-fn number(value: &Value, key: &str) -> u64 {
+pub(super) fn number(value: &Value, key: &str) -> u64 {
     value[key].as_u64().unwrap_or_else(|| panic!("no number {key} in {value}"))
 }

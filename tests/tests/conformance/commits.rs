@@ -31,7 +31,7 @@ async fn commit(queues: &Queues, commit: Commit) -> Result<(), millstream::queue
     queues.commit(vec![commit]).await.remove(0)
 }
 
-pub(crate) async fn conformance_commit_consumes_publishes_and_counts_at_once<E: Engine>() {
+pub(crate) async fn conformance_commit_consumes_publishes_and_counts<E: Engine>() {
     let mut engine = E::start(Limits::default()).await;
     let queues = engine.queues();
     publish(&queues, Analyze, (1..=2).map(|number| frame(number, 0))).await;

@@ -3,13 +3,13 @@
 use millstream::queue::{
     Commit, NumberedDelta, QueueError,
     QueueName::{Analyze, Store, Transform, Validate},
-    Verdict,
+    Queues, Verdict,
 };
 use stages::{frame::Lane, plan::Counts};
 
 use crate::engine::{
-    DEDUPE_WINDOW, Engine, LANES, Limits, NONE, done, entry, frame, id, is_lost, numbers, publish, receive,
-    sized,
+    DEDUPE_WINDOW, Engine, LANES, Limits, NONE, done, entry, frame, is_lost, numbers, publish, receive,
+    receive_all, sized,
 };
 
 pub(crate) async fn conformance_q6_repeated_id_adds_nothing<E: Engine>() {
@@ -147,14 +147,14 @@ pub(crate) async fn conformance_q8_lost_receipt_of_a_settle_fails_alone<E: Engin
     assert_eq!(queues.depth(Validate).await.expect("depth").frames, 0);
 }
 
-pub(crate) async fn conformance_q8_fenced_commit_fails_alone<E: Engine>() {
-    let engine = E::start(Limits::default()).await;
-    let queues = engine.queues();
-    publish(&queues, Transform, (0..3).map(|lane| frame(u32::from(lane) + 1, lane))).await;
-    let mut commits = Vec::new();
+/// Commits of three lanes, of which the second follows no state that there is; and its lane.
+async fn fenced_in_the_middle(queues: &Queues) -> (Vec<Commit>, Lane) {
+    publish(queues, Transform, (0..3).map(|lane| frame(u32::from(lane) + 1, lane))).await;
+    let (mut commits, mut lanes) = (Vec::new(), Vec::new());
     for number in [1, 7, 1] {
-        let held = receive(&queues, Transform, queues.holder(), 1).await;
+        let held = receive(queues, Transform, queues.holder(), 1).await;
         let lane = held[0].frame.lane;
+        lanes.push(lane);
         commits.push(Commit {
             receipts: vec![held[0].receipt.clone()],
             publish: vec![entry(Analyze, frame(100 + u32::from(lane.0), lane.0))],
@@ -169,19 +169,33 @@ pub(crate) async fn conformance_q8_fenced_commit_fails_alone<E: Engine>() {
             ..Commit::default()
         });
     }
+    (commits, lanes[1])
+}
+
+pub(crate) async fn conformance_q8_fenced_commit_fails_alone<E: Engine>() {
+    let engine = E::start(Limits::default()).await;
+    let queues = engine.queues();
+    let (commits, fenced) = fenced_in_the_middle(&queues).await;
     let answers = queues.commit(commits).await;
-    assert!(
-        matches!(
-            answers[..],
-            [Ok(()), Err(QueueError::Fenced { lane: Lane(1), number: 7, last: 0, .. }), Ok(())]
-        ),
-        "{answers:?}"
-    );
+    let [Ok(()), Err(QueueError::Fenced { lane, number: 7, last: 0, .. }), Ok(())] = answers[..] else {
+        panic!("{answers:?}")
+    };
+    assert_eq!(lane, fenced);
     let depth = queues.depth(Transform).await.expect("depth");
     assert_eq!((depth.frames, depth.in_flight), (1, 1), "the fenced one's frame is still held");
-    let next = [
-        receive(&queues, Analyze, queues.holder(), 9).await,
-        receive(&queues, Analyze, queues.holder(), 9).await,
-    ];
-    assert_eq!(next.map(|held| held[0].receipt.frame()), [id(100), id(102)]);
+    for lane in [0, 1, 2].map(Lane) {
+        let loaded = engine.state().load("transform", lane, None).await.expect("loaded");
+        assert_eq!(loaded.number, u64::from(lane != fenced));
+    }
+}
+
+pub(crate) async fn conformance_q8_fenced_commit_publishes_nothing<E: Engine>() {
+    let engine = E::start(Limits::default()).await;
+    let queues = engine.queues();
+    let (commits, fenced) = fenced_in_the_middle(&queues).await;
+    queues.commit(commits).await;
+    let others = (0..3).filter(|lane| *lane != fenced.0).map(|lane| 100 + u32::from(lane));
+    let mut published = receive_all(&queues, Analyze).await;
+    published.sort_unstable();
+    assert_eq!(published, others.collect::<Vec<_>>());
 }

@@ -84,6 +84,7 @@ mod on_sqlite {
             conformance_q8_bad_entry_of_a_publish_fails_alone,
             conformance_q8_lost_receipt_of_a_settle_fails_alone,
             conformance_q8_fenced_commit_fails_alone,
+            conformance_q8_fenced_commit_publishes_nothing,
         }
         pressure::{
             conformance_q9_full_queue_makes_publishers_wait,
@@ -96,7 +97,7 @@ mod on_sqlite {
             conformance_receive_wakes_when_a_lane_comes_free,
         }
         commits::{
-            conformance_commit_consumes_publishes_and_counts_at_once,
+            conformance_commit_consumes_publishes_and_counts,
             conformance_commit_consumes_publishes_and_buries,
             conformance_commit_keeps_what_it_gives_up,
             conformance_commit_with_a_lost_receipt_changes_nothing,
@@ -156,6 +157,7 @@ mod on_sqs_fifo {
             conformance_q7_too_large_is_refused_before_sending,
             conformance_q8_bad_entry_of_a_publish_fails_alone,
             conformance_q8_lost_receipt_of_a_settle_fails_alone,
+            conformance_q8_fenced_commit_fails_alone,
         }
         pressure::{
             conformance_receive_wakes_on_a_publish,
@@ -163,7 +165,10 @@ mod on_sqs_fifo {
             conformance_receive_wakes_when_a_lane_comes_free,
         }
         commits::{
+            conformance_commit_consumes_publishes_and_counts,
             conformance_commit_consumes_publishes_and_buries,
+            conformance_commit_with_a_lost_receipt_changes_nothing,
+            conformance_state_is_numbered_and_snapshots_replace_deltas,
             conformance_depth_counts_frames,
         }
         dead::{
@@ -203,13 +208,18 @@ mod on_sqs_standard {
             conformance_q7_too_large_is_refused_before_sending,
             conformance_q8_bad_entry_of_a_publish_fails_alone,
             conformance_q8_lost_receipt_of_a_settle_fails_alone,
+            conformance_q8_fenced_commit_fails_alone,
+            conformance_q8_fenced_commit_publishes_nothing,
         }
         pressure::{
             conformance_receive_wakes_on_a_publish,
             conformance_receive_wakes_on_a_publish_of_another_process,
         }
         commits::{
+            conformance_commit_consumes_publishes_and_counts,
             conformance_commit_consumes_publishes_and_buries,
+            conformance_commit_with_a_lost_receipt_changes_nothing,
+            conformance_state_is_numbered_and_snapshots_replace_deltas,
             conformance_depth_counts_frames,
         }
         dead::{

@@ -2,14 +2,17 @@
 
 mod own;
 
-use std::{process::Command, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, process::Command, sync::Arc, time::Duration};
 
 use millstream::{
     queue::{
         Queues, SqsOptions, SqsQueues,
         sqs::{FRAME_BYTES_MAX, SqsWebhook, create},
     },
-    state::StateStore,
+    state::{
+        StateStore,
+        dynamodb::{Table, TableOptions},
+    },
 };
 use stages::{
     frame::Lane,
@@ -36,6 +39,8 @@ struct Sqs {
     server: Ministack,
     client: aws_sdk_sqs::Client,
     options: SqsOptions,
+    /// Beside the queues, for state and books.
+    table: Table,
     queues: SqsQueues,
 }
 
@@ -45,13 +50,18 @@ impl Sqs {
         let client = server.sqs().await;
         let options = options(limits, fifo);
         create(client.clone(), &options).await.expect("created");
+        let table = server.table(table_options()).await;
+        table.create(&BTreeMap::new()).await.expect("created");
+        table.fix_lanes(LANES).await.expect("written");
         let queues = SqsQueues::open(client.clone(), options.clone()).await.expect("opened");
-        Self { server, client, options, queues }
+        let queues = queues.with_table(table.clone());
+        Self { server, client, options, table, queues }
     }
 
     async fn open(&self, limits: Limits) -> SqsQueues {
         let options = options(limits, self.options.fifo);
-        SqsQueues::open(self.client.clone(), options).await.expect("opened")
+        let queues = SqsQueues::open(self.client.clone(), options).await.expect("opened");
+        queues.with_table(self.server.table(table_options()).await)
     }
 
     fn child(&self, action: &str) -> Command {
@@ -60,6 +70,10 @@ impl Sqs {
         command.arg(action).arg(self.server.endpoint()).args([PREFIX, kind]).envs(Ministack::environment());
         command
     }
+}
+
+fn table_options() -> TableOptions {
+    TableOptions { name: "conformance".into(), retention: SqsOptions::default().retention }
 }
 
 fn options(limits: Limits, fifo: bool) -> SqsOptions {
@@ -95,7 +109,7 @@ macro_rules! engine {
             }
 
             fn state(&self) -> StateStore {
-                panic!("there is no state beside queues on SQS")
+                StateStore::DynamoDb(self.0.table.clone())
             }
 
             async fn another_process(&self) -> Queues {

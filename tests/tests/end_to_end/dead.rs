@@ -9,13 +9,17 @@ use tests::{Child, Ended, Site, lake, until};
 use crate::quarantine::publish;
 
 const TOPIC: &str = "devices/pump/telemetry";
-/// Metrics of the message that is too large once it is readings.
+/// Metrics of a message whose readings are more than one frame holds.
 const MANY: usize = 9000;
+/// Letters of a text that no frame holds, once it is not gzip any more.
+const LETTERS: usize = 360_000;
+/// What such a message takes as it comes, and no frame is larger.
+const PACKET_BYTES_MAX: usize = 200 << 10;
 
-/// Messages of pump, as few bytes as possible; readings of one message in frames of at most so many bytes.
-fn topology(frame_bytes_max: usize) -> String {
+/// Messages of pump, as few bytes as possible; readings in frames of at most so many bytes.
+fn topology(packet_bytes_max: usize, frame_bytes_max: usize) -> String {
     format!(
-        "ingest: {{ linger_ms: 300, frame_bytes_max: 32768, listener: {{ packet_bytes_max: 32768 }} }}
+        "ingest: {{ linger_ms: 300, frame_bytes_max: 32768, listener: {{ packet_bytes_max: {packet_bytes_max} }} }}
 queues: {{ frame_bytes_max: {frame_bytes_max}, max_attempts: 2 }}
 store: {{ age_secs: 1, age_secs_max: 1 }}
 topics:
@@ -27,8 +31,19 @@ topics:
 }
 
 fn message(second: usize, metrics: usize) -> Vec<u8> {
-    let metrics: Vec<String> =
-        (0..metrics).map(|metric| format!("\"m{metric}\":{}.3", metric % 40)).collect();
+    let metrics = (0..metrics).map(|metric| format!("\"m{metric}\":{}.3", metric % 40));
+    gzip(second, &metrics.collect::<Vec<_>>())
+}
+
+/// A message with a text that LZ4 makes little of: each letter is half a byte of noise.
+fn message_with_text(second: usize) -> Vec<u8> {
+    let next = |state: &u64| Some(state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1));
+    let noise = std::iter::successors(Some(1), next).map(|state| format!("{:08x}", state >> 32));
+    let text: String = noise.take(LETTERS / 8).collect();
+    gzip(second, &["\"m0\":1.5".to_owned(), format!("\"m1\":\"{text}\""), "\"m2\":2.5".to_owned()])
+}
+
+fn gzip(second: usize, metrics: &[String]) -> Vec<u8> {
     let text = format!(
         "{{\"device_id\":\"pump\",\"ts\":\"2026-01-01T00:00:{second:02}Z\",\"seq\":{second},\"metrics\":{{{}}}}}",
         metrics.join(",")
@@ -73,12 +88,28 @@ fn so_is_one_that_fails_within_a_hop() {
     set_aside_and_back("groups: [[validate, transform]]\n", "validate");
 }
 
+#[test]
+fn a_message_with_more_readings_than_one_frame_holds_goes_on_in_several() {
+    let site = Site::new(&topology(32_768, 32_768));
+    let up = site.up();
+    publish(&site, &[(TOPIC, message(0, 3)), (TOPIC, message(1, MANY)), (TOPIC, message(2, 3))]);
+    site.wait_until_dry();
+    let all = (1, MANY as u64, MANY as u64);
+    assert_eq!(readings(&site), [(0, 3, 3), all, (2, 3, 3)], "each row once");
+    assert_balanced(&site);
+    let said = dead(&site, &["list"]).well().out;
+    assert_eq!(said, ["there are no such dead letters"]);
+    up.terminate();
+    up.ended().well();
+}
+
 /// Its letter is one of `queue`; what fails is always transform.
 fn set_aside_and_back(groups: &str, queue: &str) {
-    let topology = |frame_bytes_max| format!("{groups}{}", topology(frame_bytes_max));
-    let site = Site::new(&topology(32_768));
+    let topology = |frame_bytes_max| format!("{groups}{}", topology(PACKET_BYTES_MAX, frame_bytes_max));
+    let site = Site::new(&topology(PACKET_BYTES_MAX));
     let up = site.up();
-    let large = message(2, MANY);
+    let large = message_with_text(2);
+    assert!(large.len() < PACKET_BYTES_MAX - 1000, "{}", large.len());
     let messages =
         [(TOPIC, message(0, 3)), (TOPIC, message(1, 3)), (TOPIC, large.clone()), (TOPIC, message(3, 3))];
     publish(&site, &messages);
@@ -117,8 +148,7 @@ fn set_aside_and_back(groups: &str, queue: &str) {
         site.wait_until_dry();
         readings(&site).len() == 4
     });
-    let all = (2, MANY as u64, MANY as u64);
-    assert_eq!(readings(&site), [(0, 3, 3), (1, 3, 3), all, (3, 3, 3)], "each row once");
+    assert_eq!(readings(&site), [(0, 3, 3), (1, 3, 3), (2, 3, 3), (3, 3, 3)], "each row once");
     assert_eq!(dead(&site, &["requeue", "--all"]).well().out, ["requeued 0 dead letters with 0 rows"]);
     assert_balanced(&site);
     up.terminate();

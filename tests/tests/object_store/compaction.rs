@@ -1,13 +1,9 @@
 //! Small files become large ones by the log of merges, and whoever is killed in between is finished for.
 
-use std::{
-    fs::{self, File},
-    path::{Path, PathBuf},
-    time::{Duration, SystemTime},
-};
+use std::{fs, path::Path, time::Duration};
 
 use serde_json::Value;
-use tests::{Child, lake, until};
+use tests::{Child, below, lake, until};
 
 use crate::{
     place::{Place, end},
@@ -33,18 +29,9 @@ fn compact(place: &Place) -> Value {
     Child::start(command).ended().well().json()
 }
 
-/// All files below a directory.
-pub(crate) fn below(directory: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(directory).into_iter().flatten().map(|entry| entry.unwrap().path());
-    entries.flat_map(|path| if path.is_dir() { below(&path) } else { vec![path] }).collect()
-}
-
 /// Lets so much time pass for whatever is below a directory of the lake.
 fn let_time_pass(place: &Place, directory: &str, time: Duration) {
-    for path in below(&place.lake().join(directory)) {
-        let file = File::options().write(true).open(path).unwrap();
-        file.set_modified(SystemTime::now() - time).unwrap();
-    }
+    place.s3.let_time_pass(&Path::new("lake").join(directory), time);
 }
 
 /// Finishes what a killed compaction has left.

@@ -1,10 +1,9 @@
 //! Store is killed at each moment of a roll.
 
 use stages::frame::{Kind, QuarantineBuilder, Refusal};
-use tests::until;
+use tests::{below, until};
 
 use crate::{
-    compaction::below,
     place::{Place, end},
     rows::{PARTITIONS, assert_once, header, numbers, publish, publish_all},
 };

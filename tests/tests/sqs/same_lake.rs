@@ -8,12 +8,12 @@ use tests::{Child, Ministack, Site, lake};
 use crate::QUICK;
 
 /// Time is told by rows alone, so that it does not hang on how fast a test runs.
-const TOPOLOGY: &str = "analyze: { tick_secs: 3600, window_secs: 300, allowed_lateness_secs: 600 }
+pub(crate) const TOPOLOGY: &str = "analyze: { tick_secs: 3600, window_secs: 300, allowed_lateness_secs: 600 }
 alert: { rules: [{ name: high, metric: level, above: 50, clear: 45 }] }
 ";
 
 /// A row per minute, so far and back again over the threshold of the rule.
-fn series(site: &Site) -> Vec<PathBuf> {
+pub(crate) fn series(site: &Site) -> Vec<PathBuf> {
     let series = ["north", "south", "west"].map(|device| {
         let rows = (0..1000_u32).map(|row| {
             let (hour, minute) = (row / 60, row % 60);
@@ -28,7 +28,7 @@ fn series(site: &Site) -> Vec<PathBuf> {
 }
 
 /// All that does not hang on when a message was received.
-fn rows(site: &Site) -> [Vec<Value>; 3] {
+pub(crate) fn rows(site: &Site) -> [Vec<Value>; 3] {
     [
         "SELECT device_id, metric, ts::VARCHAR AS ts, value, text, unit, seq, late, anomaly_score, anomaly
          FROM 'readings/**/*.parquet' ORDER BY ALL",
@@ -39,7 +39,13 @@ fn rows(site: &Site) -> [Vec<Value>; 3] {
 }
 
 /// What becomes of the series, and the books.
-fn replayed(site: &Site, processes: &[&[&str]]) -> ([Vec<Value>; 3], Value) {
+pub(crate) fn replayed(site: &Site, processes: &[&[&str]]) -> ([Vec<Value>; 3], Value) {
+    let books = replay(site, processes);
+    (rows(site), books)
+}
+
+/// Sends the series, by way of all in one process or of these; the books once all is in the lake.
+pub(crate) fn replay(site: &Site, processes: &[&[&str]]) -> Value {
     let running: Vec<Child> = match processes {
         [] => vec![site.up()],
         processes => processes.iter().map(|stages| site.run(stages)).collect(),
@@ -48,8 +54,7 @@ fn replayed(site: &Site, processes: &[&[&str]]) -> ([Vec<Value>; 3], Value) {
     site.wait_until_dry();
     running.iter().for_each(Child::terminate);
     running.into_iter().for_each(|process| drop(process.ended().well()));
-    let books = site.queues()["books"].take();
-    (rows(site), books)
+    site.queues()["books"].take()
 }
 
 #[test]

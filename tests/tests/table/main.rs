@@ -5,6 +5,7 @@ mod gate;
 mod intents;
 mod making;
 mod objects;
+mod outbox;
 mod server;
 mod state;
 mod store;

@@ -22,7 +22,7 @@ use crate::{
 pub(crate) const STAGE: &str = "analyze";
 pub(crate) const LANE: Lane = Lane(3);
 
-fn id(number: u64) -> FrameId {
+pub(crate) fn id(number: u64) -> FrameId {
     FrameId(u128::from(number).to_be_bytes())
 }
 

@@ -7,8 +7,9 @@ use serde_json::{Map, Value, json};
 
 use super::{Place, RefusedBy, Rows, messages, reader};
 use crate::{
+    config::Engine,
     process::{data_file, open_queues},
-    quarantine::{Outcome, Replay, ReplayOptions, Take},
+    quarantine::{Outcome, Replay, ReplayOptions, Replayed, Take},
 };
 
 /// Publishes again the refused messages that would pass now, by the config as it is now, each once.
@@ -37,13 +38,12 @@ pub(super) struct ReplayArgs {
 pub(super) async fn replay(args: ReplayArgs, out: &mut impl Write) -> anyhow::Result<()> {
     let config = args.place.load()?;
     let file = data_file(&config);
-    if !file.exists() {
+    if config.topology().queues.engine == Engine::Sqlite && !file.exists() {
         bail!("there are no queues in {}: name the directory of a running `up` with --data", file.display());
     }
     let queues = open_queues(&config).await?;
-    let engine = queues.embedded("quarantine replay")?;
     let what = (args.rows.filter_by(args.by), Take::All);
-    let reader = reader(&config, what, Some(engine.database().clone())).await?;
+    let reader = reader(&config, what, Replayed::of_queues(&queues)).await?;
     let options = ReplayOptions { rate: args.rate, limit: args.limit, dry_run: args.dry_run };
     let mut waits = || {
         // Whoever does not see it waits all the same.
@@ -70,6 +70,7 @@ fn object(outcome: &Outcome, dry_run: bool) -> Value {
         "dry_run": dry_run,
         "replayed": outcome.replayed,
         "replayed_before": outcome.before,
+        "finished": outcome.finished,
         "still_refused": outcome.refused.values().sum::<u64>(),
         "still_refused_by": refused.collect::<Map<_, _>>(),
         "limited": outcome.limited,
@@ -77,7 +78,10 @@ fn object(outcome: &Outcome, dry_run: bool) -> Value {
 }
 
 fn tell(outcome: &Outcome, dry_run: bool, out: &mut impl Write) -> io::Result<()> {
-    let Outcome { replayed, before, ref refused, limited } = *outcome;
+    let Outcome { replayed, finished, before, ref refused, limited } = *outcome;
+    if finished > 0 {
+        writeln!(out, "{} published that a replay before this one had claimed", messages(finished))?;
+    }
     if dry_run {
         writeln!(out, "{} would be replayed", messages(replayed))?;
     } else if replayed > 0 {

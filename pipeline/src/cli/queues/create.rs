@@ -40,7 +40,7 @@ async fn on_sqs(config: &Config, out: &mut impl Write) -> anyhow::Result<ExitCod
             }
         }
     }
-    let table = table(config).await;
+    let table = table(config).await?;
     let made = if table.create(&BTreeMap::new()).await? { "made" } else { "was there" };
     writeln!(out, "table {}: {made}", table.name())?;
     Ok(ExitCode::SUCCESS)

@@ -3,7 +3,7 @@
 use super::super::{
     finding::Finding,
     prune::Pruned,
-    topology::{Engine, Topology},
+    topology::{Engine, SQS_FRAME_BYTES_MAX, Topology},
 };
 use crate::queue::{Capabilities, QueueName};
 
@@ -29,6 +29,13 @@ pub(super) fn mistakes(topology: &Topology) -> Vec<Finding> {
     if queues.lease_secs < LEASE_SECS_MIN {
         let text = format!("{} is too short for SQS; take {LEASE_SECS_MIN} or more", queues.lease_secs);
         mistake("/queues/lease_secs", text);
+    }
+    let frame_bytes_max = queues.frame_bytes_max();
+    if frame_bytes_max > SQS_FRAME_BYTES_MAX {
+        let text = format!(
+            "{frame_bytes_max} is more than one message of SQS holds; take {SQS_FRAME_BYTES_MAX} or less, or leave it out"
+        );
+        mistake("/queues/frame_bytes_max", text);
     }
     if !Capabilities::sqs(queues.sqs.fifo).tells_places && !topology.groups.is_empty() {
         let text = "SQS does not tell whether the queues within a hop are dry; leave groups out";
@@ -68,8 +75,10 @@ pub(super) fn warnings(topology: &Topology, file: &Pruned) -> Vec<Finding> {
     let (mut warnings, kept) = (Vec::new(), Capabilities::sqs(queues.sqs.fifo));
     let mut warn = |pointer: &str, text: &str| warnings.push(Finding::of_value(pointer, text.to_owned()));
     if !kept.ordered {
-        let text = "without FIFO queues what a device sends may overtake itself: readings come out late, windows and \
-                    alerts of a lane are made by one process at a time, with others in between; set it to true";
+        let text = "without FIFO queues what a device sends may overtake itself: each reading is stored once, but some come \
+                    out late, in no window and no alert, and a device whose readings wait may be taken for absent; those with \
+                    a sequence number and no time may be stored again when they are sent again; and all that analyze and \
+                    alert send is written to the table, too; set it to true";
         warn("/queues/sqs/fifo", text);
     }
     let limits = [

@@ -45,13 +45,13 @@ fn an_unknown_key_names_the_nearest_known_one() {
         (
             "zebra: 5\n",
             &[
-                "1:1: zebra is not a known key; known here: alert, analyze, compact, console, data, devices, groups, ingest, lanes, notify, queues, shutdown_secs, store and topics",
+                "1:1: zebra is not a known key; known here: alert, analyze, compact, console, data, devices, groups, ingest, lanes, notify, queues, shutdown_secs, state, store and topics",
             ],
         ),
         (
             "base: &base {linger_ms: 5}\ningest:\n  <<: *base\n",
             &[
-                "1:1: base is not a known key; known here: alert, analyze, compact, console, data, devices, groups, ingest, lanes, notify, queues, shutdown_secs, store and topics",
+                "1:1: base is not a known key; known here: alert, analyze, compact, console, data, devices, groups, ingest, lanes, notify, queues, shutdown_secs, state, store and topics",
                 "3:3: ingest.<< is not a known key; YAML 1.2 has no merging, write the keys out",
             ],
         ),

@@ -24,13 +24,13 @@ fn text_that_is_no_yaml_is_refused_with_its_place() {
         (
             "- lanes: 4\n",
             &[
-                "1:1: expected a mapping with alert, analyze, compact, console, data, devices, groups, ingest, lanes, notify, queues, shutdown_secs, store and topics, got a list",
+                "1:1: expected a mapping with alert, analyze, compact, console, data, devices, groups, ingest, lanes, notify, queues, shutdown_secs, state, store and topics, got a list",
             ],
         ),
         (
             "lanes\n",
             &[
-                "1:1: expected a mapping with alert, analyze, compact, console, data, devices, groups, ingest, lanes, notify, queues, shutdown_secs, store and topics, got \"lanes\"",
+                "1:1: expected a mapping with alert, analyze, compact, console, data, devices, groups, ingest, lanes, notify, queues, shutdown_secs, state, store and topics, got \"lanes\"",
             ],
         ),
     ]);

@@ -5,6 +5,7 @@ use std::{collections::VecDeque, mem, sync::Arc, time::Instant};
 use stages::frame::{Lane, Message, MessagesBuilder, Micros, QuarantineBuilder, Refusal};
 use tokio::sync::Notify;
 
+use super::scale::Scale;
 use crate::ingest::sessions::PacketKey;
 
 /// What a property takes in a buffer beside its text.
@@ -132,6 +133,8 @@ impl Batch {
 pub(super) struct Buffer {
     pub(super) open: Batch,
     pub(super) sealed: VecDeque<Batch>,
+    /// How large its frames come out.
+    pub(super) scale: Scale,
 }
 
 impl Buffer {
@@ -141,7 +144,7 @@ impl Buffer {
             Some(lane) => Rows::Messages(lane, Box::default()),
             None => Rows::Refused(Box::default()),
         };
-        Self { open: Batch::new(rows, slot, 0), sealed: VecDeque::new() }
+        Self { open: Batch::new(rows, slot, 0), sealed: VecDeque::new(), scale: Scale::default() }
     }
 
     /// When the first of its messages was received; the greatest instant while there is none.

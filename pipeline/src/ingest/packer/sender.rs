@@ -38,11 +38,14 @@ impl Sender {
     ) -> Ticket {
         let packer = &*self.packer;
         let bytes = row.bytes();
-        packer.buffered_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let before = packer.buffered_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let room = packer.options.buffer_bytes_max;
         let mut guard = lock(&packer.shelf(slot).buffer);
         let buffer = &mut *guard;
-        let mut wakes = false;
-        if buffer.open.bytes > 0 && buffer.open.bytes + bytes > packer.options.frame_bytes_max {
+        let bytes_max = packer.options.closed_at(buffer.scale);
+        // Once there is no room, all is due.
+        let mut wakes = before < room && before + bytes >= room;
+        if buffer.open.bytes > 0 && buffer.open.bytes + bytes > bytes_max {
             buffer.seal();
             wakes = true;
         }
@@ -53,8 +56,7 @@ impl Sender {
         batch.received_at = batch.received_at.min(row.received_at);
         batch.taken.extend(packet);
         let number = join(&mut self.joined, &self.wake, batch);
-        if batch.bytes >= packer.options.frame_bytes_max || batch.rows.len() >= packer.options.frame_rows_max
-        {
+        if batch.bytes >= bytes_max || batch.rows.len() >= packer.options.frame_rows_max {
             buffer.seal();
             wakes = true;
         }

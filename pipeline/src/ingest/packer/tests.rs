@@ -1,3 +1,5 @@
+mod paid;
+
 use stages::topic::Pattern;
 
 use super::*;

@@ -21,6 +21,11 @@ pub struct Broker {
 }
 
 impl Broker {
+    /// The host and the port.
+    pub fn address(&self) -> (&str, u16) {
+        (&self.host, self.port)
+    }
+
     /// Whether the connection is encrypted.
     pub fn is_tls(&self) -> bool {
         self.scheme.is_tls()

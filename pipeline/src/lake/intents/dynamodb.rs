@@ -17,6 +17,7 @@ use stages::{frame::FrameId, plan::Counts, store};
 use super::{Claim, GroupKey, Intent, Interrupted, Looked, Named, Past, TableIntents};
 use crate::{
     error::Class,
+    failpoint::fail_point,
     queue::{QueueError, QueueName, Receipt, Verdict},
     state::dynamodb::{
         ACTIONS_MAX, Action, Change, Item, Key, TableError, Value, binary, numeric, text, text_of, texts_of,
@@ -75,9 +76,11 @@ impl TableIntents {
     /// Nobody is asked for the leases, which could end right after: who has a frame is who claims it.
     pub(super) async fn open(&self, intent: &Intent<'_>) -> Result<(), QueueError> {
         self.put(intent).await?;
+        fail_point!("claim_before");
         for claims in intent.claims.chunks(ACTIONS_MAX) {
             self.claim(intent, claims).await?;
         }
+        fail_point!("claim_after");
         let key = roll_key(intent.roll);
         let open = Change::of(key.clone()).set("status", text(OPEN)).when_equals("status", text(CLAIMING));
         if self.table.change(open).await?.is_some() || self.status(&key).await?.as_deref() == Some(OPEN) {
@@ -181,6 +184,7 @@ impl TableIntents {
             let Some(first) = receipts.first() else { return Ok(()) };
             return Err(lost(first.frame()));
         }
+        fail_point!("roll_done");
         let done = receipts.iter().map(|receipt| (receipt.clone(), Verdict::Done)).collect();
         for answer in self.queues.settle(done).await {
             // What cannot be settled comes again, and is found to be finished.

@@ -10,6 +10,8 @@ use object_store::{
     gcp::{GoogleCloudStorageBuilder, GoogleConfigKey},
 };
 
+#[cfg(feature = "sqs")]
+use super::STATES;
 use super::{Objects, STAGING, create};
 use crate::{
     clock,
@@ -42,6 +44,18 @@ impl Bucket {
             Service::GoogleCloud => Arc::new(self.google_cloud(retry, in_the_clear).build()?),
             Service::Azure => Arc::new(self.azure(retry, in_the_clear).build()?),
         })
+    }
+
+    /// A client for the large states of `table`, and what their names begin with: beside the lake, where no reader looks.
+    ///
+    /// # Errors
+    /// When what the config or the environment says of it does not fit together.
+    #[cfg(feature = "sqs")]
+    pub(crate) fn states(&self, table: &str) -> Result<(Arc<dyn ObjectStore>, String), LakeError> {
+        let refused = |error: Error| LakeError::Bucket { lake: self.to_string(), reason: error.to_string() };
+        let below = format!("{STATES}/{table}");
+        let prefix = if self.prefix.is_empty() { below } else { format!("{}/{below}", self.prefix) };
+        Ok((self.connect(AGAIN).map_err(refused)?, prefix))
     }
 
     fn s3(&self, retry: RetryConfig, in_the_clear: bool) -> AmazonS3Builder {
@@ -138,8 +152,8 @@ impl Objects {
                  to list the bucket, and to get, put and delete objects"
             )),
             (_, Some(300..400)) => self.refused(format!("it is not where it is looked for: {error}; {REGION}")),
-            _ if error.to_string().contains("configured region") => {
-                self.refused(format!("it is in another region; {REGION}"))
+            _ if IN_ANOTHER_REGION.iter().any(|words| error.to_string().contains(words)) => {
+                self.refused(format!("it is in another region: {error}; {REGION}"))
             }
             (_, Some(status @ 400..500)) if !is_passing_status(status) => self.refused(error),
             (Error::NotSupported { .. } | Error::NotImplemented { .. } | Error::InvalidPath { .. }, _) => {
@@ -150,6 +164,8 @@ impl Objects {
     }
 }
 
+/// What S3 and its likes say of a bucket that is in another region than a request says.
+const IN_ANOTHER_REGION: [&str; 2] = ["configured region", "AuthorizationHeaderMalformed"];
 const REGION: &str = "set AWS_REGION to the region of the bucket";
 
 /// Whether an error says that the request has surely had no effect.

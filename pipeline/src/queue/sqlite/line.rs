@@ -14,6 +14,7 @@ use crate::{
     queue::{
         Body, Delivery, EncodedFrame, Holder, QueueName, Receipt, ReceiveLimits,
         entry::{Row as Leased, Token},
+        mark::Mark,
     },
 };
 
@@ -157,7 +158,7 @@ fn delivery(
     };
     let frame = EncodedFrame { id, lane: Lane(row.get(1)?), rows: row.get(3)?, bytes };
     let token = Token::Row(Leased { seq: place.seq, holder, lease: look.lease });
-    let receipt = Receipt { queue: look.queue, frame: id, token };
+    let receipt = Receipt { queue: look.queue, frame: id, token, mark: Mark::default() };
     Ok(Delivery { receipt, frame, attempts: row.get(5)?, suspect })
 }
 

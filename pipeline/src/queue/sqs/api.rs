@@ -17,36 +17,24 @@ use super::{
     error::{Said, SqsError, said},
     line::Place,
     message::{Incoming, Outgoing},
-    requests::{Counter, Requests},
+    requests::Counters,
 };
 
 /// Entries of one request.
 pub(super) const BATCH: usize = 10;
 
-const SEND: &str = "SendMessageBatch";
+pub(super) const SEND: &str = "SendMessageBatch";
 const RECEIVE: &str = "ReceiveMessage";
-const DELETE: &str = "DeleteMessageBatch";
+pub(super) const DELETE: &str = "DeleteMessageBatch";
 const CHANGE: &str = "ChangeMessageVisibilityBatch";
 const FIND: &str = "GetQueueUrl";
 const LOOK: &str = "GetQueueAttributes";
 const MAKE: &str = "CreateQueue";
 
-/// A client that counts; clones share it.
+/// A client that counts, by the queue; clones share it.
 #[derive(Debug, Clone)]
 pub(super) struct Api {
     client: Client,
-    counters: Arc<Counters>,
-}
-
-#[derive(Debug, Default)]
-struct Counters {
-    send: Counter,
-    receive: Counter,
-    empty_receive: Counter,
-    delete: Counter,
-    change_visibility: Counter,
-    get_attributes: Counter,
-    manage: Counter,
 }
 
 /// Why an entry of a batch was not dealt with.
@@ -66,21 +54,7 @@ impl From<SqsError> for Refusal {
 
 impl Api {
     pub(super) fn new(client: Client) -> Self {
-        Self { client, counters: Arc::default() }
-    }
-
-    pub(super) fn requests(&self) -> Requests {
-        let Counters { send, receive, empty_receive, delete, change_visibility, get_attributes, manage } =
-            &*self.counters;
-        Requests {
-            send: send.count(),
-            receive: receive.count(),
-            empty_receive: empty_receive.count(),
-            delete: delete.count(),
-            change_visibility: change_visibility.count(),
-            get_attributes: get_attributes.count(),
-            manage: manage.count(),
-        }
+        Self { client }
     }
 
     /// Sends messages, which are no more and no larger than one request may carry.
@@ -99,7 +73,7 @@ impl Api {
             Ok(entries) => entries,
             Err(error) => return vec![Err(error); messages.len()],
         };
-        self.counters.send.add(messages.iter().map(Outgoing::bytes).sum());
+        place.counters.send.add(messages.iter().map(Outgoing::bytes).sum());
         let answer = self.client.send_message_batch().queue_url(&place.url).set_entries(Some(entries));
         let answer = match answer.send().await {
             Ok(answer) => answer,
@@ -137,7 +111,8 @@ impl Api {
             .map_err(|error| SqsError::of(&error, RECEIVE, &place.name))?;
         let messages = answer.messages.unwrap_or_default();
         let bytes = messages.iter().map(|message| Incoming(message).bytes()).sum();
-        let counter = if messages.is_empty() { &self.counters.empty_receive } else { &self.counters.receive };
+        let counters = &place.counters;
+        let counter = if messages.is_empty() { &counters.empty_receive } else { &counters.receive };
         counter.add(bytes);
         Ok(messages)
     }
@@ -146,7 +121,7 @@ impl Api {
     pub(super) async fn delete(&self, place: &Place, handles: &[String]) -> Vec<Result<(), Refusal>> {
         let mut answers = Vec::with_capacity(handles.len());
         for handles in handles.chunks(BATCH) {
-            self.counters.delete.add(0);
+            place.counters.delete.add(0);
             let entry = |(at, handle): (usize, &String)| {
                 DeleteMessageBatchRequestEntry::builder().id(at.to_string()).receipt_handle(handle).build()
             };
@@ -168,7 +143,7 @@ impl Api {
     pub(super) async fn change(&self, place: &Place, leases: &[(String, i32)]) -> Vec<Result<(), Refusal>> {
         let mut answers = Vec::with_capacity(leases.len());
         for leases in leases.chunks(BATCH) {
-            self.counters.change_visibility.add(0);
+            place.counters.change_visibility.add(0);
             let entry = |(at, (handle, secs)): (usize, &(String, i32))| {
                 ChangeMessageVisibilityBatchRequestEntry::builder()
                     .id(at.to_string())
@@ -196,11 +171,12 @@ impl Api {
 
     /// The queue of this name, if there is one.
     pub(super) async fn find(&self, name: &str) -> Result<Option<Place>, SqsError> {
-        self.counters.manage.add(0);
+        let counters = Arc::<Counters>::default();
+        counters.manage.add(0);
         match self.client.get_queue_url().queue_name(name).send().await {
             Ok(answer) => {
                 let url = answer.queue_url().unwrap_or_default().to_owned();
-                Ok(Some(Place { name: name.to_owned(), url }))
+                Ok(Some(Place { name: name.to_owned(), url, counters }))
             }
             Err(error) => match SqsError::of(&error, FIND, name) {
                 SqsError::Missing { .. } => Ok(None),
@@ -215,7 +191,7 @@ impl Api {
         place: &Place,
         names: &[QueueAttributeName],
     ) -> Result<HashMap<QueueAttributeName, String>, SqsError> {
-        self.counters.get_attributes.add(0);
+        place.counters.get_attributes.add(0);
         let names = Some(names.to_vec());
         let answer = self.client.get_queue_attributes().queue_url(&place.url).set_attribute_names(names);
         let answer = answer.send().await.map_err(|error| SqsError::of(&error, LOOK, &place.name))?;
@@ -229,11 +205,13 @@ impl Api {
         attributes: HashMap<QueueAttributeName, String>,
         tags: HashMap<String, String>,
     ) -> Result<Place, SqsError> {
-        self.counters.manage.add(0);
+        let counters = Arc::<Counters>::default();
+        counters.manage.add(0);
         let answer = self.client.create_queue().queue_name(name).set_attributes(Some(attributes));
         let answer = answer.set_tags(Some(tags)).send().await;
         let answer = answer.map_err(|error| SqsError::of(&error, MAKE, name))?;
-        Ok(Place { name: name.to_owned(), url: answer.queue_url().unwrap_or_default().to_owned() })
+        let url = answer.queue_url().unwrap_or_default().to_owned();
+        Ok(Place { name: name.to_owned(), url, counters })
     }
 }
 

@@ -95,13 +95,14 @@ pub(super) enum Said {
 }
 
 /// Codes of rights and credentials that are missing; those of credentials that have run out pass.
-const REFUSED: [&str; 12] = [
+const REFUSED: [&str; 13] = [
     "AccessDenied",
     "AccessDeniedException",
     "AuthFailure",
     "IncompleteSignature",
     "InvalidClientTokenId",
     "InvalidSecurity",
+    "InvalidSignatureException",
     "KmsAccessDenied",
     "MissingAuthenticationToken",
     "NotAuthorized",
@@ -124,6 +125,11 @@ const PASSING: [&str; 9] = [
 ];
 
 impl SqsError {
+    /// Of a request that came to no end.
+    pub(super) fn unanswered(action: &'static str, queue: &str) -> Self {
+        Self::Unavailable { action, queue: queue.to_owned(), reason: "it came to no end".to_owned() }
+    }
+
     /// What a caller can do about it.
     pub fn class(&self) -> Class {
         match self {

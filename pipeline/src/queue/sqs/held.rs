@@ -138,13 +138,20 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::queue::sqs::line::Place;
+    use crate::queue::sqs::line::{Place, Shared};
 
     const SECOND: Duration = Duration::from_secs(1);
 
     fn line(fifo: bool) -> Arc<Line> {
-        let place = Place { name: "q".into(), url: "u".into() };
-        Arc::new(Line { queue: QueueName::Alert, lane: None, fifo, main: place.clone(), dead: place })
+        let place = Place { name: "q".into(), url: "u".into(), counters: Arc::default() };
+        Arc::new(Line {
+            queue: QueueName::Alert,
+            lane: None,
+            fifo,
+            main: place.clone(),
+            dead: place,
+            shared: Shared::default(),
+        })
     }
 
     fn lease(line: &Arc<Line>, lane: u16, received_at: Instant, lasts: u32) -> Lease {

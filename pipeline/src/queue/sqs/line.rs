@@ -1,9 +1,22 @@
 //! A queue of SQS, and the one with its dead letters.
 
+use std::{sync::Arc, time::Duration};
+
 use stages::frame::Lane;
 
-use super::{api::Api, error::SqsError};
+use super::{
+    api::{Api, Refusal},
+    error::SqsError,
+    gather::Gather,
+    message::Outgoing,
+    requests::Counters,
+};
 use crate::queue::QueueName;
+
+/// For how long what is to be sent waits for others: they are about as far.
+const SEND_GATHERS: Duration = Duration::from_millis(25);
+/// For how long what is to be deleted does: nobody waits for it but its lane.
+const DELETE_GATHERS: Duration = Duration::from_millis(100);
 
 /// What a queue of SQS is called, and what it is for.
 #[derive(Debug, Clone)]
@@ -25,6 +38,20 @@ pub(super) struct Line {
     pub(super) fifo: bool,
     pub(super) main: Place,
     pub(super) dead: Place,
+    pub(super) shared: Shared,
+}
+
+/// Requests that tasks make together.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) sends: Arc<Gather<Outgoing, Result<(), SqsError>>>,
+    pub(super) deletes: Arc<Gather<String, Result<(), Refusal>>>,
+}
+
+impl Default for Shared {
+    fn default() -> Self {
+        Self { sends: Gather::new(SEND_GATHERS), deletes: Gather::new(DELETE_GATHERS) }
+    }
 }
 
 /// Where requests about one queue of SQS go.
@@ -34,6 +61,8 @@ pub(super) struct Place {
     pub(super) name: String,
     /// For SQS.
     pub(super) url: String,
+    /// Those that were made.
+    pub(super) counters: Arc<Counters>,
 }
 
 impl Names {
@@ -58,7 +87,10 @@ impl Line {
             }
         }
         match <[Place; 2]>::try_from(found) {
-            Ok([main, dead]) => Ok(Self { queue, lane, fifo, main, dead }),
+            Ok([main, dead]) => {
+                let shared = Shared::default();
+                Ok(Self { queue, lane, fifo, main, dead, shared })
+            }
             Err(_) => Err(SqsError::Missing { queues: missing }),
         }
     }

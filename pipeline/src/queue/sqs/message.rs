@@ -48,6 +48,12 @@ pub fn frame_bytes_in(chunks: usize) -> usize {
     bytes.min(FRAME_BYTES_MAX)
 }
 
+/// The end of the last chunk that is paid for with frames of up to so many bytes: where to close them.
+pub fn chunk_end(frame_bytes: usize) -> usize {
+    let fits = |chunks: &usize| frame_bytes_in(*chunks) <= frame_bytes;
+    (1..=MESSAGE_BYTES_MAX / CHUNK_BYTES).rev().find(fits).map_or(frame_bytes, frame_bytes_in)
+}
+
 /// A message on its way.
 #[derive(Debug, Clone)]
 pub(super) struct Outgoing {
@@ -203,6 +209,9 @@ mod tests {
             assert_eq!(chunks(message_bytes(bytes + 3)), paid as u64 + 1);
         }
         assert_eq!(frame_bytes_in(1000), FRAME_BYTES_MAX);
+        assert_eq!(chunk_end(FRAME_BYTES_MAX), FRAME_BYTES_MAX);
+        assert_eq!(chunk_end(FRAME_BYTES_MAX - 1), frame_bytes_in(15));
+        assert_eq!((chunk_end(frame_bytes_in(1)), chunk_end(1000)), (frame_bytes_in(1), 1000));
         assert_eq!((chunks(0), chunks(65_536), chunks(65_537)), (1, 1, 2));
     }
 }

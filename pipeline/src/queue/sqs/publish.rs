@@ -6,7 +6,7 @@ use tokio::task::JoinSet;
 
 use super::{
     SqsQueues,
-    api::{Api, BATCH},
+    api::{Api, BATCH, SEND},
     error::SqsError,
     joined,
     line::{Line, Place},
@@ -42,13 +42,34 @@ impl SqsQueues {
         let mut sent = JoinSet::new();
         for (line, messages) in loads {
             let api = self.inner.api.clone();
-            sent.spawn(async move { send(&api, &line.main, messages).await });
+            sent.spawn(async move { send_gathered(api, line, messages).await });
         }
         for (at, answer) in joined(sent).await.into_iter().flatten() {
             answers[at] = answer.map_err(QueueError::from);
         }
         answers
     }
+}
+
+/// Sends messages together with what else is sent now; answers for each.
+async fn send_gathered(
+    api: Api,
+    line: Arc<Line>,
+    messages: Vec<(usize, Outgoing)>,
+) -> Vec<(usize, Result<(), SqsError>)> {
+    let (places, messages): (Vec<_>, Vec<_>) = messages.into_iter().unzip();
+    let bytes: usize = messages.iter().map(Outgoing::bytes).sum();
+    let share = (bytes as f64 / MESSAGE_BYTES_MAX as f64).max(messages.len() as f64 / BATCH as f64);
+    let place = line.main.clone();
+    let act = async move |messages: Vec<Outgoing>| {
+        let mut answers = send(&api, &place, messages.into_iter().enumerate().collect()).await;
+        answers.sort_by_key(|(at, _)| *at);
+        answers.into_iter().map(|(_, answer)| answer).collect()
+    };
+    let answers = line.shared.sends.add(messages, share, act).await;
+    let answers =
+        answers.unwrap_or_else(|| vec![Err(SqsError::unanswered(SEND, &line.main.name)); places.len()]);
+    places.into_iter().zip(answers).collect()
 }
 
 /// Sends messages one request after the other, so that they keep their order; answers for each.

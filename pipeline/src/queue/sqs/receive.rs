@@ -16,7 +16,7 @@ use super::{
     settle::whole_secs,
 };
 use crate::queue::{
-    Delivery, EncodedFrame, Holder, QueueError, QueueName, Receipt, ReceiveLimits, entry::Token,
+    Delivery, EncodedFrame, Holder, QueueError, QueueName, Receipt, ReceiveLimits, entry::Token, mark::Mark,
 };
 
 /// The longest that SQS waits for a message.
@@ -173,7 +173,12 @@ impl SqsQueues {
             until: asked_at + self.options().lease(),
         };
         let number = self.inner.leases.add(lease, Instant::now());
-        let receipt = Receipt { queue: line.queue, frame: frame.id, token: Token::Lease(number) };
+        let receipt = Receipt {
+            queue: line.queue,
+            frame: frame.id,
+            token: Token::Lease(number),
+            mark: Mark::default(),
+        };
         Delivery { receipt, frame, attempts, suspect: false }
     }
 

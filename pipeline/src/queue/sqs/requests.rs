@@ -1,6 +1,9 @@
 //! How many requests were made: what SQS is paid for.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::{
+    ops::AddAssign,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use super::message::chunks;
 
@@ -11,6 +14,13 @@ pub struct RequestCount {
     pub calls: u64,
     /// How many are paid for: each begun 64 KiB of what one carries is one.
     pub chunks: u64,
+}
+
+impl AddAssign for RequestCount {
+    fn add_assign(&mut self, other: Self) {
+        self.calls += other.calls;
+        self.chunks += other.chunks;
+    }
 }
 
 /// Requests to SQS by kind. One that the client tried again is counted once.
@@ -47,6 +57,44 @@ impl Requests {
     }
 }
 
+impl AddAssign for Requests {
+    fn add_assign(&mut self, other: Self) {
+        self.send += other.send;
+        self.receive += other.receive;
+        self.empty_receive += other.empty_receive;
+        self.delete += other.delete;
+        self.change_visibility += other.change_visibility;
+        self.get_attributes += other.get_attributes;
+        self.manage += other.manage;
+    }
+}
+
+/// The requests about one queue, while they are made.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    pub(super) send: Counter,
+    pub(super) receive: Counter,
+    pub(super) empty_receive: Counter,
+    pub(super) delete: Counter,
+    pub(super) change_visibility: Counter,
+    pub(super) get_attributes: Counter,
+    pub(super) manage: Counter,
+}
+
+impl Counters {
+    pub(super) fn requests(&self) -> Requests {
+        Requests {
+            send: self.send.count(),
+            receive: self.receive.count(),
+            empty_receive: self.empty_receive.count(),
+            delete: self.delete.count(),
+            change_visibility: self.change_visibility.count(),
+            get_attributes: self.get_attributes.count(),
+            manage: self.manage.count(),
+        }
+    }
+}
+
 /// A kind of requests, while they are made.
 #[derive(Debug, Default)]
 pub(super) struct Counter {
@@ -61,7 +109,7 @@ impl Counter {
         self.chunks.fetch_add(chunks(bytes), Ordering::Relaxed);
     }
 
-    pub(super) fn count(&self) -> RequestCount {
+    fn count(&self) -> RequestCount {
         let read = |number: &AtomicU64| number.load(Ordering::Relaxed);
         RequestCount { calls: read(&self.calls), chunks: read(&self.chunks) }
     }

@@ -4,7 +4,13 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{SqsQueues, api::Refusal, held::Lease, line::Line};
+use super::{
+    SqsQueues,
+    api::{BATCH, DELETE, Refusal},
+    error::SqsError,
+    held::Lease,
+    line::Line,
+};
 use crate::queue::{QueueError, Receipt, Verdict};
 
 /// No lease lasts for longer.
@@ -99,7 +105,12 @@ impl SqsQueues {
                     let lasts = Duration::from_secs(change.secs.unsigned_abs().into());
                     self.inner.leases.extend(change.number, now + lasts);
                 }
-                answers[change.at] = self.answer(change, &receipts[change.at], answer);
+                // One that is just being settled takes nothing behind it along.
+                let receipt = &receipts[change.at];
+                answers[change.at] = match answer {
+                    Err(Refusal::Lost) if receipt.is_ending() => Err(lost(receipt)),
+                    answer => self.answer(change, receipt, answer),
+                };
             }
         }
         answers
@@ -115,7 +126,7 @@ impl SqsQueues {
         }
         for changes in by_line(changes) {
             let handles: Vec<_> = changes.iter().map(|change| change.lease.handle.clone()).collect();
-            let answered = self.inner.api.delete(&changes[0].lease.line.main, &handles).await;
+            let answered = self.delete_gathered(&changes[0].lease.line, handles).await;
             for (change, answer) in changes.iter().zip(answered) {
                 if answer.is_ok() {
                     self.inner.leases.remove(change.number);
@@ -125,6 +136,14 @@ impl SqsQueues {
             }
         }
         answers
+    }
+
+    /// Deletes together with what else is deleted now.
+    async fn delete_gathered(&self, line: &Arc<Line>, handles: Vec<String>) -> Vec<Result<(), Refusal>> {
+        let (api, place, count) = (self.inner.api.clone(), line.main.clone(), handles.len());
+        let act = async move |handles: Vec<String>| api.delete(&place, &handles).await;
+        let answers = line.shared.deletes.add(handles, count as f64 / BATCH as f64, act).await;
+        answers.unwrap_or_else(|| vec![Err(SqsError::unanswered(DELETE, &line.main.name).into()); count])
     }
 
     /// Gives frames back, each with all behind it in its lane, and keeps them from everybody for a while.

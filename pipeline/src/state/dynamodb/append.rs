@@ -9,10 +9,11 @@ use stages::{
 use tracing::debug;
 
 use super::{
-    Action, Change, Item, Key, Table, TableError, Value, action::Check, binary, number_of, numeric, text,
-    text_of,
+    Action, Change, Item, Key, Outbox, Table, TableError, Value, action::Check, binary, number_of, numeric,
+    text, text_of,
 };
 use crate::{
+    failpoint::fail_point,
     queue::{NumberedDelta, QueueError},
     state::APPLIED_MAX,
 };
@@ -49,6 +50,19 @@ impl Table {
         deltas: Vec<NumberedDelta>,
         counts: Vec<(&'static str, Counts)>,
     ) -> Result<(), QueueError> {
+        self.append_with(deltas, counts, None).await
+    }
+
+    /// The same, with what the changes led to.
+    ///
+    /// # Errors
+    /// Those given there, and [`QueueError::Applied`] when the `outbox` has a frame that was applied before.
+    pub async fn append_with(
+        &self,
+        deltas: Vec<NumberedDelta>,
+        counts: Vec<(&'static str, Counts)>,
+        outbox: Option<Outbox>,
+    ) -> Result<(), QueueError> {
         let write = self.write_name();
         let mut by_stage = BTreeMap::new();
         for (stage, counts) in &counts {
@@ -66,8 +80,17 @@ impl Table {
         }
         let counted = by_stage.iter().filter_map(|(stage, counts)| self.count(stage, counts));
         actions.extend(counted.map(Action::Change));
+        if let Some(outbox) = &outbox {
+            actions.extend(self.outbox_actions(outbox, &write).await?);
+        }
         if !actions.is_empty() && !self.transact(&write, actions).await? {
-            self.tell_fence(&lanes, &write).await?;
+            let saved = match &outbox {
+                Some(outbox) => self.is_saved(outbox, &write).await?,
+                None => false,
+            };
+            if !saved {
+                self.tell_fence(&lanes, &write).await?;
+            }
         }
         for lane in &lanes {
             if let Some(Changed { number, .. }) = lane.snapshot {
@@ -100,6 +123,7 @@ impl Table {
             self.keep(&mut item, value, &snapshot.bytes).await?;
             put_applied(&mut item, &snapshot.applied);
             self.put(item).await?;
+            fail_point!("table_snapshot");
             head = head.set("snapshot", text(sk)).set("snapshot_number", numeric(snapshot.number));
         }
         if let Some((first, _)) = lane.deltas.first() {

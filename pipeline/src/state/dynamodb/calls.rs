@@ -19,6 +19,8 @@ pub(crate) const ACTIONS_MAX: usize = 100;
 
 /// What a call leaves undone is asked for again so often, after a pause that doubles.
 const TRIES: u32 = 8;
+/// The same of a transaction: whoever is in its way is done by then.
+const TRIES_IN_CONFLICT: u32 = 4;
 const PAUSE_MIN: Duration = Duration::from_millis(20);
 
 /// Why a part of a transaction undid the whole.
@@ -27,6 +29,7 @@ const IN_CONFLICT: [&str; 3] = ["TransactionConflict", "ThrottlingError", "Provi
 impl Table {
     /// One item, if it is there.
     pub(crate) async fn get(&self, key: &Key) -> Result<Option<Item>, TableError> {
+        self.requested("get");
         let call = self.inner.client.get_item().table_name(self.name()).set_key(Some(key.item()));
         let answer = call.consistent_read(true).send().await;
         Ok(answer.map_err(|error| self.failed("read", &error))?.item)
@@ -41,6 +44,7 @@ impl Table {
             for _ in 0..TRIES {
                 let asked = KeysAndAttributes::builder().set_keys(Some(left)).consistent_read(true).build();
                 let asked = asked.map_err(|error| self.refused("read", error))?;
+                self.requested("batch_get");
                 let answer = self.inner.client.batch_get_item().request_items(self.name(), asked).send();
                 let answer = answer.await.map_err(|error| self.failed("read", &error))?;
                 let items = answer.responses.into_iter().flat_map(|mut tables| tables.remove(self.name()));
@@ -85,6 +89,7 @@ impl Table {
         }
         let (mut items, mut after) = (Vec::new(), None);
         loop {
+            self.requested("query");
             let answer = query.clone().set_exclusive_start_key(after).send().await;
             let answer = answer.map_err(|error| self.failed("read", &error))?;
             items.extend(answer.items.unwrap_or_default());
@@ -97,6 +102,7 @@ impl Table {
 
     /// Writes an item, whatever was there.
     pub(crate) async fn put(&self, item: Item) -> Result<(), TableError> {
+        self.requested("put");
         let answer = self.inner.client.put_item().table_name(self.name()).set_item(Some(item)).send().await;
         answer.map(drop).map_err(|error| self.failed("write", &error))
     }
@@ -105,6 +111,7 @@ impl Table {
     pub(crate) async fn change(&self, change: Change) -> Result<Option<Item>, TableError> {
         let (expression, condition) = (change.expression(), change.condition());
         let (names, values) = change.terms.split();
+        self.requested("update");
         let call = self.inner.client.update_item().table_name(self.name());
         let call = call
             .set_key(Some(change.key.item()))
@@ -125,21 +132,29 @@ impl Table {
     pub(crate) async fn transact(&self, name: &str, actions: Vec<Action>) -> Result<bool, TableError> {
         let writes = actions.into_iter().map(|action| action.write(self.name())).collect::<Result<_, _>>();
         let writes = writes.map_err(|error| self.refused("write", error))?;
+        self.requested("transact");
         let call = self.inner.client.transact_write_items().set_transact_items(Some(writes));
-        let Err(error) = call.client_request_token(name).send().await else { return Ok(true) };
-        let Some(TransactWriteItemsError::TransactionCanceledException(canceled)) = error.as_service_error()
-        else {
-            return Err(self.failed("write", &error));
-        };
-        let codes = || canceled.cancellation_reasons().iter().filter_map(CancellationReason::code);
-        // A condition that does not hold says something of the table as it is; a conflict is over in a moment.
-        if codes().any(|code| code == "ConditionalCheckFailed") {
-            return Ok(false);
+        let (call, mut pause) = (call.client_request_token(name), PAUSE_MIN);
+        for tries in 1.. {
+            let Err(error) = call.clone().send().await else { break };
+            let Some(TransactWriteItemsError::TransactionCanceledException(canceled)) =
+                error.as_service_error()
+            else {
+                return Err(self.failed("write", &error));
+            };
+            let codes = || canceled.cancellation_reasons().iter().filter_map(CancellationReason::code);
+            // A condition that does not hold says something of the table as it is; a conflict is over in a moment.
+            if codes().any(|code| code == "ConditionalCheckFailed") {
+                return Ok(false);
+            }
+            match codes().find(|code| IN_CONFLICT.contains(code)) {
+                Some(_) if tries < TRIES_IN_CONFLICT => sleep(pause).await,
+                Some(code) => return Err(self.busy("write", code)),
+                None => return Err(self.failed("write", &error)),
+            }
+            pause *= 2;
         }
-        match codes().find(|code| IN_CONFLICT.contains(code)) {
-            Some(code) => Err(self.busy("write", code)),
-            None => Err(self.failed("write", &error)),
-        }
+        Ok(true)
     }
 
     /// Deletes items; those that are not there are no error.
@@ -153,6 +168,7 @@ impl Table {
                 requests.collect::<Result<_, _>>().map_err(|error| self.refused("delete", error))?;
             let mut pause = PAUSE_MIN;
             for _ in 0..TRIES {
+                self.requested("batch_write");
                 let answer = self.inner.client.batch_write_item().request_items(self.name(), left).send();
                 let answer = answer.await.map_err(|error| self.failed("delete", &error))?;
                 let undone = answer.unprocessed_items.and_then(|mut tables| tables.remove(self.name()));

@@ -23,6 +23,20 @@ impl Table {
         }
     }
 
+    /// Whether the table is there, ours, and good for so many lanes; nothing is changed.
+    ///
+    /// # Errors
+    /// When it is not, or does not tell.
+    pub async fn look(&self, lanes: u16) -> Result<(), TableError> {
+        self.check().await?;
+        match self.lanes().await? {
+            Some(stored) if stored != u64::from(lanes) => {
+                Err(TableError::Lanes { table: self.name().to_owned(), stored, asked: lanes })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// How many lanes it has, once that is fixed.
     pub(super) async fn lanes(&self) -> Result<Option<u64>, TableError> {
         let key = Key::new(META, "lanes");

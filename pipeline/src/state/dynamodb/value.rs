@@ -29,11 +29,22 @@ impl Table {
         value: Value<'_>,
         bytes: &[u8],
     ) -> Result<(), TableError> {
-        item.insert("sum".to_owned(), numeric(checksum(bytes)));
-        if bytes.len() <= PART_BYTES_MAX {
-            item.insert("bytes".to_owned(), binary(bytes));
-            return Ok(());
+        if bytes.len() > PART_BYTES_MAX {
+            return self.keep_apart(item, value, bytes).await;
         }
+        item.insert("sum".to_owned(), numeric(checksum(bytes)));
+        item.insert("bytes".to_owned(), binary(bytes));
+        Ok(())
+    }
+
+    /// Writes `bytes` elsewhere, now, and `item` says where.
+    pub(super) async fn keep_apart(
+        &self,
+        item: &mut Item,
+        value: Value<'_>,
+        bytes: &[u8],
+    ) -> Result<(), TableError> {
+        item.insert("sum".to_owned(), numeric(checksum(bytes)));
         #[cfg(feature = "object-store")]
         if let (Some(objects), None) = (&self.objects, value.expires_at) {
             let name = self.put_object(objects, value.pk, &value.name, bytes).await?;

@@ -11,7 +11,7 @@ use tracing::{error, info};
 use super::{
     super::{
         lanes::Known,
-        step::{Step, plan_each, plan_joined, plan_pieces},
+        step::{Outlet, Step, plan_each, plan_joined, plan_pieces},
     },
     End, Manner, Outcome, StageWorker,
 };
@@ -29,12 +29,13 @@ impl StageWorker {
             return Ok(Outcome::Ended(End::Settled));
         };
         let mut slots = self.shared.lock(lane).await;
-        let (mut left, mut tries) = (run, 0);
+        let (mut left, mut tries, mut came_again) = (run, 0, None);
         while !left.is_empty() {
             let mut known = Vec::with_capacity(slots.len());
             for (slot, stage) in slots.iter_mut().zip(self.hop.stages()) {
                 known.push(self.know(stage, lane, slot.take()).await?);
             }
+            known.iter_mut().zip(came_again.take()).for_each(|(known, frame)| known.remember(frame));
             let (known, step) = match self.plan(known, left, manner).await {
                 Ok(planned) => planned,
                 Err(reason) => return Ok(Outcome::Failed(reason)),
@@ -51,6 +52,7 @@ impl StageWorker {
                 Err(QueueError::Lost { .. }) => return Ok(Outcome::Ended(End::Abandoned)),
                 // Another process had the lane meanwhile: its changes are loaded on the next round.
                 Err(QueueError::Fenced { .. }) => {}
+                Err(QueueError::Applied { frame }) => came_again = Some(frame),
                 Err(error) if error.class() == Class::Dead => return Ok(Outcome::Failed(error.to_string())),
                 Err(error) => self.wait_for_world(&mut tries, error).await?,
             }
@@ -90,19 +92,20 @@ impl StageWorker {
         run: &[Delivery],
         manner: Manner,
     ) -> Result<(Vec<Known>, Step), String> {
-        let (hop, recipients) = (self.hop.clone(), self.recipients.clone());
-        let queues = self.queues.clone();
+        let (hop, queues) = (self.hop.clone(), self.queues.clone());
+        let outlet =
+            Outlet { recipients: self.recipients.clone(), frame_bytes_max: queues.frame_bytes_max() };
         let frames: Vec<Body> = run.iter().map(|delivery| delivery.frame.bytes.clone()).collect();
         let plan = move || {
             let step = match (manner, frames.first()) {
                 (Manner::InPieces { attempts }, Some(first)) => {
                     let check = |entry: &Publish| queues.check(entry);
-                    plan_pieces(&hop, &recipients, &mut known, (first, attempts), check)?
+                    plan_pieces(&hop, &outlet, &mut known, (first, attempts), check)?
                 }
                 _ if queues.capabilities().commits_at_once => {
-                    plan_joined(&hop, &recipients, &mut known, &frames)?
+                    plan_joined(&hop, &outlet, &mut known, &frames)?
                 }
-                _ => plan_each(&hop, &recipients, &mut known, &frames)?,
+                _ => plan_each(&hop, &outlet, &mut known, &frames)?,
             };
             Ok::<_, HopError>((known, step))
         };
@@ -125,6 +128,8 @@ impl StageWorker {
             counts: step.counts,
             passed: step.passed,
             dead: step.dead,
+            applied: step.applied,
+            repeated: step.repeated,
         };
         fail_point!("step_before");
         self.queues.commit(vec![commit]).await.into_iter().collect::<Result<(), _>>()?;
