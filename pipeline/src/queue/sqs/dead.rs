@@ -1,6 +1,7 @@
 //! Dead letters: who looks at them receives them all, and puts back those that stay.
 
 use std::{
+    collections::HashSet,
     sync::{Arc, PoisonError},
     time::Duration,
 };
@@ -148,6 +149,8 @@ impl SqsQueues {
         span: Span,
     ) -> Result<Found, SqsError> {
         let (mut found, mut stay) = (Found::default(), Vec::new());
+        // Who looks for longer than letters are hidden comes by the first ones again.
+        let mut seen = HashSet::new();
         let walked = loop {
             if !filter.letters.is_empty() && found.letters.len() == filter.letters.len() {
                 break Ok(());
@@ -157,7 +160,13 @@ impl SqsQueues {
                 Ok(messages) => messages,
                 Err(error) => break Err(error),
             };
-            let letters = messages.iter().map(|message| Letter::of(line, message));
+            let is_new = |message: &&Message| seen.insert(message.message_id().map(str::to_owned));
+            let (new, again): (Vec<_>, Vec<_>) = messages.iter().partition(is_new);
+            stay.extend(again.iter().map(|message| (Incoming(message).handle().to_owned(), 0)));
+            if new.is_empty() {
+                break Ok(());
+            }
+            let letters = new.into_iter().map(|message| Letter::of(line, message));
             let (fit, others): (Vec<_>, Vec<_>) = letters.partition(|letter| letter.fits(filter, span));
             stay.extend(others.into_iter().map(|letter| (letter.handle, 0)));
             match self.deal_with(line, deed, fit, &mut stay, &mut found).await {

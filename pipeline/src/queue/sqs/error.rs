@@ -3,6 +3,7 @@ use std::error::Error;
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 use stages::frame::{FrameId, Lane};
 
+use super::{api::SEND, message::MESSAGE_BYTES_MAX};
 use crate::{error::Class, queue::QueueName};
 
 /// Why SQS did not do what it was asked for.
@@ -16,6 +17,16 @@ pub enum SqsError {
     Missing {
         /// Their names.
         queues: Vec<String>,
+    },
+    /// A queue takes no messages as large as frames are.
+    #[error(
+        "the queue {queue} takes messages of {bytes} bytes at the most: set its MaximumMessageSize to {MESSAGE_BYTES_MAX}"
+    )]
+    Small {
+        /// Its name.
+        queue: String,
+        /// What it takes.
+        bytes: usize,
     },
     /// A frame for a webhook that these queues do not have.
     #[error("there is no queue for lane {lane} of {queue}: each process must have the same webhooks")]
@@ -134,8 +145,12 @@ impl SqsError {
     pub fn class(&self) -> Class {
         match self {
             Self::Unavailable { .. } | Self::Altered { .. } => Class::Retry,
+            // What a frame must be like is known before it is sent: what SQS does not like is not the frame.
+            Self::Invalid { action, .. } if *action == SEND => Class::Retry,
             Self::NoQueue { .. } | Self::Invalid { .. } => Class::Dead,
-            Self::Missing { .. } | Self::Refused { .. } | Self::Unset { .. } => Class::Fatal,
+            Self::Missing { .. } | Self::Small { .. } | Self::Refused { .. } | Self::Unset { .. } => {
+                Class::Fatal
+            }
         }
     }
 
@@ -216,7 +231,7 @@ mod tests {
             ("ReceiptHandleIsInvalid", "", None),
             ("InvalidParameterValue", "Reason: The receipt handle has expired.", None),
             ("AWS.SimpleQueueService.MessageNotInflight", "", None),
-            ("InvalidParameterValue", "Value q for parameter MessageGroupId is invalid", Some(Class::Dead)),
+            ("InvalidParameterValue", "Value q for parameter MessageGroupId is invalid", Some(Class::Retry)),
             ("AWS.SimpleQueueService.NonExistentQueue", "", Some(Class::Fatal)),
             ("AccessDenied", "User is not authorized", Some(Class::Fatal)),
             ("ExpiredToken", "", Some(Class::Retry)),
