@@ -47,12 +47,16 @@ pub(super) async fn text(view: &View, last: &Last) -> Result<String, QueueError>
         forgotten: view.forgotten.rows(),
         paid: view.queues.requests(),
     };
+    Ok(encoded(snapshot))
+}
+
+fn encoded(snapshot: Snapshot) -> String {
     let mut registry = Registry::with_prefix("millstream");
     registry.register_collector(Box::new(snapshot));
     let mut text = String::new();
     // Writing to a string does not fail.
     let _infallible = encoding::text::encode(&mut text, &registry);
-    Ok(text)
+    text
 }
 
 impl Collector for Snapshot {
@@ -295,5 +299,40 @@ impl Out<'_> {
         let mut encoder: MetricEncoder<'_> =
             self.0.encode_descriptor(name, help, unit.as_ref(), MetricType::Histogram)?;
         encoder.encode_histogram::<NoLabelSet>(*sum, *count, buckets, None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::queue::{Capabilities, QueueName};
+
+    /// The names of the families about queues, of an engine that keeps this.
+    fn told(kept: Capabilities) -> Vec<String> {
+        let queues = vec![(QueueName::Validate, Depth::default())];
+        let asked = Asked { kept, queues, books: BTreeMap::new(), balances: Vec::new() };
+        let text = encoded(Snapshot {
+            asked: Arc::new(asked),
+            database: None,
+            ingest: None,
+            lake: Vec::new(),
+            forgotten: 0,
+            paid: PaidRequests::default(),
+        });
+        let names = text.lines().filter_map(|line| line.strip_prefix("# HELP millstream_"));
+        let names = names.filter_map(|line| line.split(' ').next());
+        let names = names.filter(|name| name.starts_with("queue_") || name.starts_with("books_"));
+        names.map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn what_an_engine_does_not_know_is_left_out() {
+        let everywhere = ["queue_frames", "queue_in_flight_frames", "queue_dead_letters"];
+        assert_eq!(told(Capabilities::sqs(true)), everywhere);
+        let embedded = told(Capabilities::SQLITE);
+        assert!(everywhere.iter().all(|name| embedded.iter().any(|told| told == name)), "{embedded:?}");
+        assert_eq!(embedded.len(), 11, "{embedded:?}");
     }
 }
