@@ -14,6 +14,10 @@ const CONNECT: Duration = Duration::from_secs(5);
 /// Longer than the longest wait of a call that waits for messages.
 const ATTEMPT: Duration = Duration::from_secs(30);
 
+/// The same of one look: who waits for it wants to know soon.
+const LOOK_CONNECT: Duration = Duration::from_secs(3);
+const LOOK: Duration = Duration::from_secs(5);
+
 /// Where the services are, beside what the environment says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AwsOptions {
@@ -22,10 +26,6 @@ pub struct AwsOptions {
     /// A URL that stands in for the services' own.
     pub endpoint: Option<String>,
 }
-
-/// The same of one look: who waits for it wants to know soon.
-const LOOK_CONNECT: Duration = Duration::from_secs(3);
-const LOOK: Duration = Duration::from_secs(5);
 
 /// What clients are made from. Credentials come from the environment, the shared files, a container's or an instance's role;
 /// they are looked for at the first call.
