@@ -18,6 +18,27 @@ const ATTEMPT: Duration = Duration::from_secs(30);
 const LOOK_CONNECT: Duration = Duration::from_secs(3);
 const LOOK: Duration = Duration::from_secs(5);
 
+/// Codes of credentials that a service does not know, or that do not fit the signature.
+const UNKNOWN: [&str; 4] = [
+    "InvalidClientTokenId",
+    "InvalidSignatureException",
+    "SignatureDoesNotMatch",
+    "UnrecognizedClientException",
+];
+/// Codes of rights and credentials that are missing beside; those of credentials that have run out pass.
+const REFUSED: [&str; 10] = [
+    "AccessDenied",
+    "AccessDeniedException",
+    "AuthFailure",
+    "IncompleteSignature",
+    "InvalidSecurity",
+    "KmsAccessDenied",
+    "MissingAuthenticationToken",
+    "MissingAuthenticationTokenException",
+    "NotAuthorized",
+    "OptInRequired",
+];
+
 /// Where the services are, beside what the environment says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AwsOptions {
@@ -53,4 +74,40 @@ async fn config_of(options: &AwsOptions, tries: u32, connect: Duration, attempt:
         loader = loader.endpoint_url(endpoint);
     }
     loader.load().await
+}
+
+/// Whether a code says that rights or credentials are missing.
+pub(crate) fn is_refusal(code: &str) -> bool {
+    REFUSED.contains(&code) || UNKNOWN.contains(&code)
+}
+
+/// Whether a service does not know who asks, by what it says.
+pub(crate) fn says_unknown(said: &str) -> bool {
+    UNKNOWN.iter().any(|code| said.contains(code))
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_sqs::config::{Credentials, SharedCredentialsProvider};
+
+    use super::*;
+    use crate::{
+        error::Class,
+        queue::{SqsOptions, SqsQueues},
+        state::dynamodb::{Table, TableOptions},
+    };
+
+    #[tokio::test]
+    async fn no_region_is_nothing_to_wait_for() {
+        let credentials = SharedCredentialsProvider::new(Credentials::for_tests());
+        let nowhere = SdkConfig::builder().behavior_version(BehaviorVersion::latest());
+        let http = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
+        let nowhere = nowhere.credentials_provider(credentials).http_client(http).build();
+        let queues = SqsQueues::open(aws_sdk_sqs::Client::new(&nowhere), SqsOptions::default()).await;
+        let error = queues.map(drop).expect_err("no region");
+        assert_eq!(error.class(), Class::Fatal, "{error}");
+        let options = TableOptions { name: "t".to_owned(), retention: Duration::from_secs(1) };
+        let error = Table::new(&nowhere, options).check().await.expect_err("no region");
+        assert_eq!(error.class(), Class::Fatal, "{error}");
+    }
 }

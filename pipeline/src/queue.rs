@@ -52,7 +52,10 @@ pub use self::{
     name::QueueName,
     sqlite::{Clock, SqliteOptions, SqliteQueues},
 };
-pub(crate) use self::{paid::PaidRequests, split::half_of};
+pub(crate) use self::{
+    paid::{PaidRequests, SQS_LEASE_SECS_MIN},
+    split::half_of,
+};
 
 /// The queues of one of the engines; clones share them.
 ///

@@ -3,7 +3,11 @@ use std::error::Error;
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 use stages::frame::{FrameId, Lane};
 
-use crate::{error::Class, queue::QueueName};
+use crate::{
+    aws,
+    error::{Class, with_causes},
+    queue::QueueName,
+};
 
 /// Why SQS did not do what it was asked for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -94,23 +98,6 @@ pub(super) enum Said {
     Other(SqsError),
 }
 
-/// Codes of rights and credentials that are missing; those of credentials that have run out pass.
-const REFUSED: [&str; 13] = [
-    "AccessDenied",
-    "AccessDeniedException",
-    "AuthFailure",
-    "IncompleteSignature",
-    "InvalidClientTokenId",
-    "InvalidSecurity",
-    "InvalidSignatureException",
-    "KmsAccessDenied",
-    "MissingAuthenticationToken",
-    "NotAuthorized",
-    "OptInRequired",
-    "SignatureDoesNotMatch",
-    "UnrecognizedClientException",
-];
-
 /// Codes, or parts of them, of what passes.
 const PASSING: [&str; 9] = [
     "Throttl",
@@ -147,7 +134,7 @@ impl SqsError {
         let queue = queue.to_owned();
         let status = error.raw_response().map(|response| response.status().as_u16());
         match error {
-            SdkError::ConstructionFailure(_) => Self::Unset { action, queue, reason: chain(error) },
+            SdkError::ConstructionFailure(_) => Self::Unset { action, queue, reason: with_causes(error) },
             SdkError::ServiceError(context) if status.is_none_or(|status| status < 500) => {
                 let (code, text) = (context.err().code(), context.err().message());
                 let code = code.unwrap_or("an error without a code");
@@ -158,7 +145,7 @@ impl SqsError {
                     Said::Lost => Self::Invalid { action, queue, reason: code.to_owned() },
                 }
             }
-            _ => Self::Unavailable { action, queue, reason: chain(error) },
+            _ => Self::Unavailable { action, queue, reason: with_causes(error) },
         }
     }
 }
@@ -175,27 +162,13 @@ pub(super) fn said(code: &str, text: &str, action: &'static str, queue: &str) ->
     if code.contains("NonExistentQueue") || code.contains("QueueDoesNotExist") {
         return Said::Missing;
     }
-    if REFUSED.contains(&code) {
+    if aws::is_refusal(code) {
         return Said::Other(SqsError::Refused { action, queue, reason });
     }
     if PASSING.iter().any(|passing| code.contains(passing)) {
         return Said::Other(SqsError::Unavailable { action, queue, reason });
     }
     Said::Other(SqsError::Invalid { action, queue, reason })
-}
-
-/// An error and what led to it.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]
