@@ -14,6 +14,31 @@ const CONNECT: Duration = Duration::from_secs(5);
 /// Longer than the longest wait of a call that waits for messages.
 const ATTEMPT: Duration = Duration::from_secs(30);
 
+/// The same of one look: who waits for it wants to know soon.
+const LOOK_CONNECT: Duration = Duration::from_secs(3);
+const LOOK: Duration = Duration::from_secs(5);
+
+/// Codes of credentials that a service does not know, or that do not fit the signature.
+const UNKNOWN: [&str; 4] = [
+    "InvalidClientTokenId",
+    "InvalidSignatureException",
+    "SignatureDoesNotMatch",
+    "UnrecognizedClientException",
+];
+/// Codes of rights and credentials that are missing beside; those of credentials that have run out pass.
+const REFUSED: [&str; 10] = [
+    "AccessDenied",
+    "AccessDeniedException",
+    "AuthFailure",
+    "IncompleteSignature",
+    "InvalidSecurity",
+    "KmsAccessDenied",
+    "MissingAuthenticationToken",
+    "MissingAuthenticationTokenException",
+    "NotAuthorized",
+    "OptInRequired",
+];
+
 /// Where the services are, beside what the environment says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AwsOptions {
@@ -22,10 +47,6 @@ pub struct AwsOptions {
     /// A URL that stands in for the services' own.
     pub endpoint: Option<String>,
 }
-
-/// The same of one look: who waits for it wants to know soon.
-const LOOK_CONNECT: Duration = Duration::from_secs(3);
-const LOOK: Duration = Duration::from_secs(5);
 
 /// What clients are made from. Credentials come from the environment, the shared files, a container's or an instance's role;
 /// they are looked for at the first call.
@@ -53,4 +74,48 @@ async fn config_of(options: &AwsOptions, tries: u32, connect: Duration, attempt:
         loader = loader.endpoint_url(endpoint);
     }
     loader.load().await
+}
+
+/// What is said of a request that was signed at another time.
+const OUT_OF_TIME: [&str; 3] = ["Signature expired", "Signature not yet current", "RequestTimeTooSkewed"];
+
+/// Whether a code says that rights or credentials are missing.
+pub(crate) fn is_refusal(code: &str) -> bool {
+    REFUSED.contains(&code) || UNKNOWN.contains(&code)
+}
+
+/// Whether a request was refused for the time that it was signed at: the clock, or this process, stood still for a moment.
+pub(crate) fn is_out_of_time(said: &str) -> bool {
+    OUT_OF_TIME.iter().any(|text| said.contains(text))
+}
+
+/// Whether a service does not know who asks, by what it says.
+pub(crate) fn says_unknown(said: &str) -> bool {
+    UNKNOWN.iter().any(|code| said.contains(code))
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_sqs::config::{Credentials, SharedCredentialsProvider};
+
+    use super::*;
+    use crate::{
+        error::Class,
+        queue::{SqsOptions, SqsQueues},
+        state::dynamodb::{Table, TableOptions},
+    };
+
+    #[tokio::test]
+    async fn no_region_is_nothing_to_wait_for() {
+        let credentials = SharedCredentialsProvider::new(Credentials::for_tests());
+        let nowhere = SdkConfig::builder().behavior_version(BehaviorVersion::latest());
+        let http = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
+        let nowhere = nowhere.credentials_provider(credentials).http_client(http).build();
+        let queues = SqsQueues::open(aws_sdk_sqs::Client::new(&nowhere), SqsOptions::default()).await;
+        let error = queues.map(drop).expect_err("no region");
+        assert_eq!(error.class(), Class::Fatal, "{error}");
+        let options = TableOptions { name: "t".to_owned(), retention: Duration::from_secs(1) };
+        let error = Table::new(&nowhere, options).check().await.expect_err("no region");
+        assert_eq!(error.class(), Class::Fatal, "{error}");
+    }
 }

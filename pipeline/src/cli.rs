@@ -21,7 +21,7 @@ use anyhow::anyhow;
 use clap::{Parser, Subcommand, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
-use crate::{config::ConfigErrors, process::ProcessError, queue::QueueError};
+use crate::{config::ConfigErrors, error::with_causes, process::ProcessError, queue::QueueError};
 
 /// What a mistake in the config or the command line ends with.
 const USAGE: u8 = 2;
@@ -130,16 +130,8 @@ fn log_to_stderr(default: &str, format: Option<LogFormat>) -> anyhow::Result<()>
 fn fail(error: &anyhow::Error) -> ExitCode {
     let config = error.is::<ConfigErrors>();
     let lanes = matches!(error.downcast_ref(), Some(ProcessError::Queue(QueueError::Lanes { .. })));
-    let text = if config { error.to_string() } else { format!("error: {}", with_causes(error)) };
+    let text = if config { error.to_string() } else { format!("error: {}", with_causes(error.as_ref())) };
     // When even stderr is gone, the exit code has to do.
     let _unheard = writeln!(io::stderr(), "{text}");
     ExitCode::from(if config || lanes { USAGE } else { 1 })
-}
-
-/// What happened and why; causes that a message tells already are not told again.
-fn with_causes(error: &anyhow::Error) -> String {
-    error.chain().skip(1).fold(error.to_string(), |text, cause| {
-        let cause = cause.to_string();
-        if text.contains(&cause) { text } else { format!("{text}: {cause}") }
-    })
 }

@@ -17,6 +17,7 @@ pub mod lake;
 mod memory;
 pub mod meter;
 pub mod notify;
+mod pause;
 pub mod process;
 pub mod quarantine;
 pub mod queue;

@@ -52,7 +52,10 @@ pub use self::{
     name::QueueName,
     sqlite::{Clock, SqliteOptions, SqliteQueues},
 };
-pub(crate) use self::{paid::PaidRequests, split::half_of};
+pub(crate) use self::{
+    paid::{PaidRequests, SQS_LEASE_SECS_MIN},
+    split::half_of,
+};
 
 /// The queues of one of the engines; clones share them.
 ///
@@ -206,9 +209,8 @@ impl Queues {
         }
     }
 
-    /// Consumes, publishes, changes state and counts: on this engine all of a [`Commit`] or nothing.
-    /// Waits while a queue published to is full. A frame of a commit that consumes is published whether or not one of its id was
-    /// of late (Q6): what it was made of is consumed once.
+    /// Consumes, publishes, changes state and counts: all or nothing, or in steps ([`Capabilities`]). Waits while a queue published
+    /// to is full. A frame that is made of what a commit consumes is published also where one of its id was of late (Q6).
     ///
     /// # Errors
     /// Per commit: [`QueueError::Lost`] when a lease is gone, [`QueueError::Fenced`] when the state has
@@ -316,11 +318,11 @@ impl Queues {
         }
     }
 
-    /// Puts a batch of dead letters back at the end of their lanes, as if they had never failed, in one transaction. Those
-    /// whose queue is full stay: `span` goes on after the last one that was looked at.
+    /// Puts a batch of dead letters back at the end of their lanes, as if they had never failed. Those whose queue is
+    /// full stay: `span` goes on after the last one that was looked at.
     ///
     /// # Errors
-    /// When the engine cannot be asked; then none was put back.
+    /// When the engine cannot be asked; then none was put back on the embedded one, and some may be on others.
     pub async fn requeue(&self, filter: DeadFilter, span: Span) -> Result<Batch, QueueError> {
         match self {
             Self::Sqlite(queues) => queues.requeue(filter, span).await,
@@ -367,6 +369,7 @@ impl Queues {
             Self::Sqs(queues) => queues.options().lease(),
         }
     }
+
     /// What the engine keeps of the clauses that not every engine can keep.
     pub fn capabilities(&self) -> Capabilities {
         match self {

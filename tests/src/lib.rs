@@ -10,6 +10,7 @@ mod child;
 pub mod clients;
 mod console;
 mod disk;
+mod gate;
 pub mod inject;
 pub mod lake;
 mod ministack;
@@ -29,6 +30,7 @@ pub use self::{
     child::{Child, Ended},
     console::Console,
     disk::Disk,
+    gate::{Fate, Gate},
     ministack::{Ministack, REGION},
     mosquitto::Mosquitto,
     s3::{S3, below},

@@ -26,6 +26,7 @@ use super::{
 use crate::{
     database::{Database, Durability, Turn},
     error::Class,
+    pause::spread,
     queue::{Commit, EncodedFrame, Publish, QueueError, QueueName, Queues},
 };
 
@@ -155,7 +156,7 @@ impl Publisher {
                 tracing::warn!(%error, "cannot publish; acknowledgements wait until it works again");
                 self.counters.set_stalled(true);
             }
-            tokio::time::sleep(pause).await;
+            tokio::time::sleep(spread(pause)).await;
             pause = (pause * 2).min(PAUSE_MAX);
         };
         self.held.lose(ended.get().map_or(&[], Vec::as_slice));

@@ -12,7 +12,6 @@ mod tls;
 mod trouble;
 
 use std::{
-    hash::{DefaultHasher, Hash, Hasher},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -27,7 +26,7 @@ use self::{
     trouble::Teller,
 };
 use super::{Phase, counters::Counters, packer::Packer};
-use crate::config::SecretText;
+use crate::{config::SecretText, pause::spread};
 
 /// Which MQTT to speak to a broker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,16 +121,12 @@ async fn keep_connected(shared: Arc<Shared>, index: usize, mut phase: watch::Rec
         tokio::select! {
             // From serving there is only one way.
             _ = phase.changed() => return,
-            () = tokio::time::sleep(pause(options, client_id, tries)) => tries += 1,
+            () = tokio::time::sleep(spread(pause(options, tries))) => tries += 1,
         }
     }
 }
 
-/// The pause after `tries` tries: between half and all of what doubles each time. Clients do not come all at once.
-fn pause(options: &SubscriberOptions, client_id: &str, tries: u32) -> Duration {
-    let doubled = options.pause_min.saturating_mul(1 << tries.min(16)).min(options.pause_max);
-    let mut hasher = DefaultHasher::new();
-    (client_id, tries).hash(&mut hasher);
-    let spread = u32::try_from(hasher.finish() % 1024).unwrap_or_default();
-    doubled / 2 + doubled / 2 * spread / 1024
+/// The pause after `tries` tries, which doubles each time.
+fn pause(options: &SubscriberOptions, tries: u32) -> Duration {
+    options.pause_min.saturating_mul(1 << tries.min(16)).min(options.pause_max)
 }

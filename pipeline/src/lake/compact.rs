@@ -23,9 +23,10 @@ mod tests;
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
+    fmt::Display,
     fs::{self, File, TryLockError},
     io::Write,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process,
 };
 
@@ -106,7 +107,7 @@ impl Compactor {
         for dataset in datasets {
             let found = listing::partitions(&self.lake, *dataset, &self.settled);
             for (directory, error) in &found.refused {
-                pass.troubles.push(left_alone(directory, &error.to_string()));
+                pass.troubles.push(left_alone(directory.display(), &error.to_string()));
             }
             self.forget_gone(*dataset, &found);
             for partition in found.partitions {
@@ -143,7 +144,7 @@ impl Compactor {
         let directory = partition.directory(&self.lake);
         // Gone altogether: nothing to tell.
         if directory.exists() {
-            troubles.push(left_alone(&directory, &error.to_string()));
+            troubles.push(left_alone(directory.display(), &error.to_string()));
         }
         self.settled.extend(Stamp::of(&directory).map(|stamp| (directory, stamp)));
     }
@@ -225,7 +226,7 @@ impl Compactor {
             let Merged { swapped, refused } = self.merge(partition, &plan, world)?;
             let others = !refused.is_empty();
             for (path, reason) in refused {
-                pass.troubles.push(left_alone(&path, &reason));
+                pass.troubles.push(left_alone(path.display(), &reason));
                 self.refused.insert(path);
             }
             let names = || plan.listing.parquet().map(|(name, _)| name.to_owned()).collect();
@@ -291,7 +292,7 @@ impl Compactor {
                     return false;
                 }
                 Err(reason) => {
-                    troubles.push(left_alone(&path, &reason));
+                    troubles.push(left_alone(path.display(), &reason));
                     self.refused.insert(path);
                     return false;
                 }
@@ -373,6 +374,7 @@ enum Planned {
     NotNow,
 }
 
-fn left_alone(path: &Path, reason: &str) -> String {
-    format!("{} is left alone when files are merged: {reason}", path.display())
+/// What is said of what stays as it is.
+pub(super) fn left_alone(path: impl Display, reason: &str) -> String {
+    format!("{path} is left alone when files are merged: {reason}")
 }

@@ -30,6 +30,7 @@ use crate::{
     clock,
     error::Class,
     failpoint::fail_point,
+    pause::spread,
     queue::{Delivery, Holder, QueueError, Queues, Receipt, Verdict},
     worker::{Leases, QueueTrouble},
 };
@@ -295,7 +296,7 @@ impl Store {
             error!(%error, "the lake cannot be written: rows stay queued, and it is tried again");
         }
         self.lake.meters().troubled(Some(error.to_string()));
-        self.leases.keep(sleep(*backoff)).await;
+        self.leases.keep(sleep(spread(*backoff))).await;
         *backoff = (*backoff * 2).min(BACKOFF_MAX);
     }
 

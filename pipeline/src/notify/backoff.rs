@@ -1,11 +1,10 @@
 //! How long to wait before something is tried again.
 
-use std::{
-    hash::{BuildHasher, RandomState},
-    time::Duration,
-};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+
+use crate::pause::spread_by;
 
 /// The shortest and the longest wait.
 #[derive(Debug, Clone, Copy)]
@@ -19,13 +18,8 @@ impl Backoff {
     /// from 0 to 1), so that what failed together does not come again together.
     pub(super) fn after(self, failures: u32, chance: f64) -> Duration {
         let doubled = self.min.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1)));
-        doubled.min(self.max).mul_f64(0.5 + chance.clamp(0.0, 1.0) / 2.0)
+        spread_by(doubled.min(self.max), chance)
     }
-}
-
-/// A number from 0 to 1 that nobody foresees: the keys of the standard library's hash maps are random.
-pub(super) fn chance() -> f64 {
-    f64::from((RandomState::new().hash_one(()) >> 32) as u32) / f64::from(u32::MAX)
 }
 
 /// What the header `Retry-After` asks for ([RFC 9110, section 10.2.3](https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3)):
@@ -53,13 +47,6 @@ mod tests {
         for failures in [7, 100, u32::MAX] {
             assert_eq!(backoff.after(failures, 1.0), backoff.max);
         }
-    }
-
-    #[test]
-    fn chance_is_a_fraction_that_changes() {
-        let chances: Vec<f64> = (0..100).map(|_| chance()).collect();
-        assert!(chances.iter().all(|chance| (0.0..=1.0).contains(chance)), "{chances:?}");
-        assert!(chances.iter().any(|chance| *chance > 0.5) && chances.iter().any(|chance| *chance < 0.5));
     }
 
     #[test]

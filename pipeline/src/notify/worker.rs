@@ -14,7 +14,7 @@ use tokio::{
 use tracing::{error, info, warn};
 
 use super::{
-    backoff::{Backoff, chance},
+    backoff::Backoff,
     letter::{Letter, Outcome, Sent, deliver_all},
     recipients::STAGE,
     turns::{GRACE, Turns},
@@ -23,6 +23,7 @@ use super::{
 use crate::{
     error::Class,
     failpoint::fail_point,
+    pause::chance,
     queue::{Commit, Delivery, Holder, QueueError, QueueName, Queues, Receipt, ReceiveLimits, Verdict},
     worker::{Leases, QueueTrouble},
 };

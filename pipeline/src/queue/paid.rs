@@ -3,6 +3,9 @@
 #[cfg(feature = "sqs")]
 use super::SqsQueues;
 
+/// The shortest lease on SQS: it counts whole seconds, and one may be gone before an answer is here.
+pub(crate) const SQS_LEASE_SECS_MIN: u32 = 2;
+
 /// Those of one process so far.
 #[derive(Debug, Default)]
 pub(crate) struct PaidRequests {

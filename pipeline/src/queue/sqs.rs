@@ -39,7 +39,7 @@ pub use self::{
     create::{Created, Outcome, create},
     error::SqsError,
     look::{Looked, Seen, look},
-    message::{FRAME_BYTES_MAX, chunk_end, chunks, frame_bytes_in, message_bytes},
+    message::{FRAME_BYTES_MAX, chunk_end},
     options::{SqsOptions, SqsWebhook},
     requests::{RequestCount, Requests},
 };

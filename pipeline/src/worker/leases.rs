@@ -6,8 +6,9 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::queue::{QueueError, Queues, Receipt};
 
-/// Leases are extended at least this often, however long they are: a process whose own are shorter takes long ones for
-/// those of a clock that was ahead, and cuts them to what it would give, which is a minute at the least.
+/// Leases in the data file are extended at least this often, however long they are: a process whose own are shorter takes long
+/// ones for those of a clock that was ahead, and cuts them to what it would give, which is a minute at the least. No other engine
+/// goes by the clocks of its users.
 const EXTEND_EVERY_MAX: Duration = Duration::from_secs(15);
 
 /// The receipts of a worker, extended well before their leases end.
@@ -22,7 +23,7 @@ pub(crate) struct Leases {
 impl Leases {
     /// No leases yet.
     pub(crate) fn new(queues: Queues) -> Self {
-        let every = (queues.lease() / 3).min(EXTEND_EVERY_MAX);
+        let every = every(queues.lease(), queues.database().is_some());
         Self { queues, held: Vec::new(), every, next: Instant::now() + every, lost: false }
     }
 
@@ -99,6 +100,12 @@ impl Leases {
     }
 }
 
+/// How often leases of this length are extended.
+fn every(lease: Duration, in_file: bool) -> Duration {
+    let third = lease / 3;
+    if in_file { third.min(EXTEND_EVERY_MAX) } else { third }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -147,6 +154,16 @@ mod tests {
         settled.into_iter().for_each(|settled| settled.expect("settled"));
         leases.extend().await;
         assert!(leases.has_lost());
+    }
+
+    #[test]
+    fn leases_are_extended_well_before_they_end() {
+        for (lease, in_file, expected) in
+            [(30, true, 10), (30, false, 10), (600, true, 15), (600, false, 200)]
+        {
+            let (lease, expected) = (Duration::from_secs(lease), Duration::from_secs(expected));
+            assert_eq!(every(lease, in_file), expected, "{lease:?}, {in_file}");
+        }
     }
 
     #[tokio::test]

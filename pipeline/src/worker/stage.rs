@@ -20,6 +20,7 @@ use super::{
 use crate::{
     error::Class,
     notify::Recipients,
+    pause::spread,
     queue::{Delivery, Holder, QueueError, Queues, ReceiveLimits, Verdict},
     route,
     state::StateStore,
@@ -287,7 +288,7 @@ impl StageWorker {
         }
         self.trouble.tell(&error);
         *tries += 1;
-        sleep(backoff(*tries)).await;
+        sleep(spread(backoff(*tries))).await;
         Ok(())
     }
 }

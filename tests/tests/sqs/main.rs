@@ -18,6 +18,7 @@ mod steps;
 mod stores;
 mod taken_over;
 mod ticks;
+mod trouble;
 mod way_back;
 mod workers;
 

@@ -5,12 +5,8 @@ use tests::{Ministack, Site, lake};
 
 use crate::{
     QUICK,
-    same_lake::{TOPOLOGY, replay, replayed},
+    same_lake::{READINGS, TOPOLOGY, replay, replayed},
 };
-
-/// All of a reading that does not hang on the order in which a device's messages came.
-const READINGS: &str = "SELECT device_id, metric, ts::VARCHAR AS ts, seq, value, text, unit
-                        FROM 'readings/**/*.parquet' ORDER BY ALL";
 
 /// Processes: one that takes messages, so many of validate, and so many of each other stage.
 fn apart(validate: usize, others: usize) -> Vec<&'static [&'static str]> {

@@ -12,6 +12,10 @@ pub(crate) const TOPOLOGY: &str = "analyze: { tick_secs: 3600, window_secs: 300,
 alert: { rules: [{ name: high, metric: level, above: 50, clear: 45 }] }
 ";
 
+/// All of a reading that does not hang on when others came.
+pub(crate) const READINGS: &str = "SELECT device_id, metric, ts::VARCHAR AS ts, seq, value, text, unit
+                        FROM 'readings/**/*.parquet' ORDER BY ALL";
+
 /// A row per minute, so far and back again over the threshold of the rule.
 pub(crate) fn series(site: &Site) -> Vec<PathBuf> {
     let series = ["north", "south", "west"].map(|device| {

@@ -5,12 +5,8 @@ use tests::{Ministack, Site, lake};
 
 use crate::{
     QUICK,
-    same_lake::{TOPOLOGY, replay},
+    same_lake::{READINGS, TOPOLOGY, replay},
 };
-
-/// All of a reading that does not hang on when others came.
-const READINGS: &str = "SELECT device_id, metric, ts::VARCHAR AS ts, seq, value, text, unit
-                        FROM 'readings/**/*.parquet' ORDER BY ALL";
 
 /// Windows that are there twice, or do not hold what the readings that are not late make of them; those that are still open are
 /// not in the lake.

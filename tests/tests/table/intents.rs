@@ -13,10 +13,10 @@ use proptest::{
     test_runner::{RngSeed, TestRunner},
 };
 use stages::plan::Counts;
+use tests::{Fate, Gate};
 use tokio::{runtime::Handle, task::block_in_place, time::sleep};
 
 use crate::{
-    gate::{Fate, Gate},
     server::{self, Server},
     store::{DAYS, World},
 };

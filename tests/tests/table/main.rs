@@ -1,7 +1,6 @@
 //! The table of a topology, on a server that stands in for DynamoDB: state of lanes, and the intents of store.
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod gate;
 mod intents;
 mod making;
 mod objects;

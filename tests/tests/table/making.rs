@@ -6,12 +6,10 @@ use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType, TimeToLiveStatus,
 };
 use millstream::{error::Class, state::dynamodb::TableError};
+use tests::Gate;
 use tokio::task::JoinSet;
 
-use crate::{
-    gate::Gate,
-    server::{self, Server},
-};
+use crate::server::{self, Server};
 
 #[tokio::test]
 async fn table_is_made_once_and_lets_items_expire() {

@@ -5,9 +5,9 @@ use millstream::{
     state::dynamodb::{Outbox, PART_BYTES_MAX, Table},
 };
 use stages::{frame::FrameId, plan::Counts};
+use tests::{Fate, Gate};
 
 use crate::{
-    gate::{Fate, Gate},
     server::{self, Server},
     state::{STAGE, body, delta, id, load},
 };

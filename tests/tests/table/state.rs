@@ -13,11 +13,9 @@ use stages::{
     frame::{FrameId, Lane},
     plan::Counts,
 };
+use tests::{Fate, Gate};
 
-use crate::{
-    gate::{Fate, Gate},
-    server::{self, Server},
-};
+use crate::server::{self, Server};
 
 pub(crate) const STAGE: &str = "analyze";
 pub(crate) const LANE: Lane = Lane(3);

@@ -6,9 +6,9 @@ use tokio::time::Instant;
 
 use super::connect::{Told, in_time};
 use crate::{
-    aws,
-    cli::with_causes,
+    aws::{self, says_unknown},
     config::Config,
+    error::{says_region, with_causes},
     queue::sqs::{self, Looked, Seen, SqsError},
     state::dynamodb::{Table, TableError},
 };
@@ -42,7 +42,7 @@ async fn credentials(config: &SdkConfig) -> Told {
             format!(
                 "there are no credentials for AWS: {}; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or AWS_PROFILE, or \
                  give this machine or container a role",
-                with_causes(&error.into())
+                with_causes(&error)
             ),
         ),
     }
@@ -144,24 +144,6 @@ fn region_in(url: &str) -> Option<&str> {
     host.contains(".amazonaws.").then(|| host.split('.').find(is_region)).flatten()
 }
 
-fn says_region(said: &str) -> bool {
-    ["Credential should be scoped", "AuthorizationHeaderMalformed", "valid region"]
-        .iter()
-        .any(|words| said.contains(words))
-}
-
-/// Whether a service does not know who asks.
-fn says_unknown(said: &str) -> bool {
-    [
-        "InvalidClientTokenId",
-        "UnrecognizedClientException",
-        "SignatureDoesNotMatch",
-        "InvalidSignatureException",
-    ]
-    .iter()
-    .any(|code| said.contains(code))
-}
-
 fn unknown(service: &str, said: &str) -> Told {
     let text = format!(
         "{service} does not take these credentials: {said}; correct AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the \
@@ -187,6 +169,10 @@ fn told_of_table(error: &TableError, at: &Place) -> Told {
                 Told::mistaken(TABLE, error.to_string())
             }
         }),
+        TableError::Unset { said, .. } => Told::mistaken(
+            "/state/dynamodb/region",
+            format!("DynamoDB cannot be asked: {said}; name a region here or with AWS_REGION"),
+        ),
         TableError::Lanes { .. } => Told::mistaken("/lanes", error.to_string()),
         TableError::Busy { said, .. } => at.unreached(said),
         TableError::Refused { said, .. } => {

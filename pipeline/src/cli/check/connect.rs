@@ -99,7 +99,7 @@ async fn lake(config: &Config) -> Told {
                 let unreached = error.class() == crate::error::Class::Retry;
                 let given = config.topology().store.lake_endpoint.is_some();
                 let pointer = if unreached && given { "/store/lake_endpoint" } else { "/store/lake" };
-                Told::mistaken(pointer, crate::cli::with_causes(&error.into()))
+                Told::mistaken(pointer, crate::error::with_causes(&error))
             }
         },
         #[cfg(not(feature = "object-store"))]

@@ -5,10 +5,8 @@ use super::super::{
     prune::Pruned,
     topology::{Engine, SQS_FRAME_BYTES_MAX, Topology},
 };
-use crate::queue::{Capabilities, QueueName};
+use crate::queue::{Capabilities, QueueName, SQS_LEASE_SECS_MIN};
 
-/// SQS counts leases by seconds, and one may be gone before an answer is here.
-const LEASE_SECS_MIN: u32 = 2;
 /// The longest name of a queue.
 const NAME_BYTES_MAX: usize = 80;
 /// What is added to a name.
@@ -26,8 +24,8 @@ pub(super) fn mistakes(topology: &Topology) -> Vec<Finding> {
             "this millstream is built without SQS; build it with --features sqs, or set engine to sqlite";
         mistake("/queues/engine", text.to_owned());
     }
-    if queues.lease_secs < LEASE_SECS_MIN {
-        let text = format!("{} is too short for SQS; take {LEASE_SECS_MIN} or more", queues.lease_secs);
+    if queues.lease_secs < SQS_LEASE_SECS_MIN {
+        let text = format!("{} is too short for SQS; take {SQS_LEASE_SECS_MIN} or more", queues.lease_secs);
         mistake("/queues/lease_secs", text);
     }
     let frame_bytes_max = queues.frame_bytes_max();

@@ -3,7 +3,7 @@
 mod exchange;
 mod order;
 
-use std::io;
+use std::{io, path::Path};
 
 use ::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use arrow_array::RecordBatch;

@@ -15,6 +15,7 @@ use super::STATES;
 use super::{Objects, STAGING, create};
 use crate::{
     clock,
+    error::says_region,
     lake::{
         LakeError,
         address::{Bucket, Service},
@@ -152,7 +153,7 @@ impl Objects {
                  to list the bucket, and to get, put and delete objects"
             )),
             (_, Some(300..400)) => self.refused(format!("it is not where it is looked for: {error}; {REGION}")),
-            _ if IN_ANOTHER_REGION.iter().any(|words| error.to_string().contains(words)) => {
+            _ if says_region(&error.to_string()) => {
                 self.refused(format!("it is in another region: {error}; {REGION}"))
             }
             (_, Some(status @ 400..500)) if !is_passing_status(status) => self.refused(error),
@@ -164,8 +165,6 @@ impl Objects {
     }
 }
 
-/// What S3 and its likes say of a bucket that is in another region than a request says.
-const IN_ANOTHER_REGION: [&str; 2] = ["configured region", "AuthorizationHeaderMalformed"];
 const REGION: &str = "set AWS_REGION to the region of the bucket";
 
 /// Whether an error says that the request has surely had no effect.

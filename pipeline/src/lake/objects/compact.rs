@@ -20,7 +20,7 @@ use self::merging::Merged;
 use super::{Objects, fence, log::Turn, tail::Tail};
 use crate::{
     clock,
-    lake::{CompactedPartition, LakeError, Pass, Surroundings},
+    lake::{CompactedPartition, LakeError, Pass, Surroundings, compact::left_alone},
 };
 
 /// How long a fence stays: no queue keeps frames for longer, and nobody sleeps for so long and goes on.
@@ -178,7 +178,7 @@ impl Compactor {
                 }
                 Merged::Refused(name, reason) => {
                     let path = format!("{}/{name}", look.partition);
-                    pass.troubles.push(left_alone(&self.lake.shown_at(&path), &reason));
+                    pass.troubles.push(left_alone(self.lake.shown_at(&path), &reason));
                     self.known.insert(path, None);
                 }
                 Merged::NotNow => {
@@ -245,7 +245,7 @@ impl Compactor {
                 is_fence: footer.rows == 0,
             }),
             Err(reason) => {
-                pass.troubles.push(left_alone(&self.lake.shown_at(path), &reason));
+                pass.troubles.push(left_alone(self.lake.shown_at(path), &reason));
                 None
             }
         };
@@ -311,8 +311,4 @@ fn report(look: &Look<'_>, files: &Files) -> CompactedPartition {
     let totals = (files.len() as u64, files.values().map(|file| file.size).sum());
     let (dataset, partition) = (look.dataset, look.partition.to_owned());
     CompactedPartition { dataset, partition, merged: 0, rows: 0, before: totals, after: totals }
-}
-
-fn left_alone(path: &str, reason: &str) -> String {
-    format!("{path} is left alone when files are merged: {reason}")
 }

@@ -28,6 +28,7 @@ use tokio::time::sleep;
 use crate::{
     clock,
     error::Class,
+    pause::spread,
     quarantine::{QuarantineError, STAGE},
     queue::{EncodedFrame, QueueError},
     state::dynamodb::{
@@ -110,7 +111,7 @@ impl Claims {
             match self.0.transact(&self.0.write_name(), actions).await {
                 Ok(true) => return Ok(()),
                 Err(error) if error.class() != Class::Retry => return Err(error.into()),
-                Ok(false) | Err(_) => sleep(PAUSE * (tries + 1)).await,
+                Ok(false) | Err(_) => sleep(spread(PAUSE * (tries + 1))).await,
             }
         }
         Err(self.0.busy("claim messages", "they change again and again").into())

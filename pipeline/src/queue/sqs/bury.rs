@@ -4,6 +4,7 @@ use stages::frame::Micros;
 
 use super::{
     SqsQueues,
+    api::SEND,
     error::SqsError,
     line::{Line, Place},
     message::{Attributes, FRAME, Incoming, LANE, MESSAGE_BYTES_MAX, Outgoing, PUBLISHED_AT, ROWS},
@@ -85,7 +86,7 @@ impl SqsQueues {
             letter.attributes.insert(name, value);
         }
         if letter.bytes() > MESSAGE_BYTES_MAX {
-            let (action, queue) = ("SendMessageBatch", line.dead.name.clone());
+            let (action, queue) = (SEND, line.dead.name.clone());
             let reason = "with its reason it is too large; its redrive policy moves it in the end".to_owned();
             return Err(SqsError::Invalid { action, queue, reason });
         }

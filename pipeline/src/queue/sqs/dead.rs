@@ -11,6 +11,7 @@ use base64::prelude::{BASE64_STANDARD, Engine};
 use bytes::Bytes;
 use stages::frame::{Lane, Micros};
 use tokio::{task::JoinSet, time::Instant};
+use tracing::warn;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
@@ -166,7 +167,14 @@ impl SqsQueues {
             if new.is_empty() {
                 break Ok(());
             }
-            let letters = new.into_iter().map(|message| Letter::of(line, message));
+            let (altered, whole): (Vec<_>, Vec<_>) =
+                new.into_iter().partition(|message| Incoming(message).is_altered());
+            for message in altered.into_iter().map(Incoming) {
+                let (queue, id) = (&line.dead.name, message.id());
+                warn!(queue, id, "a dead letter is left where it is: its MD5 is another");
+                stay.push((message.handle().to_owned(), 0));
+            }
+            let letters = whole.into_iter().map(|message| Letter::of(line, message));
             let (fit, others): (Vec<_>, Vec<_>) = letters.partition(|letter| letter.fits(filter, span));
             stay.extend(others.into_iter().map(|letter| (letter.handle, 0)));
             match self.deal_with(line, deed, fit, &mut stay, &mut found).await {

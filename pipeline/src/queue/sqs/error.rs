@@ -4,7 +4,11 @@ use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 use stages::frame::{FrameId, Lane};
 
 use super::{api::SEND, message::MESSAGE_BYTES_MAX};
-use crate::{error::Class, queue::QueueName};
+use crate::{
+    aws,
+    error::{Class, with_causes},
+    queue::QueueName,
+};
 
 /// Why SQS did not do what it was asked for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -105,23 +109,6 @@ pub(super) enum Said {
     Other(SqsError),
 }
 
-/// Codes of rights and credentials that are missing; those of credentials that have run out pass.
-const REFUSED: [&str; 13] = [
-    "AccessDenied",
-    "AccessDeniedException",
-    "AuthFailure",
-    "IncompleteSignature",
-    "InvalidClientTokenId",
-    "InvalidSecurity",
-    "InvalidSignatureException",
-    "KmsAccessDenied",
-    "MissingAuthenticationToken",
-    "NotAuthorized",
-    "OptInRequired",
-    "SignatureDoesNotMatch",
-    "UnrecognizedClientException",
-];
-
 /// Codes, or parts of them, of what passes.
 const PASSING: [&str; 9] = [
     "Throttl",
@@ -162,7 +149,7 @@ impl SqsError {
         let queue = queue.to_owned();
         let status = error.raw_response().map(|response| response.status().as_u16());
         match error {
-            SdkError::ConstructionFailure(_) => Self::Unset { action, queue, reason: chain(error) },
+            SdkError::ConstructionFailure(_) => Self::Unset { action, queue, reason: with_causes(error) },
             SdkError::ServiceError(context) if status.is_none_or(|status| status < 500) => {
                 let (code, text) = (context.err().code(), context.err().message());
                 let code = code.unwrap_or("an error without a code");
@@ -173,7 +160,7 @@ impl SqsError {
                     Said::Lost => Self::Invalid { action, queue, reason: code.to_owned() },
                 }
             }
-            _ => Self::Unavailable { action, queue, reason: chain(error) },
+            _ => Self::Unavailable { action, queue, reason: with_causes(error) },
         }
     }
 }
@@ -183,34 +170,20 @@ pub(super) fn said(code: &str, text: &str, action: &'static str, queue: &str) ->
     let queue = queue.to_owned();
     let reason = if text.is_empty() { code.to_owned() } else { format!("{text} ({code})") };
     let lost = ["ReceiptHandleIsInvalid", "MessageNotInflight", "InvalidIdFormat"];
-    let has_expired = code.contains("InvalidParameterValue") && text.contains("expired");
-    if has_expired || lost.iter().any(|lost| code.contains(lost)) {
+    let is_over = ["expired", "does not exist or is not available"].iter().any(|over| text.contains(over));
+    if (code.contains("InvalidParameterValue") && is_over) || lost.iter().any(|lost| code.contains(lost)) {
         return Said::Lost;
     }
     if code.contains("NonExistentQueue") || code.contains("QueueDoesNotExist") {
         return Said::Missing;
     }
-    if REFUSED.contains(&code) {
-        return Said::Other(SqsError::Refused { action, queue, reason });
-    }
-    if PASSING.iter().any(|passing| code.contains(passing)) {
+    if PASSING.iter().any(|passing| code.contains(passing)) || aws::is_out_of_time(&reason) {
         return Said::Other(SqsError::Unavailable { action, queue, reason });
     }
-    Said::Other(SqsError::Invalid { action, queue, reason })
-}
-
-/// An error and what led to it.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = error.source();
+    if aws::is_refusal(code) {
+        return Said::Other(SqsError::Refused { action, queue, reason });
     }
-    text
+    Said::Other(SqsError::Invalid { action, queue, reason })
 }
 
 #[cfg(test)]
@@ -234,6 +207,13 @@ mod tests {
             ("InvalidParameterValue", "Value q for parameter MessageGroupId is invalid", Some(Class::Retry)),
             ("AWS.SimpleQueueService.NonExistentQueue", "", Some(Class::Fatal)),
             ("AccessDenied", "User is not authorized", Some(Class::Fatal)),
+            (
+                "InvalidParameterValue",
+                "Reason: Message does not exist or is not available for visibility …",
+                None,
+            ),
+            ("InvalidSignatureException", "Signature expired: 20261122T060000Z is now …", Some(Class::Retry)),
+            ("InvalidSignatureException", "The signature does not match", Some(Class::Fatal)),
             ("ExpiredToken", "", Some(Class::Retry)),
             ("ExpiredTokenException", "", Some(Class::Retry)),
             ("RequestThrottled", "", Some(Class::Retry)),

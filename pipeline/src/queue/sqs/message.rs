@@ -32,18 +32,13 @@ pub(super) const LANE: &str = "lane";
 pub(super) const ROWS: &str = "rows";
 pub(super) const PUBLISHED_AT: &str = "published_at";
 
-/// How many bytes a frame of so many takes as a message.
-pub fn message_bytes(frame_bytes: usize) -> usize {
-    frame_bytes.div_ceil(3) * 4 + ATTRIBUTE_BYTES
-}
-
 /// How many requests are paid for one that carries so many bytes.
-pub fn chunks(bytes: usize) -> u64 {
+pub(super) fn chunks(bytes: usize) -> u64 {
     bytes.div_ceil(CHUNK_BYTES).max(1) as u64
 }
 
 /// The largest frame that is paid for as so many requests: frames are best packed to just below it.
-pub fn frame_bytes_in(chunks: usize) -> usize {
+fn frame_bytes_in(chunks: usize) -> usize {
     let bytes = (chunks.max(1) * CHUNK_BYTES - ATTRIBUTE_BYTES) / 4 * 3;
     bytes.min(FRAME_BYTES_MAX)
 }
@@ -151,7 +146,9 @@ impl<'a> Incoming<'a> {
 
     /// Whether SQS says that it sent something else than what is here.
     pub(super) fn is_altered(self) -> bool {
+        let attributes = || self.0.message_attributes().map(digest::of_received).unwrap_or_default();
         self.0.md5_of_body().is_some_and(|told| told != digest::of_body(self.body()))
+            || self.0.md5_of_message_attributes().is_some_and(|told| told != attributes())
     }
 
     /// Whether it is one of ours; any other has no such attribute.
@@ -187,6 +184,11 @@ impl<'a> Incoming<'a> {
 mod tests {
     use super::*;
 
+    /// How many bytes a frame of so many takes as a message.
+    fn message_bytes(frame_bytes: usize) -> usize {
+        frame_bytes.div_ceil(3) * 4 + ATTRIBUTE_BYTES
+    }
+
     fn largest(bytes: usize) -> Outgoing {
         let bytes = vec![255; bytes].into();
         let frame = EncodedFrame { id: FrameId([255; 16]), lane: Lane(u16::MAX), rows: u32::MAX, bytes };
@@ -199,6 +201,24 @@ mod tests {
             assert_eq!(largest(bytes).bytes(), message_bytes(bytes), "{bytes}");
         }
         assert!(message_bytes(FRAME_BYTES_MAX) + LETTER_BYTES <= MESSAGE_BYTES_MAX);
+    }
+
+    #[test]
+    fn a_message_whose_body_or_attributes_are_others_than_sqs_says_is_altered() {
+        let sent = largest(10);
+        let (body, attributes) = (digest::of_body(&sent.body), digest::of_attributes(&sent.attributes));
+        let message = |body: &str, attributes: &str| {
+            let message = Message::builder().body(&sent.body).md5_of_body(body);
+            let values = sent.values().expect("whole");
+            message.set_message_attributes(values).md5_of_message_attributes(attributes).build()
+        };
+        for (body, attributes, is_altered) in
+            [(&body, &attributes, false), (&attributes, &attributes, true), (&body, &body, true)]
+        {
+            assert_eq!(Incoming(&message(body, attributes)).is_altered(), is_altered);
+        }
+        // What says nothing of itself is taken as it is.
+        assert!(!Incoming(&Message::builder().body("a").build()).is_altered());
     }
 
     #[test]

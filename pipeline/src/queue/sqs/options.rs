@@ -3,10 +3,7 @@ use std::{sync::Arc, time::Duration};
 use stages::{frame::Lane, topic::Topics};
 
 use super::{line::Names, message::FRAME_BYTES_MAX};
-use crate::queue::QueueName;
-
-/// SQS leases by whole seconds, and one of them may be gone before an answer is here.
-const LEASE_MIN: Duration = Duration::from_secs(2);
+use crate::queue::{QueueName, SQS_LEASE_SECS_MIN};
 
 /// Names, limits and times of queues on SQS.
 #[derive(Debug, Clone)]
@@ -67,7 +64,7 @@ impl SqsOptions {
 
     /// How long a delivery is leased for.
     pub fn lease(&self) -> Duration {
-        self.lease.max(LEASE_MIN)
+        self.lease.max(Duration::from_secs(SQS_LEASE_SECS_MIN.into()))
     }
 
     /// The queues that a topology has on SQS.

@@ -10,6 +10,7 @@ use aws_sdk_dynamodb::{
 use tokio::time::sleep;
 
 use super::{Action, Change, Item, Key, Table, TableError, item::text};
+use crate::pause::spread;
 
 /// Keys that one call reads, and that one deletes, at most.
 const READ_MAX: usize = 100;
@@ -54,7 +55,7 @@ impl Table {
                 if left.is_empty() {
                     break;
                 }
-                sleep(pause).await;
+                sleep(spread(pause)).await;
                 pause *= 2;
             }
             if !left.is_empty() {
@@ -148,7 +149,7 @@ impl Table {
                 return Ok(false);
             }
             match codes().find(|code| IN_CONFLICT.contains(code)) {
-                Some(_) if tries < TRIES_IN_CONFLICT => sleep(pause).await,
+                Some(_) if tries < TRIES_IN_CONFLICT => sleep(spread(pause)).await,
                 Some(code) => return Err(self.busy("write", code)),
                 None => return Err(self.failed("write", &error)),
             }
@@ -176,7 +177,7 @@ impl Table {
                 if left.is_empty() {
                     break;
                 }
-                sleep(pause).await;
+                sleep(spread(pause)).await;
                 pause *= 2;
             }
             if !left.is_empty() {

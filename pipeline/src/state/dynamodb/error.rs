@@ -3,7 +3,10 @@ use std::error::Error;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 
 use super::Table;
-use crate::error::Class;
+use crate::{
+    aws,
+    error::{Class, with_causes},
+};
 
 /// Why the table could not be read or written.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -24,6 +27,18 @@ pub enum TableError {
         /// What was tried.
         doing: &'static str,
         /// What the service says.
+        said: String,
+    },
+    /// The request cannot even be made: no region, say.
+    #[error(
+        "cannot {doing} in the table {table}: {said}; name a region with state.dynamodb.region or AWS_REGION"
+    )]
+    Unset {
+        /// Its name.
+        table: String,
+        /// What was tried.
+        doing: &'static str,
+        /// What is missing.
         said: String,
     },
     /// A table with other keys.
@@ -130,15 +145,6 @@ const LATER: [&str; 12] = [
     "TransactionConflictException",
     "TransactionInProgressException",
 ];
-const NO_RIGHT: [&str; 7] = [
-    "AccessDenied",
-    "AccessDeniedException",
-    "IncompleteSignature",
-    "InvalidClientTokenId",
-    "InvalidSignatureException",
-    "MissingAuthenticationTokenException",
-    "UnrecognizedClientException",
-];
 
 impl Table {
     /// What went wrong with a call.
@@ -146,15 +152,19 @@ impl Table {
     where
         E: ProvideErrorMetadata + Error + 'static,
     {
-        let (table, said) = (self.name().to_owned(), words(error));
-        let SdkError::ServiceError(answer) = error else {
+        let (table, said) = (self.name().to_owned(), with_causes(error));
+        let answer = match error {
+            SdkError::ServiceError(answer) => answer,
+            SdkError::ConstructionFailure(_) => return TableError::Unset { table, doing, said },
             // It was not reached, or not understood.
-            return TableError::Busy { table, doing, said };
+            _ => return TableError::Busy { table, doing, said },
         };
         let code = answer.err().code().unwrap_or_default();
         if code == "ResourceNotFoundException" {
             TableError::Missing { table }
-        } else if NO_RIGHT.contains(&code) {
+        } else if aws::is_out_of_time(&said) {
+            TableError::Busy { table, doing, said }
+        } else if aws::is_refusal(code) {
             TableError::Denied { table, doing, said }
         } else if LATER.contains(&code) || answer.raw().status().is_server_error() {
             TableError::Busy { table, doing, said }
@@ -166,10 +176,4 @@ impl Table {
     pub(crate) fn damaged(&self, key: impl ToString, what: &'static str) -> TableError {
         TableError::Damaged { table: self.name().to_owned(), key: key.to_string(), what }
     }
-}
-
-/// An error with all that led to it.
-fn words(error: &dyn Error) -> String {
-    let causes = std::iter::successors(error.source(), |error: &&dyn Error| (*error).source());
-    causes.fold(error.to_string(), |words, cause| format!("{words}: {cause}"))
 }

@@ -1,4 +1,4 @@
-//! A way to the server that stops at a request of choice: before the server has it, or before its answer comes back.
+//! A way to a server on which things go wrong: at a request of choice, or at all of them for a while.
 
 use std::{
     io::{self, BufRead, BufReader, Read, Write},
@@ -8,11 +8,20 @@ use std::{
     time::Duration,
 };
 
-use tests::PATIENCE;
+use crate::PATIENCE;
 
 /// What becomes of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fate {
+pub enum Fate {
+    /// It never comes to the server, and the connection ends.
+    Cut,
+    /// It never comes to the server: this is the answer, in the protocol of SQS and DynamoDB.
+    Refused {
+        /// The status.
+        status: u16,
+        /// What AWS calls the error.
+        code: &'static str,
+    },
     /// It comes to the server once the gate is opened.
     HeldBefore,
     /// The server does it, and its answer comes once the gate is opened.
@@ -26,25 +35,36 @@ struct State {
     requests: u64,
     /// At which request what happens.
     at: Option<(u64, Fate)>,
+    /// What happens to all, in turn.
+    storm: Option<&'static [Fate]>,
+    /// How many requests that has met.
+    struck: u64,
     reached: bool,
     open: bool,
 }
 
-pub(crate) struct Gate {
+/// The way; it ends with the test.
+pub struct Gate {
     address: SocketAddr,
     shared: Arc<(Mutex<State>, Condvar)>,
 }
 
 impl Gate {
     /// A way to the server at `endpoint`, with this to happen at the `request`th request.
-    pub(crate) fn at(endpoint: &str, request: u64, fate: Fate) -> Self {
+    ///
+    /// # Panics
+    /// When there is no such address.
+    pub fn at(endpoint: &str, request: u64, fate: Fate) -> Self {
         let gate = Self::to(endpoint);
         gate.arm(request, fate);
         gate
     }
 
     /// A way on which all goes well.
-    pub(crate) fn to(endpoint: &str) -> Self {
+    ///
+    /// # Panics
+    /// When there is no such address.
+    pub fn to(endpoint: &str) -> Self {
         let server: SocketAddr = endpoint.strip_prefix("http://").unwrap().parse().unwrap();
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = listener.local_addr().unwrap();
@@ -61,21 +81,55 @@ impl Gate {
     }
 
     /// Has this happen at the `request`th request from now.
-    pub(crate) fn arm(&self, request: u64, fate: Fate) {
+    ///
+    /// # Panics
+    /// After a panic on the way.
+    pub fn arm(&self, request: u64, fate: Fate) {
         *self.shared.0.lock().unwrap() = State { at: Some((request, fate)), ..State::default() };
     }
 
-    pub(crate) fn endpoint(&self) -> String {
+    /// Has these happen to all requests in turn, until [`Gate::calm`].
+    ///
+    /// # Panics
+    /// After a panic on the way.
+    pub fn storm(&self, fates: &'static [Fate]) {
+        *self.shared.0.lock().unwrap() = State { storm: Some(fates), ..State::default() };
+    }
+
+    /// Lets all go through again.
+    ///
+    /// # Panics
+    /// After a panic on the way.
+    pub fn calm(&self) {
+        self.shared.0.lock().unwrap().storm = None;
+    }
+
+    /// How many requests the last storm has met.
+    ///
+    /// # Panics
+    /// After a panic on the way.
+    pub fn struck(&self) -> u64 {
+        self.shared.0.lock().unwrap().struck
+    }
+
+    /// What stands in for the server's URL.
+    pub fn endpoint(&self) -> String {
         format!("http://{}", self.address)
     }
 
     /// Whether the request came.
-    pub(crate) fn is_reached(&self) -> bool {
+    ///
+    /// # Panics
+    /// After a panic on the way.
+    pub fn is_reached(&self) -> bool {
         self.shared.0.lock().unwrap().reached
     }
 
     /// Lets go on what is held.
-    pub(crate) fn open(&self) {
+    ///
+    /// # Panics
+    /// After a panic on the way.
+    pub fn open(&self) {
         self.shared.0.lock().unwrap().open = true;
         self.shared.1.notify_all();
     }
@@ -99,13 +153,19 @@ fn pass(client: TcpStream, server: SocketAddr, shared: &(Mutex<State>, Condvar))
     loop {
         let Some(request) = message(&mut requests)? else { return Ok(()) };
         let fate = fate(shared);
-        if fate == Some(Fate::HeldBefore) {
-            held(shared);
+        match fate {
+            Some(Fate::Cut) => return Ok(()),
+            Some(Fate::Refused { status, code }) => {
+                (&client).write_all(refusal(status, code).as_bytes())?;
+                continue;
+            }
+            Some(Fate::HeldBefore) => held(shared),
+            _ => {}
         }
         (&server).write_all(&request)?;
         let Some(answer) = message(&mut answers)? else { return Ok(()) };
         match fate {
-            Some(Fate::AnswerLost) => return Ok(()),
+            Some(Fate::AnswerLost) if !has_calmed(shared) => return Ok(()),
             Some(Fate::HeldAfter) => held(shared),
             _ => {}
         }
@@ -116,10 +176,29 @@ fn pass(client: TcpStream, server: SocketAddr, shared: &(Mutex<State>, Condvar))
 fn fate(shared: &(Mutex<State>, Condvar)) -> Option<Fate> {
     let mut state = shared.0.lock().unwrap();
     state.requests += 1;
+    if let Some(fates) = state.storm {
+        let fate = fates[state.struck as usize % fates.len()];
+        state.struck += 1;
+        return Some(fate);
+    }
     let (at, fate) = state.at?;
     let now = state.requests == at;
     state.reached |= now;
     now.then_some(fate)
+}
+
+/// Whether a storm is over, whose last answers come from before it.
+fn has_calmed(shared: &(Mutex<State>, Condvar)) -> bool {
+    let state = shared.0.lock().unwrap();
+    state.struck > 0 && state.storm.is_none()
+}
+
+fn refusal(status: u16, code: &str) -> String {
+    let body = format!("{{\"__type\":\"{code}\",\"message\":\"not now\"}}");
+    let length = body.len();
+    format!(
+        "HTTP/1.1 {status} Refused\r\nContent-Type: application/x-amz-json-1.0\r\nContent-Length: {length}\r\n\r\n{body}"
+    )
 }
 
 fn held(shared: &(Mutex<State>, Condvar)) {

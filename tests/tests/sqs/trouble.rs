@@ -1,0 +1,75 @@
+//! AWS has too much to do, credentials run out, requests and answers are lost: for a while nothing works.
+
+use tests::{Child, Fate, Gate, Ministack, Site, lake, until};
+
+use crate::QUICK;
+
+/// What AWS says of what passes, and what a network does.
+const STORM: [Fate; 7] = [
+    Fate::Refused { status: 400, code: "ThrottlingException" },
+    Fate::Refused { status: 400, code: "RequestThrottled" },
+    Fate::Refused { status: 400, code: "ExpiredToken" },
+    Fate::Refused { status: 500, code: "InternalFailure" },
+    Fate::Refused { status: 503, code: "ServiceUnavailable" },
+    Fate::Cut,
+    Fate::AnswerLost,
+];
+/// So many that whoever asks has met each kind.
+const STRUCK: u64 = 100;
+const MESSAGES: u64 = 4000;
+
+/// What stages say that take from one queue and send to another.
+const TROUBLE: &str = "the queues cannot be used now; it is tried again";
+const OVER: &str = "the queues can be used again";
+const STAGES: [&str; 4] = ["validate", "transform", "analyze", "alert"];
+/// What store says, by where the trouble meets it.
+const STORE: [&str; 2] = [TROUBLE, "the lake cannot be written: rows stay queued"];
+const INGEST: &str = "cannot publish; acknowledgements wait until it works again";
+
+/// How many lines have all of these.
+fn lines(process: &Child, words: &[&str]) -> usize {
+    process.said().iter().filter(|line| words.iter().all(|word| line.contains(word))).count()
+}
+
+/// How often a stage has said one thing.
+fn by(process: &Child, stage: &str, text: &str) -> usize {
+    lines(process, &[text, &format!("stage=\"{stage}\"")])
+}
+
+fn store(process: &Child) -> usize {
+    by(process, "store", STORE[0]) + lines(process, &[STORE[1]])
+}
+
+#[test]
+fn sqs_trouble_on_the_way_is_waited_out() {
+    let services = Ministack::start();
+    let site = Site::on_aws(&services, QUICK);
+    let gate = Gate::to(&services.endpoint());
+    let sqs = format!("{{ endpoint: '{}' }}", gate.endpoint());
+    site.configure(&format!(
+        "queues: {{ engine: sqs, lease_secs: 5, sqs: {sqs} }}\ningest: {{ linger_ms: 20 }}\n{QUICK}"
+    ));
+    let mut up = site.up();
+    let messages = MESSAGES.to_string();
+    let fleet = site.fleet(["--devices", "50", "--rate", "400", "--messages", &messages]);
+    until("first rows are in the lake", || !lake::files(&site.lake()).is_empty());
+    gate.storm(&STORM);
+    until("all have met the storm", || {
+        let stages = STAGES.iter().all(|stage| by(&up, stage, TROUBLE) > 0);
+        stages && store(&up) > 0 && lines(&up, &[INGEST]) > 0
+    });
+    until("it lasts", || gate.struck() >= STRUCK);
+    assert!(up.is_running(), "{:?}", up.said());
+    gate.calm();
+    let sent = fleet.ended().well().json();
+    site.wait_until_dry();
+    for stage in STAGES {
+        assert_eq!((by(&up, stage, TROUBLE), by(&up, stage, OVER)), (1, 1), "{stage}: {:?}", up.said());
+    }
+    assert_eq!((store(&up), lines(&up, &[INGEST])), (1, 1), "{:?}", up.said());
+    up.terminate();
+    up.ended().well();
+    let verified = site.verify();
+    assert_eq!(verified["acknowledged"], sent["acknowledged"], "{verified}");
+    assert_eq!((&verified["missing"], &verified["duplicated"]), (&0.into(), &0.into()), "{verified}");
+}
