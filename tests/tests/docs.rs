@@ -72,7 +72,6 @@ fn docs_name_tests_that_are_there() {
 
 /// Which clauses an engine keeps is what its tests are. Prints the table, for whoever wants to see it.
 #[test]
-#[expect(clippy::print_stdout, reason = "the table is to be seen")]
 fn docs_say_what_each_engine_keeps() {
     let page = fs::read_to_string(root().join("docs/engines.md")).unwrap();
     let (_, table) = page.split_once("| clause |").unwrap();
