@@ -41,7 +41,7 @@ step "cargo test --doc"
 cargo test --release --workspace --doc --quiet
 if cargo nextest --version >/dev/null 2>&1; then
     step "cargo nextest run"
-    cargo nextest run --release --workspace --no-fail-fast
+    cargo nextest run --release --workspace --no-fail-fast --profile all --test-threads $((2 * $(nproc)))
 else
     step "cargo test"
     cargo test --release --workspace --no-fail-fast --lib --bins --tests

@@ -79,6 +79,9 @@ async fn config_of(options: &AwsOptions, tries: u32, connect: Duration, attempt:
     loader.load().await
 }
 
+/// What is said of a request that was signed at another time.
+const OUT_OF_TIME: [&str; 3] = ["Signature expired", "Signature not yet current", "RequestTimeTooSkewed"];
+
 /// Whether a code says that rights or credentials are missing.
 pub(crate) fn is_refusal(code: &str) -> bool {
     REFUSED.contains(&code) || UNKNOWN.contains(&code)
@@ -95,6 +98,11 @@ pub(crate) fn is_unset<E: Error + 'static>(error: &SdkError<E>) -> bool {
         }
         _ => false,
     }
+}
+
+/// Whether a request was refused for the time that it was signed at: the clock, or this process, stood still for a moment.
+pub(crate) fn is_out_of_time(said: &str) -> bool {
+    OUT_OF_TIME.iter().any(|text| said.contains(text))
 }
 
 /// Whether a service does not know who asks, by what it says.

@@ -3,9 +3,10 @@
 //! - `/metrics` answers in the text format of [OpenMetrics 1.0](https://github.com/prometheus/OpenMetrics/blob/v1.0.0/specification/OpenMetrics.md),
 //!   which Prometheus reads.
 //! - `/healthz` is 200 as long as this process answers: when it is not, restart it.
-//! - `/readyz` is 200 when messages are taken, the database answers, the lake can be written and the books balance, else 503; its body says
+//! - `/readyz` is 200 when messages are taken, the queues answer, the lake can be written and the books balance, else 503; its body says
 //!   which of these is missing. While a process drains, it is not ready.
 
+mod asked;
 mod metrics;
 mod ready;
 mod server;
@@ -18,6 +19,7 @@ use tokio::{
     task::{JoinError, JoinSet},
 };
 
+use self::asked::Last;
 use crate::{database::Database, ingest::IngestView, lake::LakeMeters, queue::Queues, worker::Forgotten};
 
 /// What the console looks at.
@@ -34,6 +36,12 @@ pub(crate) struct View {
     pub(crate) forgotten: Forgotten,
     /// Whether this process is on its way to its end.
     pub(crate) stopping: watch::Receiver<bool>,
+}
+
+/// What clients are answered from.
+struct Shown {
+    view: View,
+    last: Last,
 }
 
 /// A running console; dropping it ends it.
@@ -64,7 +72,7 @@ impl Console {
         let listener = TcpListener::bind(listen).await.map_err(failed)?;
         let local_addr = listener.local_addr().map_err(failed)?;
         let mut server = JoinSet::new();
-        server.spawn(server::serve(listener, Arc::new(view)));
+        server.spawn(server::serve(listener, Arc::new(Shown { view, last: Last::default() })));
         Ok(Self { local_addr, server })
     }
 

@@ -38,7 +38,7 @@ use self::{
     doors::Doors,
     listener::Shared,
     packer::Packer,
-    publisher::{Publisher, next_epoch},
+    publisher::{Books, Publisher, next_epoch},
     sessions::{Held, Sessions},
 };
 pub use self::{
@@ -110,6 +110,7 @@ impl Ingest {
         let held = Arc::new(Held::default());
         let publisher = Publisher {
             packer: Arc::clone(&packer),
+            books: Books::new(&queues),
             queues,
             database: database.clone(),
             held: Arc::clone(&held),

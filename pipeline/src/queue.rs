@@ -256,7 +256,7 @@ impl Queues {
         }
     }
 
-    /// What became of rows so far, by stage; nothing where the engine keeps no books.
+    /// What became of rows so far, by stage; nothing on SQS without a table.
     ///
     /// # Errors
     /// When the engine cannot be asked.
@@ -269,7 +269,7 @@ impl Queues {
     }
 
     /// Whether each row that entered a queue is still somewhere, in one look. With `recount`, every frame and dead letter
-    /// is counted anew, which takes as long as reading them. Nothing where the engine keeps no books.
+    /// is counted anew, which takes as long as reading them. Nothing where the engine keeps no account of rows.
     ///
     /// # Errors
     /// When the engine cannot be asked.

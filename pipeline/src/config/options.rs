@@ -10,13 +10,12 @@ use super::{DynamoDbConfig, Engine, SqsConfig, topology::SQS_FRAME_BYTES_MAX};
 #[cfg(feature = "sqs")]
 use crate::{
     aws::AwsOptions,
-    ingest::Paid,
     notify::WebhookConfig,
     queue::sqs::{FRAME_BYTES_MAX, SqsOptions, SqsWebhook, chunk_end},
     state::dynamodb::TableOptions,
 };
 use crate::{
-    ingest::{Faces, IngestError, ListenerOptions, PackerOptions, TlsOptions},
+    ingest::{Faces, IngestError, ListenerOptions, PackerOptions, Paid, TlsOptions},
     lake::{Compactor, Lake, LakeError, StoreOptions},
     queue::{SqliteOptions, sqlite::PUT_OFF_MAX},
     worker::TickOptions,

@@ -1,6 +1,6 @@
 //! The text of `/metrics`.
 
-use std::{collections::BTreeMap, fmt};
+use std::{fmt, sync::Arc};
 
 use prometheus_client::{
     collector::Collector,
@@ -10,13 +10,16 @@ use prometheus_client::{
 };
 use stages::plan::Counts;
 
-use super::View;
+use super::{
+    View,
+    asked::{Asked, Last},
+};
 use crate::{
     database::{Database, DatabaseStats},
     ingest::IngestStats,
     lake::DatasetStats,
     meter::Distribution,
-    queue::{Balance, Depth, PaidRequests, QueueError, QueueName},
+    queue::{Balance, Depth, PaidRequests, QueueError},
 };
 
 /// The labels of a metric that has none.
@@ -25,9 +28,7 @@ const NONE: [(&str, &str); 0] = [];
 /// All of the pipeline at one moment.
 #[derive(Debug)]
 struct Snapshot {
-    queues: Vec<(QueueName, Depth)>,
-    books: BTreeMap<String, Counts>,
-    balances: Vec<Balance>,
+    asked: Arc<Asked>,
     database: Option<DatabaseStats>,
     ingest: Option<IngestStats>,
     lake: Vec<DatasetStats>,
@@ -37,27 +38,25 @@ struct Snapshot {
 
 /// # Errors
 /// When the queues cannot be asked.
-pub(super) async fn text(view: &View) -> Result<String, QueueError> {
-    let mut queues = Vec::with_capacity(QueueName::ALL.len());
-    for queue in QueueName::ALL {
-        queues.push((queue, view.queues.depth(queue).await?));
-    }
+pub(super) async fn text(view: &View, last: &Last) -> Result<String, QueueError> {
     let snapshot = Snapshot {
-        queues,
-        books: view.queues.books().await?,
-        balances: view.queues.audit(false).await?.balances,
+        asked: last.asked(&view.queues).await?,
         database: view.database.as_ref().map(Database::stats),
         ingest: view.ingest.as_ref().map(|ingest| ingest.stats()),
         lake: view.lake.as_ref().map(|lake| lake.stats()).unwrap_or_default(),
         forgotten: view.forgotten.rows(),
         paid: view.queues.requests(),
     };
+    Ok(encoded(snapshot))
+}
+
+fn encoded(snapshot: Snapshot) -> String {
     let mut registry = Registry::with_prefix("millstream");
     registry.register_collector(Box::new(snapshot));
     let mut text = String::new();
     // Writing to a string does not fail.
     let _infallible = encoding::text::encode(&mut text, &registry);
-    Ok(text)
+    text
 }
 
 impl Collector for Snapshot {
@@ -65,7 +64,9 @@ impl Collector for Snapshot {
         let mut out = Out(encoder);
         self.build(&mut out)?;
         self.books(&mut out)?;
+        self.account(&mut out)?;
         self.queues(&mut out)?;
+        self.holdings(&mut out)?;
         self.database(&mut out)?;
         self.lake(&mut out)?;
         self.paid(&mut out)?;
@@ -81,7 +82,7 @@ impl Snapshot {
 
     fn books(&self, out: &mut Out<'_>) -> fmt::Result {
         let mut fates = Vec::new();
-        for (stage, counts) in &self.books {
+        for (stage, counts) in &self.asked.books {
             let Counts { consumed, quarantined, repeated, filtered, .. } = *counts;
             for (fate, rows) in [
                 ("consumed", consumed),
@@ -93,56 +94,68 @@ impl Snapshot {
             }
         }
         let of_stages = |rows: fn(&Counts) -> u64| {
-            self.books.iter().map(move |(stage, counts)| ([("stage", stage.as_str())], rows(counts)))
+            let books = self.asked.books.iter();
+            books.map(move |(stage, counts)| ([("stage", stage.as_str())], rows(counts)))
         };
         out.counters("rows", "Rows that stages took, by what became of them.", None, fates)?;
         out.counters("rows_produced", "Rows that stages made.", None, of_stages(|counts| counts.produced))?;
         out.counters("rows_late", "Rows behind the watermark.", None, of_stages(|counts| counts.late))?;
         let help = "Rows that the memory of repeats forgot early, for dedupe_bytes_max.";
-        out.counters("dedupe_forgotten_rows", help, None, [(NONE, self.forgotten)])?;
+        out.counters("dedupe_forgotten_rows", help, None, [(NONE, self.forgotten)])
+    }
+
+    /// Of the rows that entered queues, where the engine keeps an account of them.
+    fn account(&self, out: &mut Out<'_>) -> fmt::Result {
+        let Asked { kept, balances, .. } = &*self.asked;
+        if !kept.keeps_books {
+            return Ok(());
+        }
         let of_queues = |rows: fn(&Balance) -> u64| {
-            self.balances.iter().map(move |balance| ([("queue", balance.stage.as_str())], rows(balance)))
+            balances.iter().map(move |balance| ([("queue", balance.stage.as_str())], rows(balance)))
         };
         let entered = of_queues(|balance| balance.account.entered);
         out.counters("queue_entered_rows", "Rows that were published into a queue.", None, entered)?;
         let dropped = of_queues(|balance| balance.account.dropped);
         out.counters("queue_dropped_rows", "Rows of dead letters that were dropped.", None, dropped)?;
         let differences =
-            self.balances.iter().map(|balance| ([("stage", balance.stage.as_str())], balance.difference()));
+            balances.iter().map(|balance| ([("stage", balance.stage.as_str())], balance.difference()));
         out.gauges("books_difference", "Rows by which the books of a stage differ; 0.", None, differences)
     }
 
+    /// A value of each queue.
+    fn of_queues<T>(&self, value: fn(&Depth) -> T) -> impl Iterator<Item = ([(&'static str, &str); 1], T)> {
+        self.asked.queues.iter().map(move |(queue, depth)| ([("queue", queue.as_str())], value(depth)))
+    }
+
+    /// What every engine tells.
     fn queues(&self, out: &mut Out<'_>) -> fmt::Result {
-        let of_queues = |value: fn(&Depth) -> u64| {
-            self.queues.iter().map(move |(queue, depth)| ([("queue", queue.as_str())], value(depth)))
-        };
-        out.gauges("queue_frames", "Frames in a queue.", None, of_queues(|depth| depth.frames))?;
-        out.gauges("queue_rows", "Rows in a queue.", None, of_queues(|depth| depth.rows))?;
-        out.gauges("queue_size", "Bytes in a queue.", Some(Unit::Bytes), of_queues(|depth| depth.bytes))?;
-        out.gauges(
-            "queue_in_flight_frames",
-            "Frames that workers hold.",
-            None,
-            of_queues(|depth| depth.in_flight),
-        )?;
-        out.gauges(
-            "queue_dead_letters",
-            "Frames and rows that were given up.",
-            None,
-            of_queues(|depth| depth.dead),
-        )?;
-        out.gauges("queue_dead_rows", "Rows of dead letters.", None, of_queues(|depth| depth.dead_rows))?;
-        let dead_bytes = of_queues(|depth| depth.dead_bytes);
-        out.gauges("queue_dead_size", "Bytes of dead letters.", Some(Unit::Bytes), dead_bytes)?;
-        let ages = self.queues.iter().map(|(queue, depth)| {
-            ([("queue", queue.as_str())], depth.oldest_age.unwrap_or_default().as_secs_f64())
-        });
-        out.gauges(
-            "queue_oldest_age",
-            "Age of the oldest frame; 0 in an empty queue.",
-            Some(Unit::Seconds),
-            ages,
-        )
+        let frames = self.of_queues(|depth| depth.frames);
+        out.gauges("queue_frames", "Frames in a queue.", None, frames)?;
+        let in_flight = self.of_queues(|depth| depth.in_flight);
+        out.gauges("queue_in_flight_frames", "Frames that workers hold.", None, in_flight)?;
+        let dead = self.of_queues(|depth| depth.dead);
+        out.gauges("queue_dead_letters", "Frames and rows that were given up.", None, dead)
+    }
+
+    /// What some do: a figure that is not known is left out, since nobody can tell a 0 from it.
+    fn holdings(&self, out: &mut Out<'_>) -> fmt::Result {
+        let kept = self.asked.kept;
+        if kept.keeps_books {
+            let rows = self.of_queues(|depth| depth.rows);
+            out.gauges("queue_rows", "Rows in a queue.", None, rows)?;
+            let bytes = self.of_queues(|depth| depth.bytes);
+            out.gauges("queue_size", "Bytes in a queue.", Some(Unit::Bytes), bytes)?;
+            let dead_rows = self.of_queues(|depth| depth.dead_rows);
+            out.gauges("queue_dead_rows", "Rows of dead letters.", None, dead_rows)?;
+            let dead_bytes = self.of_queues(|depth| depth.dead_bytes);
+            out.gauges("queue_dead_size", "Bytes of dead letters.", Some(Unit::Bytes), dead_bytes)?;
+        }
+        if kept.tells_ages {
+            let help = "Age of the oldest frame; 0 in an empty queue.";
+            let ages = self.of_queues(|depth| depth.oldest_age.unwrap_or_default().as_secs_f64());
+            out.gauges("queue_oldest_age", help, Some(Unit::Seconds), ages)?;
+        }
+        Ok(())
     }
 
     fn database(&self, out: &mut Out<'_>) -> fmt::Result {
@@ -286,5 +299,40 @@ impl Out<'_> {
         let mut encoder: MetricEncoder<'_> =
             self.0.encode_descriptor(name, help, unit.as_ref(), MetricType::Histogram)?;
         encoder.encode_histogram::<NoLabelSet>(*sum, *count, buckets, None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::queue::{Capabilities, QueueName};
+
+    /// The names of the families about queues, of an engine that keeps this.
+    fn told(kept: Capabilities) -> Vec<String> {
+        let queues = vec![(QueueName::Validate, Depth::default())];
+        let asked = Asked { kept, queues, books: BTreeMap::new(), balances: Vec::new() };
+        let text = encoded(Snapshot {
+            asked: Arc::new(asked),
+            database: None,
+            ingest: None,
+            lake: Vec::new(),
+            forgotten: 0,
+            paid: PaidRequests::default(),
+        });
+        let names = text.lines().filter_map(|line| line.strip_prefix("# HELP millstream_"));
+        let names = names.filter_map(|line| line.split(' ').next());
+        let names = names.filter(|name| name.starts_with("queue_") || name.starts_with("books_"));
+        names.map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn what_an_engine_does_not_know_is_left_out() {
+        let everywhere = ["queue_frames", "queue_in_flight_frames", "queue_dead_letters"];
+        assert_eq!(told(Capabilities::sqs(true)), everywhere);
+        let embedded = told(Capabilities::SQLITE);
+        assert!(everywhere.iter().all(|name| embedded.iter().any(|told| told == name)), "{embedded:?}");
+        assert_eq!(embedded.len(), 11, "{embedded:?}");
     }
 }

@@ -7,8 +7,8 @@ use tokio::time::timeout;
 
 use super::View;
 
-/// How long the database may take to answer.
-const DATABASE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the queues may take to answer.
+const QUEUES_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What was looked at, and what is wrong with it if anything is.
 pub(super) struct Readiness(Vec<(&'static str, Result<(), String>)>);
@@ -17,14 +17,13 @@ pub(super) async fn readiness(view: &View) -> Readiness {
     let mut checks = Vec::new();
     let stopping = *view.stopping.borrow();
     checks.push(("process", if stopping { Err("it is stopping".to_owned()) } else { Ok(()) }));
-    let asked = timeout(DATABASE_TIMEOUT, view.queues.audit(false)).await;
-    let audit = match asked {
+    let audit = match timeout(QUEUES_TIMEOUT, view.queues.probe()).await {
         Ok(Ok(audit)) => Ok(audit),
         Ok(Err(error)) => Err(error.to_string()),
-        Err(_) => Err(format!("no answer within {} s", DATABASE_TIMEOUT.as_secs())),
+        Err(_) => Err(format!("no answer within {} s", QUEUES_TIMEOUT.as_secs())),
     };
     checks.push(("queues", audit.as_ref().map(drop).map_err(Clone::clone)));
-    if let Ok(audit) = audit {
+    if let Ok(Some(audit)) = audit {
         let mistakes = audit.mistakes();
         checks.push(("books", if mistakes.is_empty() { Ok(()) } else { Err(mistakes.join("; ")) }));
     }

@@ -14,7 +14,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{View, metrics, ready};
+use super::{Shown, metrics, ready};
 
 /// How many clients are served at once; more wait to be accepted.
 const CONNECTIONS_MAX: usize = 64;
@@ -31,14 +31,14 @@ const JSON: &str = "application/json";
 const TEXT: &str = "text/plain; charset=utf-8";
 
 /// Serves clients until it is dropped.
-pub(super) async fn serve(listener: TcpListener, view: Arc<View>) {
+pub(super) async fn serve(listener: TcpListener, shown: Arc<Shown>) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             Some(_ended) = connections.join_next() => {}
             accepted = listener.accept(), if connections.len() < CONNECTIONS_MAX => match accepted {
                 Ok((socket, _)) => {
-                    connections.spawn(connection(socket, Arc::clone(&view)));
+                    connections.spawn(connection(socket, Arc::clone(&shown)));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "the console cannot accept a connection");
@@ -49,10 +49,10 @@ pub(super) async fn serve(listener: TcpListener, view: Arc<View>) {
     }
 }
 
-async fn connection(socket: TcpStream, view: Arc<View>) {
+async fn connection(socket: TcpStream, shown: Arc<Shown>) {
     let answer = service_fn(move |request| {
-        let view = Arc::clone(&view);
-        async move { Ok::<_, Infallible>(answer(&request, &view).await) }
+        let shown = Arc::clone(&shown);
+        async move { Ok::<_, Infallible>(answer(&request, &shown).await) }
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -62,7 +62,7 @@ async fn connection(socket: TcpStream, view: Arc<View>) {
     let _ended = timeout(CONNECTION_TIMEOUT, served).await;
 }
 
-async fn answer(request: &Request<Incoming>, view: &View) -> Response<Full<Bytes>> {
+async fn answer(request: &Request<Incoming>, Shown { view, last }: &Shown) -> Response<Full<Bytes>> {
     if request.method() != Method::GET && request.method() != Method::HEAD {
         return response(StatusCode::METHOD_NOT_ALLOWED, TEXT, "only GET is answered here\n");
     }
@@ -73,7 +73,7 @@ async fn answer(request: &Request<Incoming>, view: &View) -> Response<Full<Bytes
             let status = if readiness.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
             response(status, JSON, format!("{}\n", readiness.json()))
         }
-        "/metrics" => match metrics::text(view).await {
+        "/metrics" => match metrics::text(view, last).await {
             Ok(text) => response(StatusCode::OK, OPEN_METRICS, text),
             Err(error) => response(StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("{error}\n")),
         },

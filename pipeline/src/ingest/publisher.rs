@@ -1,5 +1,7 @@
 //! The one task that makes frames durable.
 
+mod books;
+
 #[cfg(feature = "sqs")]
 use std::mem;
 use std::{
@@ -13,6 +15,7 @@ use stages::{
     plan::Counts,
 };
 
+pub(super) use self::books::Books;
 use super::{
     IngestError,
     counters::Counters,
@@ -43,6 +46,7 @@ pub(super) struct Publisher {
     pub(super) counters: Arc<Counters>,
     pub(super) epoch: u64,
     pub(super) frames: u64,
+    pub(super) books: Books,
 }
 
 /// Begins an epoch: message numbers and frame ids are unique within one. It is counted where the state of the queues is.
@@ -90,11 +94,13 @@ impl Publisher {
             }
             self.counters.published(frames, &counts);
             self.packer.settle(batches);
+            self.books.add(counts).await?;
             if self.packer.wants_epoch() {
                 self.epoch = next_epoch(&self.queues, &self.database).await?;
                 self.packer.renumber(self.epoch);
             }
         }
+        self.books.end().await?;
         Ok(())
     }
 
@@ -171,6 +177,7 @@ impl Publisher {
             // Devices wait for it, with their windows full: the stages do not.
             Queues::Sqlite(queues) => queues.commit_with(commit.clone(), Turn::First, remember).await,
             #[cfg(feature = "sqs")]
+            // The books come after the acknowledgements.
             Queues::Sqs(queues) => {
                 let entries = mem::take(&mut commit.publish);
                 let answers = queues.publish(entries.clone()).await;
@@ -184,9 +191,7 @@ impl Publisher {
                 refused?;
                 // Their messages are safe. What is remembered of them comes after that: a message of QoS 2 whose packet id is
                 // lost is sent again, and analyze drops it.
-                self.database.write(Durability::Fsync, remember).await?;
-                let counted = Commit { counts: mem::take(&mut commit.counts), ..Commit::default() };
-                queues.commit(vec![counted]).await.into_iter().collect()
+                self.database.write(Durability::Fsync, remember).await
             }
         }
     }

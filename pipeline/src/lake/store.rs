@@ -1,6 +1,7 @@
 //! The store worker: collects frames, and now and then rolls them into files.
 
 mod held;
+mod receive;
 #[cfg(test)]
 mod tests;
 
@@ -14,7 +15,7 @@ use stages::{
 use tokio::{
     sync::watch,
     task::spawn_blocking,
-    time::{Instant, sleep, sleep_until},
+    time::{Instant, sleep},
 };
 use tracing::{error, info, warn};
 
@@ -30,22 +31,15 @@ use crate::{
     error::Class,
     failpoint::fail_point,
     pause::spread,
-    queue::{Delivery, Holder, QueueError, QueueName, Queues, Receipt, ReceiveLimits, Verdict},
+    queue::{Delivery, Holder, QueueError, Queues, Receipt, Verdict},
     worker::{Leases, QueueTrouble},
 };
 
 /// How long to wait before a failed roll is tried again: at first, and at most.
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(10);
-/// How long to wait for a frame before a flush.
-const FLUSH_IDLE: Duration = Duration::from_millis(20);
-/// How long frames gather in the queue after fewer than half of this, and where looks are paid for: nobody waits for them.
-const GATHER: Duration = Duration::from_millis(50);
-const GATHER_PAID: Duration = Duration::from_secs(1);
-/// Frames and bytes taken from the queue at once: they grow about sixfold when they are decoded, beside what is collected
-/// already.
-const RECEIVED_FRAMES: usize = 256;
-const RECEIVED_BYTES: usize = 2 << 20;
+/// So many frames are held at the most where each is extended by a request that others share: all must be before leases end.
+const HELD_FRAMES_PAID: usize = 2000;
 
 /// When the store worker rolls.
 #[derive(Debug, Clone)]
@@ -152,56 +146,15 @@ impl Store {
     }
 
     fn is_full(&self) -> bool {
-        self.collection.rows >= self.options.rows_max || self.collection.bytes >= self.options.bytes_max
+        let Collection { rows, bytes, ref frames, .. } = self.collection;
+        let most = if self.queues.capabilities().is_paid { HELD_FRAMES_PAID } else { usize::MAX };
+        rows >= self.options.rows_max || bytes >= self.options.bytes_max || frames.len() >= most
     }
 
     fn is_due(&self, idle: bool) -> bool {
         let flush = *self.mode.borrow() != Mode::Collect;
         let aged = self.due.is_some_and(|due| Instant::now() >= due);
         !self.collection.is_empty() && (aged || (idle && flush))
-    }
-
-    async fn receive(&mut self) -> Result<Vec<Delivery>, LakeError> {
-        let now = Instant::now();
-        let wait = match *self.mode.borrow() {
-            Mode::Collect => {
-                self.due.unwrap_or(now + self.queues.capabilities().wait()).min(self.leases.due()) - now
-            }
-            Mode::Flush | Mode::Stop => FLUSH_IDLE,
-        };
-        if *self.mode.borrow() == Mode::Collect {
-            tokio::select! {
-                () = sleep_until(self.opens_at) => {}
-                _ = self.mode.changed() => return Ok(Vec::new()),
-            }
-        }
-        let limits = ReceiveLimits { frames: RECEIVED_FRAMES, bytes: RECEIVED_BYTES, wait };
-        let received = tokio::select! {
-            received = self.queues.receive(QueueName::Store, self.holder, limits) => received,
-            _ = self.mode.changed() => return Ok(Vec::new()),
-        };
-        match received {
-            Err(error) if error.class() == Class::Retry => {
-                self.trouble.tell(&error);
-                self.leases.keep(sleep(BACKOFF_MAX / 10)).await;
-                Ok(Vec::new())
-            }
-            received => {
-                let received = received?;
-                self.trouble.is_over();
-                let bytes: usize = received.iter().map(|delivery| delivery.frame.bytes.len()).sum();
-                let few = received.len() < RECEIVED_FRAMES / 2 && bytes < RECEIVED_BYTES / 2;
-                if !received.is_empty() && few {
-                    self.opens_at = Instant::now() + self.gathers();
-                }
-                Ok(received)
-            }
-        }
-    }
-
-    /// For how long frames gather in the queue: longer where each look is paid for, but not so long that leases end.
-    fn gathers(&self) -> Duration {
-        if self.queues.capabilities().is_paid { GATHER_PAID.min(self.queues.lease() / 10) } else { GATHER }
     }
 
     /// Takes rows into the collection, but for those that an interrupted roll has written.

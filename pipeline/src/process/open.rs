@@ -57,18 +57,25 @@ pub async fn open_queues(config: &Config) -> Result<Queues, ProcessError> {
 pub async fn look_at_queues(config: &Config) -> Result<Queues, ProcessError> {
     #[cfg(feature = "sqs")]
     if config.topology().queues.engine == Engine::Sqs {
-        return open_sqs(config).await;
+        let table = table(config).await?;
+        table.look(config.topology().lanes).await.map_err(QueueError::from)?;
+        return sqs_queues(config, table).await;
     }
     let database = Database::look(&data_file(config))?;
     Ok(Queues::Sqlite(SqliteQueues::open_to_read(database, config.sqlite_options()).await?))
 }
 
-/// The queues of a topology on SQS.
+/// The queues of a topology on SQS, whose number of lanes is fixed from then on.
 #[cfg(feature = "sqs")]
 async fn open_sqs(config: &Config) -> Result<Queues, ProcessError> {
     let table = table(config).await?;
     table.check().await.map_err(QueueError::from)?;
     table.fix_lanes(config.topology().lanes).await.map_err(QueueError::from)?;
+    sqs_queues(config, table).await
+}
+
+#[cfg(feature = "sqs")]
+async fn sqs_queues(config: &Config, table: Table) -> Result<Queues, ProcessError> {
     let client = sqs_client(config).await;
     Ok(Queues::Sqs(SqsQueues::open(client, config.sqs_options()).await?.with_table(table)))
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::{Audit, QueueError, Queues};
+
 /// How long to wait for a frame before another look; and the same where looks are paid for, the longest that SQS waits.
 const WAIT: Duration = Duration::from_secs(1);
 const WAIT_PAID: Duration = Duration::from_secs(20);
@@ -14,16 +16,12 @@ pub struct Capabilities {
     pub commits_at_once: bool,
     /// `transform`, `analyze` and `alert` give the frames of a lane in order to one holder at a time (Q4).
     pub ordered: bool,
-    /// The leases of a process that died are free at once (Q2).
-    pub frees_the_dead: bool,
-    /// Attempts are failures alone; else each time that a frame is handed out again is one, also when a lease was lost, unless
-    /// this process knows better (Q5).
-    pub counts_failures: bool,
     /// A repeated id adds nothing in any queue; else in those that are ordered (Q6).
     pub dedupes_all: bool,
     /// A full queue makes publishers wait, and `notify` gives up its oldest (Q9).
     pub has_limits: bool,
-    /// Rows and bytes are known, and so are the books.
+    /// Rows and bytes in queues are known, and so is where each row is that entered one: their account can be held against the
+    /// books of the stages, which every engine keeps.
     pub keeps_books: bool,
     /// The age of the oldest frame in a queue is known, and counts are of this moment.
     pub tells_ages: bool,
@@ -31,6 +29,20 @@ pub struct Capabilities {
     pub tells_places: bool,
     /// Each request is paid for: better few that bring much than many.
     pub is_paid: bool,
+}
+
+impl Queues {
+    /// Whether the engine answers: with the account of rows, or none where it keeps none.
+    ///
+    /// # Errors
+    /// When the engine cannot be asked.
+    pub(crate) async fn probe(&self) -> Result<Option<Audit>, QueueError> {
+        match self {
+            Self::Sqlite(queues) => queues.audit(false).await.map(Some),
+            #[cfg(feature = "sqs")]
+            Self::Sqs(queues) => queues.probe().await.map(|()| None),
+        }
+    }
 }
 
 impl Capabilities {
@@ -43,8 +55,6 @@ impl Capabilities {
     pub const SQLITE: Self = Self {
         commits_at_once: true,
         ordered: true,
-        frees_the_dead: true,
-        counts_failures: true,
         dedupes_all: true,
         has_limits: true,
         keeps_books: true,
@@ -58,8 +68,6 @@ impl Capabilities {
         Self {
             commits_at_once: false,
             ordered: fifo,
-            frees_the_dead: false,
-            counts_failures: false,
             dedupes_all: false,
             has_limits: false,
             keeps_books: false,

@@ -109,9 +109,12 @@ async fn connect_tells_of_what_is_not_there_and_changes_nothing() {
     assert!(of_lake.2.contains("set AWS_REGION"), "{told:?}");
 
     let other = topology(&endpoint, &lake_at(&endpoint)) + "lanes: 7\n";
-    let mut up = site.millstream("queues");
-    up.envs(Ministack::environment()).env("AWS_REGION", REGION);
-    Child::start(up).ended().well();
+    let mut run = site.millstream("run");
+    run.arg("validate").envs(Ministack::environment()).env("AWS_REGION", REGION);
+    let run = Child::start(run);
+    run.says("running");
+    run.terminate();
+    run.ended().well();
     site.configure(&other);
     assert_told(check(&site), &[("/lanes", 13, &["has 4 lanes"])]);
 }

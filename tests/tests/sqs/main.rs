@@ -8,6 +8,7 @@ mod compact;
 mod connect;
 mod killed;
 mod large_states;
+mod looks;
 mod many;
 mod place;
 mod requests;

@@ -214,8 +214,13 @@ fn told_of_queues(looked: &[Looked], at: &Place) -> Told {
         told.warning(ENGINE, text);
     }
     for Looked { name, seen } in looked {
-        if let Seen::OtherKind(found) = seen {
-            told.mistake("/queues/sqs/fifo", of_other_kind(name, found));
+        match seen {
+            Seen::OtherKind(found) => told.mistake("/queues/sqs/fifo", of_other_kind(name, found)),
+            Seen::Small(bytes) => {
+                let error = SqsError::Small { queue: name.clone(), bytes: *bytes };
+                told.mistake("/queues/sqs/prefix", error.to_string());
+            }
+            Seen::Well | Seen::NoRedrive | Seen::Missing | Seen::Unknown(_) => {}
         }
     }
     failures(looked).iter().fold(told, |told, (queues, error)| told.and(told_of_failure(error, queues, at)))

@@ -179,8 +179,10 @@ impl TableIntents {
         );
         let counted = self.table.count(store::STAGE, &counts);
         let writes = [Some(done), counted].into_iter().flatten().map(Action::Change).collect();
-        let finished = self.table.transact(&self.table.write_name(), writes).await?;
-        if !finished && self.status(&key).await?.as_deref() != Some(DONE) {
+        let finished = self.table.transact(&self.table.write_name(), writes).await;
+        // An answer may be lost on its way, but what is counted must not be counted again.
+        if !matches!(finished, Ok(true)) && self.status(&key).await?.as_deref() != Some(DONE) {
+            finished?;
             let Some(first) = receipts.first() else { return Ok(()) };
             return Err(lost(first.frame()));
         }

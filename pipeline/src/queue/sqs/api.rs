@@ -1,6 +1,6 @@
 //! The requests to SQS: counted, in batches, with an answer for each entry.
 
-use std::{collections::HashMap, error::Error, sync::Arc};
+use std::{collections::HashMap, error::Error, slice, sync::Arc};
 
 use aws_sdk_sqs::{
     Client,
@@ -16,7 +16,7 @@ use super::{
     digest,
     error::{Said, SqsError, said},
     line::Place,
-    message::{Incoming, Outgoing},
+    message::{Incoming, MESSAGE_BYTES_MAX, Outgoing},
     requests::Counters,
 };
 
@@ -196,6 +196,14 @@ impl Api {
         let answer = self.client.get_queue_attributes().queue_url(&place.url).set_attribute_names(names);
         let answer = answer.send().await.map_err(|error| SqsError::of(&error, LOOK, &place.name))?;
         Ok(answer.attributes.unwrap_or_default())
+    }
+
+    /// The largest message that a queue takes, with its attributes, and all of a request.
+    pub(super) async fn message_bytes_max(&self, place: &Place) -> Result<usize, SqsError> {
+        let name = QueueAttributeName::MaximumMessageSize;
+        let told = self.attributes(place, slice::from_ref(&name)).await?;
+        // Where nothing is told, what is too large will be refused.
+        Ok(told.get(&name).and_then(|bytes| bytes.parse().ok()).unwrap_or(MESSAGE_BYTES_MAX))
     }
 
     /// Makes a queue.

@@ -36,7 +36,9 @@ impl SqsQueues {
         for DeadLetter { queue, frame, attempts, reason } in letters {
             answers.push(match self.line(*queue, frame.lane) {
                 Ok(line) => {
-                    self.keep(line, frame, now(), (*attempts, reason)).await.map_err(QueueError::from)
+                    // A commit that is tried again gives up the same rows: they are one letter, which its id tells.
+                    let letter = self.keep(line, frame, now(), frame.id.to_string(), (*attempts, reason));
+                    letter.await.map_err(QueueError::from)
                 }
                 Err(error) => Err(error),
             });
@@ -50,13 +52,13 @@ impl SqsQueues {
         line: &Line,
         frame: &EncodedFrame,
         published_at: Micros,
+        deduplication: String,
         (attempts, reason): (u32, &str),
     ) -> Result<(), SqsError> {
         let mut message = Outgoing::of(frame, published_at, false);
         message.attributes.append(&mut said(line, attempts, reason));
-        // A group of its own: letters do not wait for each other. It may die again after it was requeued.
-        let id = frame.id.to_string();
-        message.place = line.fifo.then(|| (id.clone(), format!("{id}-{published_at}")));
+        // A group of its own: letters do not wait for each other.
+        message.place = line.fifo.then(|| (frame.id.to_string(), deduplication));
         self.send_one(&line.dead, message).await
     }
 

@@ -1,6 +1,7 @@
 //! Dead letters: who looks at them receives them all, and puts back those that stay.
 
 use std::{
+    collections::HashSet,
     sync::{Arc, PoisonError},
     time::Duration,
 };
@@ -149,6 +150,8 @@ impl SqsQueues {
         span: Span,
     ) -> Result<Found, SqsError> {
         let (mut found, mut stay) = (Found::default(), Vec::new());
+        // Who looks for longer than letters are hidden comes by the first ones again.
+        let mut seen = HashSet::new();
         let walked = loop {
             if !filter.letters.is_empty() && found.letters.len() == filter.letters.len() {
                 break Ok(());
@@ -158,8 +161,14 @@ impl SqsQueues {
                 Ok(messages) => messages,
                 Err(error) => break Err(error),
             };
+            let is_new = |message: &&Message| seen.insert(message.message_id().map(str::to_owned));
+            let (new, again): (Vec<_>, Vec<_>) = messages.iter().partition(is_new);
+            stay.extend(again.iter().map(|message| (Incoming(message).handle().to_owned(), 0)));
+            if new.is_empty() {
+                break Ok(());
+            }
             let (altered, whole): (Vec<_>, Vec<_>) =
-                messages.iter().partition(|message| Incoming(message).is_altered());
+                new.into_iter().partition(|message| Incoming(message).is_altered());
             for message in altered.into_iter().map(Incoming) {
                 let (queue, id) = (&line.dead.name, message.id());
                 warn!(queue, id, "a dead letter is left where it is: its MD5 is another");

@@ -45,6 +45,26 @@ impl SqsQueues {
         Ok(depth)
     }
 
+    /// Whether SQS and the table answer: one of the queues is looked at, and one item is read.
+    ///
+    /// # Errors
+    /// When one of them does not.
+    pub async fn probe(&self) -> Result<(), QueueError> {
+        let queue = async {
+            if let Some(line) = self.inner.lines.first() {
+                self.inner.api.attributes(&line.main, &[WAITING]).await?;
+            }
+            Ok::<_, QueueError>(())
+        };
+        let table = async {
+            if let Some(table) = &self.table {
+                table.lanes().await?;
+            }
+            Ok(())
+        };
+        tokio::try_join!(queue, table).map(drop)
+    }
+
     /// See [`Queues::books`](crate::queue::Queues::books).
     ///
     /// # Errors

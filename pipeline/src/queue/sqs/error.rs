@@ -3,6 +3,7 @@ use std::error::Error;
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 use stages::frame::{FrameId, Lane};
 
+use super::{api::SEND, message::MESSAGE_BYTES_MAX};
 use crate::{
     aws,
     error::{Class, with_causes},
@@ -20,6 +21,16 @@ pub enum SqsError {
     Missing {
         /// Their names.
         queues: Vec<String>,
+    },
+    /// A queue takes no messages as large as frames are.
+    #[error(
+        "the queue {queue} takes messages of {bytes} bytes at the most: set its MaximumMessageSize to {MESSAGE_BYTES_MAX}"
+    )]
+    Small {
+        /// Its name.
+        queue: String,
+        /// What it takes.
+        bytes: usize,
     },
     /// A frame for a webhook that these queues do not have.
     #[error("there is no queue for lane {lane} of {queue}: each process must have the same webhooks")]
@@ -121,8 +132,12 @@ impl SqsError {
     pub fn class(&self) -> Class {
         match self {
             Self::Unavailable { .. } | Self::Altered { .. } => Class::Retry,
+            // What a frame must be like is known before it is sent: what SQS does not like is not the frame.
+            Self::Invalid { action, .. } if *action == SEND => Class::Retry,
             Self::NoQueue { .. } | Self::Invalid { .. } => Class::Dead,
-            Self::Missing { .. } | Self::Refused { .. } | Self::Unset { .. } => Class::Fatal,
+            Self::Missing { .. } | Self::Small { .. } | Self::Refused { .. } | Self::Unset { .. } => {
+                Class::Fatal
+            }
         }
     }
 
@@ -155,18 +170,18 @@ pub(super) fn said(code: &str, text: &str, action: &'static str, queue: &str) ->
     let queue = queue.to_owned();
     let reason = if text.is_empty() { code.to_owned() } else { format!("{text} ({code})") };
     let lost = ["ReceiptHandleIsInvalid", "MessageNotInflight", "InvalidIdFormat"];
-    let has_expired = code.contains("InvalidParameterValue") && text.contains("expired");
-    if has_expired || lost.iter().any(|lost| code.contains(lost)) {
+    let is_over = ["expired", "does not exist or is not available"].iter().any(|over| text.contains(over));
+    if (code.contains("InvalidParameterValue") && is_over) || lost.iter().any(|lost| code.contains(lost)) {
         return Said::Lost;
     }
     if code.contains("NonExistentQueue") || code.contains("QueueDoesNotExist") {
         return Said::Missing;
     }
+    if PASSING.iter().any(|passing| code.contains(passing)) || aws::is_out_of_time(&reason) {
+        return Said::Other(SqsError::Unavailable { action, queue, reason });
+    }
     if aws::is_refusal(code) {
         return Said::Other(SqsError::Refused { action, queue, reason });
-    }
-    if PASSING.iter().any(|passing| code.contains(passing)) {
-        return Said::Other(SqsError::Unavailable { action, queue, reason });
     }
     Said::Other(SqsError::Invalid { action, queue, reason })
 }
@@ -189,9 +204,16 @@ mod tests {
             ("ReceiptHandleIsInvalid", "", None),
             ("InvalidParameterValue", "Reason: The receipt handle has expired.", None),
             ("AWS.SimpleQueueService.MessageNotInflight", "", None),
-            ("InvalidParameterValue", "Value q for parameter MessageGroupId is invalid", Some(Class::Dead)),
+            ("InvalidParameterValue", "Value q for parameter MessageGroupId is invalid", Some(Class::Retry)),
             ("AWS.SimpleQueueService.NonExistentQueue", "", Some(Class::Fatal)),
             ("AccessDenied", "User is not authorized", Some(Class::Fatal)),
+            (
+                "InvalidParameterValue",
+                "Reason: Message does not exist or is not available for visibility …",
+                None,
+            ),
+            ("InvalidSignatureException", "Signature expired: 20261122T060000Z is now …", Some(Class::Retry)),
+            ("InvalidSignatureException", "The signature does not match", Some(Class::Fatal)),
             ("ExpiredToken", "", Some(Class::Retry)),
             ("ExpiredTokenException", "", Some(Class::Retry)),
             ("RequestThrottled", "", Some(Class::Retry)),

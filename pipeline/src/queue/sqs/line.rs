@@ -8,7 +8,7 @@ use super::{
     api::{Api, Refusal},
     error::SqsError,
     gather::Gather,
-    message::Outgoing,
+    message::{MESSAGE_BYTES_MAX, Outgoing},
     requests::Counters,
 };
 use crate::queue::QueueName;
@@ -76,7 +76,7 @@ impl Line {
     /// Looks up both queues.
     ///
     /// # Errors
-    /// [`SqsError::Missing`] with those that are not there.
+    /// [`SqsError::Missing`] with those that are not there; [`SqsError::Small`] when one does not take frames.
     pub(super) async fn open(api: &Api, names: Names) -> Result<Self, SqsError> {
         let Names { queue, lane, name, dead, fifo } = names;
         let (mut found, mut missing) = (Vec::new(), Vec::new());
@@ -84,6 +84,12 @@ impl Line {
             match api.find(&name).await? {
                 Some(place) => found.push(place),
                 None => missing.push(name),
+            }
+        }
+        for place in &found {
+            let bytes = api.message_bytes_max(place).await?;
+            if bytes < MESSAGE_BYTES_MAX {
+                return Err(SqsError::Small { queue: place.name.clone(), bytes });
             }
         }
         match <[Place; 2]>::try_from(found) {

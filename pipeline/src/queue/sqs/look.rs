@@ -3,7 +3,7 @@
 use aws_sdk_sqs::{Client, types::QueueAttributeName};
 use tokio::task::JoinSet;
 
-use super::{api::Api, error::SqsError, joined, options::SqsOptions};
+use super::{api::Api, error::SqsError, joined, message::MESSAGE_BYTES_MAX, options::SqsOptions};
 
 /// A queue of SQS that a topology needs, and what there is of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +25,8 @@ pub enum Seen {
     OtherKind(String),
     /// It is there, and nothing moves what is handed out again and again to the dead letters.
     NoRedrive,
+    /// It is there, and takes no messages of more than so many bytes.
+    Small(usize),
     /// SQS did not tell.
     Unknown(SqsError),
 }
@@ -65,8 +67,11 @@ async fn see(api: &Api, wanted: &Wanted) -> Result<Seen, SqsError> {
     };
     let found = api.attributes(&place, &[QueueAttributeName::All]).await?;
     let is_fifo = found.get(&QueueAttributeName::FifoQueue).is_some_and(|value| value == "true");
+    let bytes = found.get(&QueueAttributeName::MaximumMessageSize).and_then(|bytes| bytes.parse().ok());
     Ok(if is_fifo != wanted.fifo {
         Seen::OtherKind(place.name)
+    } else if let Some(bytes) = bytes.filter(|bytes| *bytes < MESSAGE_BYTES_MAX) {
+        Seen::Small(bytes)
     } else if !wanted.dead && !found.contains_key(&QueueAttributeName::RedrivePolicy) {
         Seen::NoRedrive
     } else {

@@ -179,7 +179,9 @@ impl SqsQueues {
     /// Moves a frame to the dead letters: it is there before it leaves its queue.
     async fn give_up(&self, receipt: &Receipt, reason: &str) -> Answer {
         let (_, Lease { line, frame, published_at, attempts, .. }) = self.find(receipt)?;
-        self.keep(&line, &frame, published_at, (attempts + 1, reason)).await?;
+        // It may die again after it was requeued, which is another time.
+        let deduplication = format!("{}-{published_at}", frame.id);
+        self.keep(&line, &frame, published_at, deduplication, (attempts + 1, reason)).await?;
         self.delete(std::slice::from_ref(receipt)).await.into_iter().collect()
     }
 

@@ -162,6 +162,8 @@ impl Table {
         let code = answer.err().code().unwrap_or_default();
         if code == "ResourceNotFoundException" {
             TableError::Missing { table }
+        } else if aws::is_out_of_time(&said) {
+            TableError::Busy { table, doing, said }
         } else if aws::is_refusal(code) {
             TableError::Denied { table, doing, said }
         } else if LATER.contains(&code) || answer.raw().status().is_server_error() {

@@ -38,7 +38,7 @@ impl Table {
     }
 
     /// How many lanes it has, once that is fixed.
-    pub(super) async fn lanes(&self) -> Result<Option<u64>, TableError> {
+    pub(crate) async fn lanes(&self) -> Result<Option<u64>, TableError> {
         let key = Key::new(META, "lanes");
         let Some(item) = self.get(&key).await? else { return Ok(None) };
         number_of(&item, "number").map(Some).ok_or_else(|| self.damaged(key, "the number"))
