@@ -1,6 +1,15 @@
 //! AWS has too much to do, credentials run out, requests and answers are lost: for a while nothing works.
 
-use tests::{Child, Fate, Gate, Ministack, Site, lake, until};
+use std::{net::TcpListener, time::Duration};
+
+use aws_sdk_sqs::config::{Credentials, SharedCredentialsProvider};
+use millstream::{
+    aws::{self, AwsOptions},
+    error::Class,
+    queue::{SqsOptions, SqsQueues},
+    state::dynamodb::{Table, TableOptions},
+};
+use tests::{Child, Fate, Gate, Ministack, REGION, Site, lake, until};
 
 use crate::QUICK;
 
@@ -72,4 +81,28 @@ fn sqs_trouble_on_the_way_is_waited_out() {
     let verified = site.verify();
     assert_eq!(verified["acknowledged"], sent["acknowledged"], "{verified}");
     assert_eq!((&verified["missing"], &verified["duplicated"]), (&0.into(), &0.into()), "{verified}");
+}
+
+/// Whichever it is, and whoever is asked, it is something that passes.
+#[tokio::test]
+async fn sqs_trouble_on_the_way_passes() {
+    // Nothing comes to it.
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let gate = Gate::to(&format!("http://{}", server.local_addr().unwrap()));
+    gate.storm(&STORM[..6]);
+    let options = AwsOptions { region: Some(REGION.to_owned()), endpoint: Some(gate.endpoint()) };
+    let credentials = SharedCredentialsProvider::new(Credentials::for_tests());
+    let config = aws::config_to_look(&options).await.into_builder().credentials_provider(credentials).build();
+    let table = TableOptions { name: "t".to_owned(), retention: Duration::from_secs(1) };
+    let table = Table::new(&config, table);
+    // The first queue that is missing ends it, so others may be asked or not.
+    for _ in 0..6 {
+        let queues =
+            SqsQueues::open(aws_sdk_sqs::Client::new(&config), SqsOptions::default()).await.map(drop);
+        let error = queues.unwrap_err();
+        assert_eq!(error.class(), Class::Retry, "{error}");
+        let error = table.check().await.unwrap_err();
+        assert_eq!(error.class(), Class::Retry, "{error}");
+    }
+    assert!(gate.struck() >= 12, "{}", gate.struck());
 }
