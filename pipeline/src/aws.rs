@@ -1,12 +1,15 @@
 //! How the clients of AWS are set up: by what the environment says, as AWS's own tools are.
 
-use std::time::Duration;
+use std::{error::Error, time::Duration};
 
 use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_sdk_sqs::error::SdkError;
 use aws_smithy_http_client::{
     Builder,
     tls::{Provider, rustls_provider::CryptoMode},
 };
+
+use crate::error::with_causes;
 
 /// Tries of one call, the first included; what still fails after them is for the caller to try again.
 const TRIES: u32 = 3;
@@ -84,6 +87,19 @@ pub(crate) fn is_refusal(code: &str) -> bool {
     REFUSED.contains(&code) || UNKNOWN.contains(&code)
 }
 
+/// Whether a request could not even be made, as no region is named: it never can in this process.
+pub(crate) fn is_unset<E: Error + 'static>(error: &SdkError<E>) -> bool {
+    match error {
+        SdkError::ConstructionFailure(_) => true,
+        // What is missing shows where an endpoint is chosen, and where a request is signed.
+        SdkError::DispatchFailure(_) => {
+            let said = with_causes(error);
+            ["Invalid Configuration", "missing signing region"].iter().any(|words| said.contains(words))
+        }
+        _ => false,
+    }
+}
+
 /// Whether a request was refused for the time that it was signed at: the clock, or this process, stood still for a moment.
 pub(crate) fn is_out_of_time(said: &str) -> bool {
     OUT_OF_TIME.iter().any(|text| said.contains(text))
@@ -111,11 +127,17 @@ mod tests {
         let nowhere = SdkConfig::builder().behavior_version(BehaviorVersion::latest());
         let http = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
         let nowhere = nowhere.credentials_provider(credentials).http_client(http).build();
-        let queues = SqsQueues::open(aws_sdk_sqs::Client::new(&nowhere), SqsOptions::default()).await;
+        assert_fatal(&nowhere).await;
+        let named = nowhere.into_builder().endpoint_url("http://127.0.0.1:9").build();
+        assert_fatal(&named).await;
+    }
+
+    async fn assert_fatal(nowhere: &SdkConfig) {
+        let queues = SqsQueues::open(aws_sdk_sqs::Client::new(nowhere), SqsOptions::default()).await;
         let error = queues.map(drop).expect_err("no region");
         assert_eq!(error.class(), Class::Fatal, "{error}");
         let options = TableOptions { name: "t".to_owned(), retention: Duration::from_secs(1) };
-        let error = Table::new(&nowhere, options).check().await.expect_err("no region");
+        let error = Table::new(nowhere, options).check().await.expect_err("no region");
         assert_eq!(error.class(), Class::Fatal, "{error}");
     }
 }

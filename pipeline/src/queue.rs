@@ -23,7 +23,7 @@ mod entry;
 mod error;
 mod mark;
 mod name;
-mod paid;
+pub(crate) mod paid;
 mod split;
 pub mod sqlite;
 #[cfg(feature = "sqs")]
@@ -52,10 +52,7 @@ pub use self::{
     name::QueueName,
     sqlite::{Clock, SqliteOptions, SqliteQueues},
 };
-pub(crate) use self::{
-    paid::{PaidRequests, SQS_LEASE_SECS_MIN},
-    split::half_of,
-};
+pub(crate) use self::{paid::PaidRequests, split::half_of};
 
 /// The queues of one of the engines; clones share them.
 ///

@@ -5,7 +5,7 @@ use super::super::{
     prune::Pruned,
     topology::{Engine, SQS_FRAME_BYTES_MAX, Topology},
 };
-use crate::queue::{Capabilities, QueueName, SQS_LEASE_SECS_MIN};
+use crate::queue::{Capabilities, QueueName, paid::SQS_LEASE_SECS_MIN};
 
 /// The longest name of a queue.
 const NAME_BYTES_MAX: usize = 80;

@@ -8,6 +8,7 @@ use tracing::{info, warn};
 
 use crate::{
     error::Class,
+    pause::spread,
     queue::{Commit, QueueError, Queues},
 };
 
@@ -73,7 +74,7 @@ async fn write(queues: Queues, counts: Counts) -> Result<(), QueueError> {
                     warn!(%error, "the books of ingest cannot be written; messages are taken, and it is tried again");
                     failing = true;
                 }
-                sleep(PAUSE).await;
+                sleep(spread(PAUSE)).await;
             }
             ended => {
                 if failing {

@@ -149,7 +149,7 @@ impl SqsError {
         let queue = queue.to_owned();
         let status = error.raw_response().map(|response| response.status().as_u16());
         match error {
-            SdkError::ConstructionFailure(_) => Self::Unset { action, queue, reason: with_causes(error) },
+            error if aws::is_unset(error) => Self::Unset { action, queue, reason: with_causes(error) },
             SdkError::ServiceError(context) if status.is_none_or(|status| status < 500) => {
                 let (code, text) = (context.err().code(), context.err().message());
                 let code = code.unwrap_or("an error without a code");

@@ -3,7 +3,7 @@ use std::{sync::Arc, time::Duration};
 use stages::{frame::Lane, topic::Topics};
 
 use super::{line::Names, message::FRAME_BYTES_MAX};
-use crate::queue::{QueueName, SQS_LEASE_SECS_MIN};
+use crate::queue::{QueueName, paid::SQS_LEASE_SECS_MIN};
 
 /// Names, limits and times of queues on SQS.
 #[derive(Debug, Clone)]

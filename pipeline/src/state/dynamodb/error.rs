@@ -155,7 +155,7 @@ impl Table {
         let (table, said) = (self.name().to_owned(), with_causes(error));
         let answer = match error {
             SdkError::ServiceError(answer) => answer,
-            SdkError::ConstructionFailure(_) => return TableError::Unset { table, doing, said },
+            error if aws::is_unset(error) => return TableError::Unset { table, doing, said },
             // It was not reached, or not understood.
             _ => return TableError::Busy { table, doing, said },
         };
