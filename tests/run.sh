@@ -34,7 +34,7 @@ cargo build --release -p tests --features failpoints --bin millstream-failpoints
 # A few rounds of many. Not one of the tests below: it is worth its time with the machine for itself, and its kills are
 # told here whether or not there is a test runner that shows what passes.
 step "crash rig"
-cargo run --release -p tests --bin crash -- --kills 20
+target/release/crash --kills 20
 
 # The run whose summary counts comes last.
 step "cargo test --doc"

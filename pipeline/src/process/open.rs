@@ -57,9 +57,9 @@ pub async fn open_queues(config: &Config) -> Result<Queues, ProcessError> {
 pub async fn look_at_queues(config: &Config) -> Result<Queues, ProcessError> {
     #[cfg(feature = "sqs")]
     if config.topology().queues.engine == Engine::Sqs {
-        let table = table(config).await?;
+        let (table, queues) = (table(config).await?, sqs_queues(config).await?);
         table.look(config.topology().lanes).await.map_err(QueueError::from)?;
-        return sqs_queues(config, table).await;
+        return Ok(Queues::Sqs(queues.with_table(table)));
     }
     let database = Database::look(&data_file(config))?;
     Ok(Queues::Sqlite(SqliteQueues::open_to_read(database, config.sqlite_options()).await?))
@@ -68,16 +68,16 @@ pub async fn look_at_queues(config: &Config) -> Result<Queues, ProcessError> {
 /// The queues of a topology on SQS, whose number of lanes is fixed from then on.
 #[cfg(feature = "sqs")]
 async fn open_sqs(config: &Config) -> Result<Queues, ProcessError> {
-    let table = table(config).await?;
+    // Nothing is fixed in a table before the queues are known to be the right ones.
+    let (table, queues) = (table(config).await?, sqs_queues(config).await?);
     table.check().await.map_err(QueueError::from)?;
     table.fix_lanes(config.topology().lanes).await.map_err(QueueError::from)?;
-    sqs_queues(config, table).await
+    Ok(Queues::Sqs(queues.with_table(table)))
 }
 
 #[cfg(feature = "sqs")]
-async fn sqs_queues(config: &Config, table: Table) -> Result<Queues, ProcessError> {
-    let client = sqs_client(config).await;
-    Ok(Queues::Sqs(SqsQueues::open(client, config.sqs_options()).await?.with_table(table)))
+async fn sqs_queues(config: &Config) -> Result<SqsQueues, ProcessError> {
+    Ok(SqsQueues::open(sqs_client(config).await, config.sqs_options()).await?)
 }
 
 /// The table of a topology; nothing is asked of it yet. Large states go beside a lake that is in an object store.

@@ -25,6 +25,11 @@ fn cargo(profile: &str, what: &[&str]) -> anyhow::Result<()> {
     // The one that runs us, where one does.
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
+    // What it says of the rig to the rig is no reason to build anew what asks for it, and all that stands on that.
+    let of_the_rig = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+    for (name, _) in env::vars_os().filter(|(name, _)| name.to_str().is_some_and(of_the_rig)) {
+        command.env_remove(name);
+    }
     command.current_dir(root()).args(["build", "--quiet", "--profile", profile]).args(what);
     let status = command.status().with_context(|| format!("cannot run {command:?}"))?;
     ensure!(status.success(), "{command:?} failed");

@@ -39,7 +39,9 @@ fn a_full_disk_holds_acknowledgements_back_and_loses_nothing() {
     assert_eq!(console.trouble("ingest"), None);
     up.terminate();
     let ended = up.ended().well();
-    assert_eq!(ended.said("acknowledgements wait"), 1, "{ended:?}");
+    // A small commit may just fit in between.
+    let (stalled, works) = (ended.said("acknowledgements wait"), ended.said("publishing works again"));
+    assert!(stalled == works && stalled <= 2, "not at each try: {ended:?}");
     for stage in ["validate", "transform", "analyze", "alert", "store"] {
         let said = format!("cannot be used now; it is tried again stage=\"{stage}\"");
         assert!(ended.said(&said) <= 2, "not at each try: {ended:?}");

@@ -220,9 +220,13 @@ mod tests {
             ("ThrottlingException", "Rate exceeded", Some(Class::Retry)),
             ("KmsThrottled", "", Some(Class::Retry)),
             ("InternalError", "", Some(Class::Retry)),
-            ("InvalidMessageContents", "", Some(Class::Dead)),
+            ("InvalidMessageContents", "", Some(Class::Retry)),
         ] {
             assert_eq!(class(code, text), expected, "{code} {text}");
         }
+        let Said::Other(error) = said("InvalidParameterValue", "", "ReceiveMessage", "q") else {
+            panic!("not a queue, nor a lease");
+        };
+        assert_eq!(error.class(), Class::Dead);
     }
 }
