@@ -1,9 +1,13 @@
 //! The books of ingest where they are not in the transaction that publishes: devices do not wait for them.
 
-use std::{mem, time::Duration};
+use std::time::Duration;
 
 use stages::plan::Counts;
-use tokio::{task::JoinHandle, time::sleep};
+use tokio::{
+    sync::mpsc::{self, UnboundedReceiver, UnboundedSender},
+    task::JoinHandle,
+    time::sleep,
+};
 use tracing::{info, warn};
 
 use crate::{
@@ -18,25 +22,31 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// Writes what was published into the books, one write at a time: what comes meanwhile goes with the next.
 pub(in crate::ingest) struct Books {
     /// None where publishing writes them.
-    queues: Option<Queues>,
-    owed: Counts,
-    writing: Option<JoinHandle<Result<(), QueueError>>>,
+    writer: Option<Writer>,
+}
+
+struct Writer {
+    owed: UnboundedSender<Counts>,
+    writing: JoinHandle<Result<(), QueueError>>,
 }
 
 impl Books {
     pub(in crate::ingest) fn new(queues: &Queues) -> Self {
         let apart = !queues.capabilities().commits_at_once;
-        Self { queues: apart.then(|| queues.clone()), owed: Counts::default(), writing: None }
+        let writer = apart.then(|| {
+            let (sender, owed) = mpsc::unbounded_channel();
+            Writer { owed: sender, writing: tokio::spawn(write_all(queues.clone(), owed)) }
+        });
+        Self { writer }
     }
 
-    /// Adds to the books, now or soon.
+    /// Adds to the books, soon.
     ///
     /// # Errors
     /// What will not work again in this process.
     pub(super) async fn add(&mut self, counts: Counts) -> Result<(), QueueError> {
-        self.owed += counts;
-        let is_writing = self.writing.as_ref().is_some_and(|writing| !writing.is_finished());
-        if is_writing { Ok(()) } else { self.write().await }
+        let is_over = self.writer.as_ref().is_some_and(|writer| writer.owed.send(counts).is_err());
+        if is_over { self.end().await } else { Ok(()) }
     }
 
     /// Waits until all is in the books.
@@ -44,27 +54,28 @@ impl Books {
     /// # Errors
     /// What will not work again in this process.
     pub(super) async fn end(&mut self) -> Result<(), QueueError> {
-        self.write().await?;
-        self.write().await
-    }
-
-    /// Waits for the last write, and begins one of what is owed.
-    async fn write(&mut self) -> Result<(), QueueError> {
-        if let Some(writing) = self.writing.take() {
-            // A panic costs the books of what it was about.
-            writing.await.unwrap_or(Ok(()))?;
-        }
-        if let Some(queues) = &self.queues
-            && self.owed != Counts::default()
-        {
-            self.writing = Some(tokio::spawn(write(queues.clone(), mem::take(&mut self.owed))));
-        }
-        Ok(())
+        let Some(Writer { owed, writing }) = self.writer.take() else { return Ok(()) };
+        drop(owed);
+        // A panic costs the books of what it was about.
+        writing.await.unwrap_or(Ok(()))
     }
 }
 
+/// Writes what comes until nothing more will.
+async fn write_all(queues: Queues, mut owed: UnboundedReceiver<Counts>) -> Result<(), QueueError> {
+    while let Some(mut counts) = owed.recv().await {
+        while let Ok(more) = owed.try_recv() {
+            counts += more;
+        }
+        if counts != Counts::default() {
+            write(&queues, counts).await?;
+        }
+    }
+    Ok(())
+}
+
 /// Writes until it is written.
-async fn write(queues: Queues, counts: Counts) -> Result<(), QueueError> {
+async fn write(queues: &Queues, counts: Counts) -> Result<(), QueueError> {
     let mut failing = false;
     loop {
         let commit = Commit { counts: vec![("ingest", counts)], ..Commit::default() };
